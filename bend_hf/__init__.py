@@ -1,0 +1,43 @@
+"""BEND (2024 tasks) for the Hugging Face ecosystem: datasets, metrics and a one-line benchmark of DNA language models.
+
+    import bend_hf
+    results = bend_hf.evaluate("LongSafari/hyenadna-tiny-1k-seqlen-hf")
+
+Names are imported when first used, so that ``import bend_hf`` stays light.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "BendError": "bend_hf.errors",
+    "Embedder": "bend_hf.embed.embedder",
+    "Genome": "bend_hf.data.genome",
+    "TASKS": "bend_hf.tasks",
+    "Task": "bend_hf.tasks",
+    "compare": "bend_hf.results.compare",
+    "evaluate": "bend_hf.evaluation",
+    "get_tasks": "bend_hf.tasks",
+    "load_dataset": "bend_hf.data.builder",
+    "load_metric": "bend_hf.metric",
+    "push_results": "bend_hf.hub.publish",
+    "read_results": "bend_hf.results.record",
+}
+
+__all__ = [*sorted(_WHERE), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'bend_hf' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""Architectures that live nowhere else, as classes of transformers' Auto mechanism."""

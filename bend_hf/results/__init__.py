@@ -1,0 +1,1 @@
+"""Records of results, their uncertainty, comparison and report."""

@@ -1,0 +1,1 @@
+"""Heads on token vectors, and the Accelerate loop that fits them."""

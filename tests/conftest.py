@@ -1,0 +1,50 @@
+"""What several rooms' tests share: the toy data, the real slice, and caches that belong to the test run alone."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Set before anything of Hugging Face is imported: no network, and no trace in the user's caches.
+_SCRATCH = tempfile.mkdtemp(prefix="bend_hf_tests_")
+os.environ["HF_HOME"] = f"{_SCRATCH}/hf"
+os.environ["BEND_HF_CACHE"] = f"{_SCRATCH}/cache"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_EVALUATE_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+os.environ.pop("BEND_HF_DATA", None)
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+REAL = Path(os.environ.get("BEND_HF_REAL_DATA", REPOSITORY.parent / "shared" / "real"))
+
+
+@pytest.fixture(scope="session")
+def real_dir() -> Path:
+    """The real slice of GRCh38 chr22 in BEND's file formats; tests that ask for it skip where it is absent."""
+    if not (REAL / "SHA256SUMS").is_file():
+        pytest.skip(f"no real data at {REAL} (set BEND_HF_REAL_DATA)")
+    return REAL
+
+
+@pytest.fixture(scope="session")
+def real_genome(real_dir: Path) -> Path:
+    return real_dir / "genomes" / "GRCh38.slice.fa"
+
+
+@pytest.fixture(scope="session")
+def toy_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small toy genome with all seven tasks in BEND's file formats; treat it as read-only."""
+    from bend_hf.data import toy
+
+    return toy.make(tmp_path_factory.mktemp("toy") / "data")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _remove_scratch() -> object:
+    import shutil
+
+    yield
+    shutil.rmtree(_SCRATCH, ignore_errors=True)
