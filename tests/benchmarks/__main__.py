@@ -1,0 +1,42 @@
+"""Every benchmark, one table: ``python tests/benchmarks [NAME…] [--size tiny|small|medium]``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from table import SIZES, text
+
+FOLDER = Path(__file__).resolve().parent
+NAMES = ("rows", "embedding", "store", "training", "scoring")
+
+
+def benchmark() -> int:
+    """Run the chosen files, each in its own process; return 1 if one failed."""
+    present = [name for name in NAMES if (FOLDER / f"{name}.py").is_file()]
+    parser = argparse.ArgumentParser(prog="python tests/benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(present)}; all if none is given")
+    parser.add_argument("--size", choices=SIZES, default="small")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(present):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; choose of {', '.join(present)}")
+    rows, failed = [], []
+    for name in options.names or present:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        command = [sys.executable, str(FOLDER / f"{name}.py"), "--size", options.size, "--json"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            failed.append(name)
+        else:
+            rows += [tuple(row) for row in json.loads(done.stdout.splitlines()[-1])]
+    print(text(rows))
+    if failed:
+        print(f"failed: {', '.join(failed)} (see above)", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(benchmark())

@@ -1,0 +1,43 @@
+"""The table every benchmark prints: what, the reference's value, ours, and how many times better.
+
+from table import main
+
+if __name__ == "__main__":
+    main(run)          # run(size) -> rows of (what, reference's value, ours, unit)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+
+Row = tuple[str, float, float, str]
+SIZES = ("tiny", "small", "medium")
+
+
+def ratio(row: Row) -> float:
+    """How many times better ours is; a unit that ends in ``/s`` is a rate, any other a cost."""
+    _, reference, ours, unit = row
+    return ours / reference if unit.endswith("/s") else reference / ours
+
+
+def text(rows: list[Row]) -> str:
+    """The rows as an aligned table."""
+    cells = [("", "reference", "bend_hf", "unit", "ratio")]
+    cells += [(row[0], f"{row[1]:,.4g}", f"{row[2]:,.4g}", row[3], f"{ratio(row):.1f}x") for row in rows]
+    widths = [max(len(line[k]) for line in cells) for k in range(5)]
+    return "\n".join(
+        f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d:<{widths[3]}}  {e:>{widths[4]}}"
+        for a, b, c, d, e in cells
+    )
+
+
+def main(run: Callable[[str], list[Row]]) -> None:
+    """Run one benchmark from the command line: ``--size``, ``--json``."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--size", choices=SIZES, default="small")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    options = parser.parse_args()
+    rows = run(options.size)
+    print(json.dumps(rows) if options.json else text(rows))
