@@ -1,0 +1,428 @@
+"""A toy genome with planted biology and all seven tasks in BEND's file formats: no download, made in about a second.
+
+    from bend_hf.data import toy
+    folder = toy.make("toy")                                # the same bytes for the same seed and sizes
+    bend_hf.load_dataset("gene_finding", data_dir=folder)
+
+Scores on it say that a pipeline learns and generalises, and nothing about a model's worth on real genomes.
+
+What is planted: genes (start and stop codon, GT–AG introns, codon usage) on both strands; CpG islands, unmethylated
+in most cell types; clusters of motifs that decide accessibility and histone labels; enhancers, denser clusters of
+motifs of their own; variants that break a motif, a splice site or a reading frame, and as controls variants with the
+same exchange of bases that do not. Ten chromosomes, each with windows of its own, are the ten folds; chr2 validates
+and chr1 and chr8 test the tasks with fixed splits. Coordinates are 0-based half-open.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bend_hf.data import toy_biology as biology
+from bend_hf.errors import BendError
+from bend_hf.files import atomic, digest_file, write_json
+from bend_hf.tasks import (
+    CHROMATIN_ACCESSIBILITY,
+    CPG_METHYLATION,
+    ENHANCER_ANNOTATION,
+    FOLDS,
+    GENE_FINDING,
+    HISTONE_MODIFICATION,
+    VARIANT_EFFECTS_DISEASE,
+    VARIANT_EFFECTS_EXPRESSION,
+    Task,
+)
+
+VERSION = 1
+MANIFEST = "toy.json"
+CHROMOSOMES = tuple(range(1, len(FOLDS) + 1))
+SPLIT_OF = {number: {1: "test", 2: "valid", 8: "test"}.get(number, "train") for number in CHROMOSOMES}
+
+# One motif (a consensus of a well-known factor) for each programme that labels of the peak tasks follow.
+CHROMATIN_MOTIFS = ("CCACCAGGGGGC", "TGACTCA", "AGATAAGA", "ATTTGCATA")  # CTCF, AP-1, GATA, OCT
+HISTONE_MOTIFS = ("ACCGGAAGT", "TAATTAA", "CAGCTG")  # ETS, homeobox, E-box
+ENHANCER_MOTIFS = ("GGGTGTGGC", "GGGGCGGGGC")  # KLF, SP
+RARE_LABELS = range(100, 110)
+SILENT_LABELS = range(110, 115)
+
+ENHANCERS_PER_WINDOW = 5
+MARGIN = 600  # before the first and behind the last enhancer window of a chromosome
+PEAK = 512
+
+
+class Feature(NamedTuple):
+    """Something planted: its kind, its sequence and what the tasks' files need to know of it."""
+
+    kind: str
+    sequence: np.ndarray
+    details: Any
+
+
+def make(
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    windows: int = 2,
+    genes: int = 8,
+    chromatin: int = 60,
+    histone: int = 60,
+    cpgs: int = 60,
+    variants: int = 200,
+) -> Path:
+    """Write the toy data; a folder that holds the same toy already is left as it is.
+
+    Args:
+        folder: To be made; must be absent, empty, or hold the same toy.
+        seed: Equal seeds and sizes give equal files.
+        windows: Enhancer windows (100,096 bp) on each of the ten chromosomes; sets the size of the genome.
+        genes: Gene-finding windows on each chromosome.
+        chromatin: Accessibility windows on each chromosome of the second genome (GRCh37).
+        histone: Histone windows on each chromosome.
+        cpgs: Methylation windows on each chromosome.
+        variants: Variants in each of the two variant files; one in four has an effect.
+
+    Returns:
+        The folder: ``genomes/GRCh38.toy.fa``, ``genomes/GRCh37.toy.fa`` (chromosomes without ``chr``), each task's
+        released file names, and ``toy.json`` with parameters and digests.
+
+    Raises:
+        BendError: A size is too small or too large for the genome, or the folder holds something else.
+    """
+    folder = Path(folder)
+    sizes = {
+        "windows": windows,
+        "genes": genes,
+        "chromatin": chromatin,
+        "histone": histone,
+        "cpgs": cpgs,
+        "variants": variants,
+    }
+    if bad := [f"{name}={size}" for name, size in sizes.items() if size < 1] + [f"seed={seed}"] * (seed < 0):
+        raise BendError(f"The toy data needs sizes of at least 1 and a seed of at least 0, not {', '.join(bad)}.")
+    parameters = {"version": VERSION, "seed": seed, **sizes}
+    if folder.exists():
+        if (folder / MANIFEST).is_file():
+            _check_same(folder, parameters)
+            return folder
+        if not folder.is_dir() or any(folder.iterdir()):
+            raise BendError(f"{folder} exists and is no toy data ({MANIFEST} is missing): choose another folder.")
+        folder.rmdir()
+    with atomic(folder) as temporary:
+        _write(temporary, parameters)
+    return folder
+
+
+def _check_same(folder: Path, parameters: dict[str, int]) -> None:
+    """Raise unless `folder` holds the toy of these parameters, unchanged."""
+    import json
+
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    if manifest["parameters"] != parameters:
+        raise BendError(
+            f"{folder} holds toy data made with {manifest['parameters']}, not {parameters}: choose another folder."
+        )
+    for name, digest in manifest["sha256"].items():
+        path = folder / name
+        if not path.is_file() or digest_file(path) != digest:
+            raise BendError(f"{path} is missing or was changed since the toy data was made: delete {folder}.")
+
+
+def _write(folder: Path, parameters: dict[str, int]) -> None:
+    rng = np.random.default_rng([VERSION, parameters["seed"]])
+    _write_grch38(folder, rng, parameters)
+    _write_grch37(folder, rng, parameters["chromatin"])
+    digests = {
+        path.relative_to(folder).as_posix(): digest_file(path) for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+    write_json(folder / MANIFEST, {"parameters": parameters, "sha256": digests})
+
+
+def _write_grch38(folder: Path, rng: np.random.Generator, sizes: dict[str, int]) -> None:
+    genome: dict[str, np.ndarray] = {}
+    rows: dict[str, list[tuple[object, ...]]] = defaultdict(list)
+    gene_labels: list[np.ndarray] = []
+    enhancer_labels: list[Any] = []
+    candidates: dict[str, tuple[list, list]] = {"expression": ([], []), "disease": ([], [])}
+    drivers = _label_drivers(rng, HISTONE_MODIFICATION, len(HISTONE_MOTIFS))
+    for number in CHROMOSOMES:
+        chromosome = f"chr{number}"
+        sequence, planted = _chromosome(rng, sizes)
+        genome[chromosome] = sequence
+        islands = np.zeros(len(sequence), dtype=bool)
+        spans = [(start, start + len(f.sequence), f.details.strand) for start, f in planted if f.kind == "gene"]
+        for start, feature in planted:
+            end = start + len(feature.sequence)
+            if feature.kind == "gene":
+                gene = feature.details
+                name = f"TOYT{len(gene_labels) + 1:011d}.1"
+                rows["gene_finding"].append(
+                    (chromosome, start, end, name, gene.strand, gene.flank_left, gene.flank_right, end - start,
+                     SPLIT_OF[number])
+                )  # fmt: skip
+                gene_labels.append(gene.labels)
+                for side, variants in enumerate((gene.damaging, gene.harmless)):
+                    candidates["disease"][side].extend(
+                        (chromosome, start + v.position, v.alt, v.consequence) for v in variants
+                    )
+            elif feature.kind == "histone":
+                programmes, covered = feature.details
+                labels = _draw_labels(rng, drivers, programmes)
+                rows["histone_modification"].append((chromosome, start, end, ".", 1, "+", labels, SPLIT_OF[number]))
+                _add_expression(rng, candidates["expression"], chromosome, start, feature, covered, spans)
+            elif feature.kind == "enhancer":
+                _add_expression(rng, candidates["expression"], chromosome, start, feature, feature.details, spans)
+            else:
+                islands[start:end] = True
+        enhancers = np.zeros(len(sequence), dtype=bool)
+        for start, feature in planted:
+            enhancers[start : start + len(feature.sequence)] |= feature.kind == "enhancer"
+        for w in range(sizes["windows"]):
+            start, end = _window(w)
+            enhancer_labels.append(enhancers[start:end].reshape(-1, 128).any(axis=1))
+            rows["enhancer_annotation"].append(
+                (chromosome, start, end, f"TOY{len(enhancer_labels)}", "", ".", FOLDS[number - 1])
+            )
+        rows["cpg_methylation"] += [
+            (chromosome, *row, SPLIT_OF[number]) for row in _methylation(rng, sequence, islands, sizes["cpgs"])
+        ]
+
+    _write_fasta(folder / "genomes" / "GRCh38.toy.fa", genome)
+    for task in (GENE_FINDING, ENHANCER_ANNOTATION, HISTONE_MODIFICATION, CPG_METHYLATION):
+        _write_bed(folder, task, rows[task.name])
+    _write_hdf5(folder, GENE_FINDING, gene_labels)
+    _write_hdf5(folder, ENHANCER_ANNOTATION, enhancer_labels)
+    for task, (with_effect, without) in zip(
+        (VARIANT_EFFECTS_EXPRESSION, VARIANT_EFFECTS_DISEASE), candidates.values(), strict=True
+    ):
+        _write_bed(folder, task, _variant_rows(rng, task, genome, with_effect, without, sizes["variants"]))
+
+
+def _write_grch37(folder: Path, rng: np.random.Generator, peaks: int) -> None:
+    drivers = _label_drivers(rng, CHROMATIN_ACCESSIBILITY, len(CHROMATIN_MOTIFS))
+    genome = {}
+    rows: list[tuple[object, ...]] = []
+    for number in CHROMOSOMES:
+        features = [_peak(rng, "chromatin", CHROMATIN_MOTIFS) for _ in range(peaks)]
+        sequence = biology.background(rng, 2 * peaks * PEAK)
+        starts = biology.place(rng, [PEAK] * peaks, len(sequence))
+        for start, feature in zip(starts.tolist(), features, strict=True):
+            sequence[start : start + PEAK] = feature.sequence
+            labels = _draw_labels(rng, drivers, feature.details[0])
+            rows.append((number, start, start + PEAK, ".", 1, "+", labels, SPLIT_OF[number]))
+        genome[str(number)] = sequence
+    _write_fasta(folder / "genomes" / "GRCh37.toy.fa", genome)
+    _write_bed(folder, CHROMATIN_ACCESSIBILITY, rows)
+
+
+def _window(w: int) -> tuple[int, int]:
+    """Return start and end of the w-th enhancer window of a chromosome."""
+    length = ENHANCER_ANNOTATION.window or 0
+    return MARGIN + w * length, MARGIN + (w + 1) * length
+
+
+def _chromosome(rng: np.random.Generator, sizes: dict[str, int]) -> tuple[np.ndarray, list[tuple[int, Feature]]]:
+    """Make one chromosome: background, features without overlap, soft-masked repeats and runs of N between them.
+
+    Returns:
+        The sequence, ASCII, and each feature with its start.
+    """
+    windows = sizes["windows"]
+    sequence = biology.background(rng, 2 * MARGIN + _window(windows)[0] - MARGIN)
+    sequence[:50] = ord("N")
+    planted: list[tuple[int, Feature]] = []
+    for w in range(windows):
+        start, end = _window(w)
+        features: list[Feature] = []
+        for _ in range(w, sizes["genes"], windows):
+            gene = biology.make_gene(rng, "+-"[rng.integers(2)])
+            features.append(Feature("gene", gene.sequence, gene))
+        features += [_peak(rng, "histone", HISTONE_MOTIFS) for _ in range(w, sizes["histone"], windows)]
+        for _ in range(ENHANCERS_PER_WINDOW):
+            length = int(rng.integers(400, 800))
+            features.append(Feature("enhancer", *biology.motif_cluster(rng, length, ENHANCER_MOTIFS, 0.6)))
+        for length in rng.integers(900, 1600, 4):
+            features.append(Feature("island", biology.random_bases(rng, int(length), biology.ISLAND), None))
+        for length in rng.integers(200, 600, 6):
+            features.append(Feature("repeat", np.full(length, ord("a"), dtype=np.uint8), None))
+        features.append(Feature("gap", np.full(20, ord("N"), dtype=np.uint8), None))
+        features = [features[i] for i in rng.permutation(len(features))]
+        lengths = [len(feature.sequence) for feature in features]
+        if sum(lengths) > 0.8 * (end - start):
+            raise BendError(
+                f"{sizes['genes']} genes and {sizes['histone']} histone windows a chromosome do not fit into "
+                f"windows={windows} of {end - start:,} bp: ask for fewer or for more windows."
+            )
+        for offset, feature in zip(biology.place(rng, lengths, end - start).tolist(), features, strict=True):
+            piece = slice(start + offset, start + offset + len(feature.sequence))
+            if feature.kind == "repeat":
+                sequence[piece] += ord("a") - ord("A")
+            else:
+                sequence[piece] = feature.sequence
+                if feature.kind != "gap":
+                    planted.append((piece.start, feature))
+    return sequence, planted
+
+
+def _peak(rng: np.random.Generator, kind: str, motifs: Sequence[str]) -> Feature:
+    """Make a 512-bp window that follows one programme, or two; details: their numbers, and what motifs cover."""
+    programmes = sorted(rng.choice(len(motifs), 1 + int(rng.random() < 0.3), replace=False).tolist())
+    sequence, covered = biology.motif_cluster(rng, PEAK, [motifs[p] for p in programmes], 0.4)
+    return Feature(kind, sequence, (programmes, covered))
+
+
+def _label_drivers(rng: np.random.Generator, task: Task, programmes: int) -> np.ndarray:
+    """Draw the probability that a label is on, (programmes + 1, labels): by programme, and without one that drives it.
+
+    Every label follows one programme; of the 125 accessibility labels some are rare and some never on.
+    """
+    labels = len(task.label_names)
+    probability = np.full((programmes + 1, labels), 0.03)
+    probability[np.arange(labels) % programmes, np.arange(labels)] = rng.uniform(0.7, 0.95, labels)
+    if task is CHROMATIN_ACCESSIBILITY:
+        probability[:, RARE_LABELS] = 0.005
+        probability[:, SILENT_LABELS] = 0.0
+    return probability
+
+
+def _draw_labels(rng: np.random.Generator, drivers: np.ndarray, programmes: list[int]) -> str:
+    """Draw the labels of a window as BEND writes them; as in BEND, every window is a peak of at least one label."""
+    probability = drivers[[*programmes, -1]].max(axis=0)
+    while True:
+        on = np.flatnonzero(rng.random(len(probability)) < probability)
+        if len(on):
+            return ",".join(map(str, on))
+
+
+def _methylation(
+    rng: np.random.Generator, sequence: np.ndarray, islands: np.ndarray, count: int
+) -> list[tuple[int, int, str, str]]:
+    """Choose CpGs, half of them in islands, and draw their labels: start, end, strand, label of each window."""
+    cpg = np.flatnonzero((sequence[:-1] == ord("C")) & (sequence[1:] == ord("G")))
+    half = PEAK // 2
+    cpg = cpg[(cpg >= half) & (cpg + half < len(sequence))]
+    inside = rng.permutation(cpg[islands[cpg]])[: count // 2]
+    outside = rng.permutation(cpg[~islands[cpg]])[: count - count // 2]
+    if len(inside) + len(outside) < count:
+        raise BendError(f"A chromosome has fewer than cpgs={count} CpGs to choose from: ask for fewer or more windows.")
+    rows = []
+    for position in np.sort(np.concatenate([inside, outside])).tolist():
+        methylated = np.linspace(0.05, 0.2, 7) if islands[position] else np.linspace(0.9, 0.75, 7)
+        labels = np.flatnonzero(rng.random(7) < methylated)
+        start = position - half + 1
+        rows.append((start, start + PEAK, "+-"[rng.integers(2)], ",".join(map(str, labels))))
+    return rows
+
+
+def _add_expression(
+    rng: np.random.Generator,
+    candidates: tuple[list, list],
+    chromosome: str,
+    start: int,
+    feature: Feature,
+    covered: np.ndarray,
+    genes: Iterable[tuple[int, int, str]],
+) -> None:
+    """List the variants of a motif cluster: those in a copy of a motif have an effect, those between copies do not."""
+    consequence = "regulatory_region_variant"
+    for gene_start, gene_end, strand in genes:
+        if gene_start - 5_000 <= start < gene_start:
+            consequence = "upstream_gene_variant" if strand == "+" else "downstream_gene_variant"
+        elif gene_end <= start < gene_end + 5_000:
+            consequence = "downstream_gene_variant" if strand == "+" else "upstream_gene_variant"
+    for offset in rng.choice(len(covered), 60, replace=False).tolist():
+        candidates[0 if covered[offset] else 1].extend(
+            (chromosome, start + offset, alt, consequence)
+            for alt in biology.BASES.tolist()
+            if alt != feature.sequence[offset]
+        )
+
+
+def _variant_rows(
+    rng: np.random.Generator,
+    task: Task,
+    genome: dict[str, np.ndarray],
+    with_effect: list[tuple[str, int, int, str]],
+    without: list[tuple[str, int, int, str]],
+    count: int,
+) -> list[tuple[object, ...]]:
+    """Draw variants, a quarter of them with an effect, and three controls with the same exchange of bases for each.
+
+    With equal exchanges in both classes, a score that sees only the two bases (as the distance of one-hot vectors)
+    is at chance by construction.
+    """
+    exchange = defaultdict(list)
+    for candidate in rng.permutation(len(without)).tolist():
+        chromosome, position, alt, _ = without[candidate]
+        exchange[genome[chromosome][position], alt].append(without[candidate])
+    used: set[tuple[str, int]] = set()
+    drawn: list[tuple[int, tuple[str, int, int, str]]] = []
+
+    def take(label: int, candidate: tuple[str, int, int, str]) -> bool:
+        if candidate[:2] in used:
+            return False
+        used.add(candidate[:2])
+        drawn.append((label, candidate))
+        return True
+
+    # By consequence in turn, so that the rare ones (start_lost) are there.
+    by_consequence = defaultdict(list)
+    for candidate in rng.permutation(len(with_effect)).tolist():
+        by_consequence[with_effect[candidate][3]].append(with_effect[candidate])
+    positives = max(1, count // 4)
+    while positives > 0 and any(by_consequence.values()):
+        for queue in by_consequence.values():
+            if positives and queue and take(1, queue.pop()):
+                positives -= 1
+    chosen = [candidate for _, candidate in drawn]
+    missing = count - len(chosen)
+    while missing and any(exchange[genome[c][p], alt] for c, p, alt, _ in chosen):
+        for chromosome, position, alt, _ in chosen:
+            controls = exchange[genome[chromosome][position], alt]
+            if missing and controls and take(0, controls.pop()):
+                missing -= 1
+    if positives or missing:
+        raise BendError(f"{task.name}: variants={count} are more than the toy genome has: ask for fewer or more genes.")
+
+    rows: list[tuple[object, ...]] = []
+    for label, (chromosome, position, alt, consequence) in sorted(drawn, key=lambda row: (row[1][0], row[1][1])):
+        ref = chr(genome[chromosome][position])
+        row = (chromosome, position, position, ref, chr(alt), "train", label)
+        if task is VARIANT_EFFECTS_EXPRESSION:
+            rows.append((*row, consequence, ref))
+        else:
+            names = (("Benign", "Likely_benign", "Benign/Likely_benign"), ("Pathogenic", "Likely_pathogenic"))[label]
+            rows.append((*row, names[rng.integers(len(names))], consequence))
+    return rows
+
+
+def _write_fasta(path: Path, genome: dict[str, np.ndarray]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as handle:
+        for name, sequence in genome.items():
+            text = sequence.tobytes()
+            handle.write(f">{name}\n".encode())
+            handle.writelines(text[i : i + 60] + b"\n" for i in range(0, len(text), 60))
+
+
+def _write_bed(folder: Path, task: Task, rows: list[tuple[object, ...]]) -> None:
+    path = folder / f"{task.stem}.bed"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = ["\t".join(column.name for column in task.columns), *("\t".join(map(str, row)) for row in rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+
+
+def _write_hdf5(folder: Path, task: Task, labels: list[np.ndarray]) -> None:
+    """Write dataset ``labels`` as BEND does: one array where all rows are equally long, else one array per row."""
+    import h5py
+
+    with h5py.File(folder / f"{task.stem}.hdf5", "w") as handle:
+        if task.window:
+            handle.create_dataset("labels", data=np.stack(labels).astype(np.float64))
+        else:
+            rows = handle.create_dataset("labels", (len(labels),), dtype=h5py.vlen_dtype(np.float64))
+            for i, row in enumerate(labels):
+                rows[i] = row

@@ -1,0 +1,223 @@
+"""Sequences with planted biology, for the toy genome: background, CpG islands, genes, motif clusters and variants.
+
+    rng = numpy.random.default_rng(0)
+    gene = make_gene(rng, "-")
+    gene.sequence, gene.labels        # both on the forward strand
+
+A sequence is a ``uint8`` array of the ASCII codes of A, C, G and T. The signals are stronger than in a real genome, so
+that a small head learns them from a few hundred windows: coding sequence is rich in purines, introns in thymine (on
+the strand of the gene), and motifs come in homotypic clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+BASES = np.frombuffer(b"ACGT", dtype=np.uint8)
+_COMPLEMENT = np.arange(256, dtype=np.uint8)
+_COMPLEMENT[BASES] = BASES[::-1]
+
+# Shares of A, C, G, T.
+BACKGROUND = (0.295, 0.205, 0.205, 0.295)
+ISLAND = (0.16, 0.34, 0.34, 0.16)
+INTRON = (0.20, 0.18, 0.12, 0.50)
+CODON_POSITIONS = ((0.35, 0.15, 0.45, 0.05), (0.45, 0.20, 0.25, 0.10), (0.15, 0.30, 0.50, 0.05))
+
+STOPS = ("TAA", "TAG", "TGA")
+CODONS = tuple(a + b + c for a in "ACGT" for b in "ACGT" for c in "ACGT")
+FOURFOLD = ("CT", "GT", "TC", "CC", "AC", "GC", "CG", "GG")  # any third base gives the same amino acid
+CODON_USAGE = np.array(
+    [
+        0.0 if codon in STOPS else np.prod([CODON_POSITIONS[i]["ACGT".index(base)] for i, base in enumerate(codon)])
+        for codon in CODONS
+    ]
+)
+CODON_USAGE /= CODON_USAGE.sum()
+
+EXON, DONOR, INTRON_CLASS, ACCEPTOR, INTERGENIC = 0, 1, 2, 3, 8
+FLANK = 1000
+GENE_LENGTHS = (1_400, 6_000)
+
+
+class Variant(NamedTuple):
+    """A possible single-nucleotide variant: 0-based position in its sequence, new base (ASCII), consequence."""
+
+    position: int
+    alt: int
+    consequence: str
+
+
+@dataclass(frozen=True)
+class Gene:
+    """A gene with its flanks, on the forward strand.
+
+    Attributes:
+        sequence: (L,) uint8, ASCII.
+        labels: (L,) int8, the nine classes of gene finding.
+        strand: Of the transcript.
+        flank_left: Flank at lower coordinates, in bp.
+        flank_right: Flank at higher coordinates; both together are 1,000 bp.
+        damaging: Variants that break a splice site or the start codon, or make a stop codon.
+        harmless: Synonymous variants, and all outside of coding sequence and splice sites.
+    """
+
+    sequence: np.ndarray
+    labels: np.ndarray
+    strand: str
+    flank_left: int
+    flank_right: int
+    damaging: list[Variant]
+    harmless: list[Variant]
+
+
+def ascii_array(text: str) -> np.ndarray:
+    """Return the ASCII codes of `text`, (L,) uint8."""
+    return np.frombuffer(text.encode(), dtype=np.uint8).copy()
+
+
+def reverse_complement(sequence: np.ndarray) -> np.ndarray:
+    """Return the other strand, read 5' to 3'."""
+    return _COMPLEMENT[sequence[::-1]]
+
+
+def random_bases(rng: np.random.Generator, length: int, shares: Sequence[float] = BACKGROUND) -> np.ndarray:
+    """Return independent bases with the given shares of A, C, G, T."""
+    return BASES[np.searchsorted(np.cumsum(shares)[:3], rng.random(length), side="right")]
+
+
+def background(rng: np.random.Generator, length: int) -> np.ndarray:
+    """Return sequence outside of any feature: 41 % GC, and most CpG decayed to TpG or CpA as methylated ones do."""
+    sequence = random_bases(rng, length)
+    cpg = np.flatnonzero((sequence[:-1] == ord("C")) & (sequence[1:] == ord("G")))
+    decayed = cpg[rng.random(len(cpg)) < 0.75]
+    upper = rng.random(len(decayed)) < 0.5
+    sequence[decayed[upper]] = ord("T")
+    sequence[decayed[~upper] + 1] = ord("A")
+    return sequence
+
+
+def place(rng: np.random.Generator, lengths: Sequence[int], total: int) -> np.ndarray:
+    """Return starts at which pieces of the given lengths lie in order and without overlap in `total` positions.
+
+    The free positions are divided at random between the gaps. `total` must not be less than the sum of `lengths`.
+    """
+    sizes = np.asarray(lengths, dtype=np.int64)
+    cuts = np.sort(rng.integers(0, total - sizes.sum() + 1, len(sizes)))
+    return cuts + np.cumsum(sizes) - sizes
+
+
+def motif_cluster(
+    rng: np.random.Generator, length: int, motifs: Sequence[str], share: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return background with copies of motifs in either orientation, and which positions they cover.
+
+    Args:
+        rng: Source of randomness.
+        length: In bp.
+        motifs: One is drawn for each copy; none for mere background.
+        share: Share of the positions to be covered.
+
+    Returns:
+        Sequence (length,) uint8 and mask (length,) bool.
+    """
+    sequence = background(rng, length)
+    covered = np.zeros(length, dtype=bool)
+    copies: list[np.ndarray] = []
+    while motifs and sum(map(len, copies)) < share * length:
+        copy = ascii_array(motifs[rng.integers(len(motifs))])
+        copies.append(reverse_complement(copy) if rng.random() < 0.5 else copy)
+    for start, copy in zip(place(rng, [len(copy) for copy in copies], length), copies, strict=True):
+        sequence[start : start + len(copy)] = copy
+        covered[start : start + len(copy)] = True
+    return sequence, covered
+
+
+def make_gene(rng: np.random.Generator, strand: str) -> Gene:
+    """Return a random gene: ATG, codons by usage, a stop codon, GT–AG introns, UTRs and 1,000 bp of flank in total.
+
+    Labels follow BEND: exon is coding sequence without the stop codon, donor and acceptor are the first and last
+    nucleotide of an intron in the direction of the transcript, UTRs and flanks are intergenic, and the reverse
+    strand has classes 4 to 7.
+    """
+    while True:
+        exons = int(rng.integers(2, 6))
+        codons = int(rng.integers(40 * exons, 130 * exons))
+        introns = rng.integers(60, 500, exons - 1)
+        utrs = rng.integers(30, 150, 2)
+        if GENE_LENGTHS[0] <= FLANK + 3 * (codons + 2) + introns.sum() + utrs.sum() <= GENE_LENGTHS[1]:
+            break
+    flank = int(rng.integers(100, FLANK - 100))
+    chosen = [CODONS[i] for i in rng.choice(len(CODONS), codons, p=CODON_USAGE)]
+    coding = ascii_array("ATG" + "".join(chosen) + STOPS[rng.integers(3)])
+    # An intron may fall into a codon, but neither into the start codon nor into the stop codon.
+    cuts = 30 + place(rng, [45] * (exons - 1), len(coding) - 60)
+
+    pieces = [
+        (background(rng, flank), INTERGENIC, "upstream_gene_variant"),
+        (background(rng, int(utrs[0])), INTERGENIC, "5_prime_UTR_variant"),
+    ]
+    bounds = [0, *cuts, len(coding) - 3]
+    for i, (start, end) in enumerate(pairwise(bounds)):
+        if i:
+            body = random_bases(rng, int(introns[i - 1]), INTRON)
+            pieces += [
+                (ascii_array("G"), DONOR, "splice_donor_variant"),
+                (ascii_array("T"), INTRON_CLASS, "splice_donor_variant"),
+                (np.concatenate([ascii_array("AAGT"), body, ascii_array("TTTCTTTC")]), INTRON_CLASS, "intron_variant"),
+                (ascii_array("A"), INTRON_CLASS, "splice_acceptor_variant"),
+                (ascii_array("G"), ACCEPTOR, "splice_acceptor_variant"),
+            ]
+        pieces.append((coding[start:end], EXON, "coding_sequence_variant"))
+    pieces += [
+        (coding[-3:], INTERGENIC, "stop_lost"),
+        (background(rng, int(utrs[1])), INTERGENIC, "3_prime_UTR_variant"),
+        (background(rng, FLANK - flank), INTERGENIC, "downstream_gene_variant"),
+    ]
+    sequence = np.concatenate([piece for piece, _, _ in pieces])
+    labels = np.concatenate([np.full(len(piece), label, dtype=np.int8) for piece, label, _ in pieces])
+    where = np.repeat([consequence for *_, consequence in pieces], [len(piece) for piece, *_ in pieces])
+    damaging, harmless = _variants(rng, sequence, where, np.flatnonzero(labels == EXON), "".join(["ATG", *chosen]))
+
+    if strand == "-":
+        sequence = reverse_complement(sequence)
+        labels = np.where(labels == INTERGENIC, INTERGENIC, labels + 4)[::-1].astype(np.int8)
+        damaging, harmless = (
+            [Variant(len(sequence) - 1 - v.position, int(_COMPLEMENT[v.alt]), v.consequence) for v in variants]
+            for variants in (damaging, harmless)
+        )
+    flanks = (flank, FLANK - flank) if strand == "+" else (FLANK - flank, flank)
+    return Gene(sequence, labels, strand, *flanks, damaging, harmless)
+
+
+def _variants(
+    rng: np.random.Generator, sequence: np.ndarray, where: np.ndarray, exonic: np.ndarray, coding: str
+) -> tuple[list[Variant], list[Variant]]:
+    """List damaging and harmless variants of a gene in transcript orientation.
+
+    `exonic` holds the positions of `coding` (start codon first, without the stop codon) in `sequence`.
+    """
+    damaging = []
+    harmless = []
+    for position in np.flatnonzero(np.isin(where, ("splice_donor_variant", "splice_acceptor_variant"))):
+        damaging += [Variant(int(position), int(b), str(where[position])) for b in BASES if b != sequence[position]]
+    damaging += [Variant(int(p), int(b), "start_lost") for p in exonic[:3] for b in BASES if b != sequence[p]]
+    for i in range(3, len(coding), 3):
+        codon = coding[i : i + 3]
+        for j in range(3):
+            for base in "ACGT":
+                if codon[:j] + base + codon[j + 1 :] in STOPS:
+                    damaging.append(Variant(int(exonic[i + j]), ord(base), "stop_gained"))
+        if codon[:2] in FOURFOLD:
+            position = int(exonic[i + 2])
+            harmless += [Variant(position, int(b), "synonymous_variant") for b in BASES if b != sequence[position]]
+    elsewhere = np.flatnonzero(
+        ~np.isin(where, ("splice_donor_variant", "splice_acceptor_variant", "coding_sequence_variant", "stop_lost"))
+    )
+    for position in rng.choice(elsewhere, 150, replace=False):
+        harmless += [Variant(int(position), int(b), str(where[position])) for b in BASES if b != sequence[position]]
+    return damaging, harmless
