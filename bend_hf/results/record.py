@@ -1,0 +1,497 @@
+"""The record of a run: one JSON file per model, task, protocol and seed, with its predictions (Parquet) beside it.
+
+    path = write_result("results", result, predictions)     # results/<model>/<task>.<protocol>.seed<k>.json
+    results = read_results("results")                        # validated; old schema versions are brought up to date
+    predictions = read_predictions(results[0])               # checked against the digest in the record
+
+Both files are written whole or not at all, the JSON last. Reading refuses what it cannot trust: a truncated file, one
+edited after it was written (the record holds a digest of itself), one of a newer schema. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bend_hf import files
+from bend_hf.console import log
+from bend_hf.errors import BendError, unknown
+from bend_hf.protocols import PROTOCOLS
+from bend_hf.tasks import TASKS, Task
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCHEMA = 1
+"""Version of the record. A change that old readers would misread adds 1 and a function in `_UPGRADES`."""
+
+WINDOW_KEYS = ("row", "chromosome", "start", "end", "strand")
+VARIANT_KEYS = ("row", "chromosome", "start", "ref", "alt")
+EXTRAS = ("part", "consequence", "full_label", "transcript_id", "gene")
+"""Columns of a dataset's rows that predictions carry on, where the task has them, for breakdowns and folds."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One score and everything needed to believe it, to compare it and to run it again.
+
+    Attributes:
+        model: Name as given to `evaluate`: a Hub id, a folder, a baseline (``"onehot"``).
+        task: Name of one of the seven tasks.
+        protocol: ``"default"`` or ``"bend-2024"``.
+        seed: Seed of the head's training; None where nothing is trained.
+        metric: Headline metric of the task: ``"mcc"``, ``"auroc"`` or ``"auprc"``.
+        score: Value of the metric on the test rows, computed from the predictions as recorded; over folds their mean.
+            None where the task failed, or where the metric is undefined (a single class).
+        interval: 95 % confidence interval ``[low, high]`` over test rows, not over seeds; None where undefined.
+        chance: What a model that knows nothing scores.
+        toy: Whether the data is the toy data: such a score says nothing about a model's worth.
+        secondary: Further scores, by metric: per label, per class, per consequence.
+        counts: ``rows`` (test rows) and, where they exist, ``positives``, ``positions``, ``clusters`` …
+        folds: One entry per fold (``part``, ``score``, ``rows`` …); None without folds.
+        history: One entry per epoch (``epoch``, ``train_loss``, ``validation_loss``, ``validation_score``, ``seconds``;
+            with folds also ``part``).
+        provenance: Digests, revisions, settings, packages, hardware, durations: see docs/results.md.
+        failure: Why the task has no score; None for a run that ended well.
+        predictions: Set by `write_result`: ``file``, ``sha256`` and ``rows`` of the predictions beside the record.
+        path: The file this was read from; not part of the record.
+    """
+
+    model: str
+    task: str
+    protocol: str
+    seed: int | None
+    metric: str
+    score: float | None
+    interval: list[float] | None
+    chance: float
+    toy: bool
+    secondary: dict[str, Any]
+    counts: dict[str, Any]
+    folds: list[dict[str, Any]] | None
+    history: list[dict[str, Any]]
+    provenance: dict[str, Any]
+    failure: str | None = None
+    predictions: dict[str, Any] | None = None
+    path: Path | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The file's stem: task, protocol and seed."""
+        seed = "" if self.seed is None else f".seed{self.seed}"
+        return f"{self.task}.{self.protocol}{seed}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as written, without its digest."""
+        fields = {item.name: getattr(self, item.name) for item in dataclasses.fields(self) if item.name != "path"}
+        return {"schema": SCHEMA, **fields}
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _list_of(kind: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(isinstance(item, kind) for item in value)
+
+
+def _nullable(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or check(value)
+
+
+_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "model": (lambda v: isinstance(v, str) and bool(v.strip()), "a non-empty string"),
+    "task": (lambda v: v in TASKS, f"one of {', '.join(TASKS)}"),
+    "protocol": (lambda v: v in PROTOCOLS, f"one of {', '.join(PROTOCOLS)}"),
+    "seed": (_nullable(lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 0), "an integer >= 0 or null"),
+    "metric": (lambda v: v in ("mcc", "auroc", "auprc"), "mcc, auroc or auprc"),
+    "score": (_nullable(_number), "a finite number or null"),
+    "interval": (
+        _nullable(lambda v: isinstance(v, list) and len(v) == 2 and all(map(_number, v)) and v[0] <= v[1]),
+        "[low, high] with low <= high, or null",
+    ),
+    "chance": (_number, "a finite number"),
+    "toy": (lambda v: isinstance(v, bool), "true or false"),
+    "secondary": (lambda v: isinstance(v, dict), "an object"),
+    "counts": (
+        lambda v: isinstance(v, dict) and all(item is None or _number(item) for item in v.values()),
+        "an object of numbers",
+    ),
+    "folds": (_nullable(_list_of(dict)), "a list of objects or null"),
+    "history": (_list_of(dict), "a list of objects"),
+    "provenance": (lambda v: isinstance(v, dict), "an object"),
+    "failure": (_nullable(lambda v: isinstance(v, str) and bool(v.strip())), "a non-empty string or null"),
+    "predictions": (
+        _nullable(lambda v: isinstance(v, dict) and set(v) == {"file", "sha256", "rows"}),
+        "an object with file, sha256 and rows, or null",
+    ),
+}
+_REQUIRED_PROVENANCE = {"dataset_digest": str, "created": str, "packages": dict, "model": dict}
+_RANGE = {"mcc": (-1.0, 1.0), "auroc": (0.0, 1.0), "auprc": (0.0, 1.0)}
+
+_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""Schema version → function from a record of that version to one of the next."""
+
+
+def validate(record: Mapping[str, Any], where: str) -> None:
+    """Check a record of the present schema.
+
+    Raises:
+        BendError: A field is missing, unknown, of the wrong type, out of range or at odds with another; the message
+            names `where`, the field, its value and what was expected.
+    """
+    for name in record:
+        if name not in (*_FIELDS, "schema"):
+            raise BendError(f"{where}: {unknown('field', name, _FIELDS)}")
+    for name, (check, expected) in _FIELDS.items():
+        if name not in record:
+            raise BendError(f"{where}: field {name!r} is missing; expected {expected}.")
+        if not check(record[name]):
+            raise BendError(f"{where}: field {name!r} is {_short(record[name])}; expected {expected}.")
+    task = TASKS[record["task"]]
+    if record["metric"] != task.metric:
+        raise BendError(f"{where}: field 'metric' is {record['metric']!r}; {task.name} is scored by {task.metric!r}.")
+    low, high = _RANGE[task.metric]
+    for name, value in (("score", record["score"]), *(("interval", end) for end in record["interval"] or ())):
+        if value is not None and not low <= value <= high:
+            raise BendError(f"{where}: field {name!r} is {value}; {task.metric} lies in [{low:g}, {high:g}].")
+    if record["failure"] is not None:
+        if record["score"] is not None:
+            raise BendError(f"{where}: has both a score ({record['score']}) and a failure ({record['failure']!r}).")
+        return
+    rows = record["counts"].get("rows")
+    if not (isinstance(rows, int) and rows > 0):
+        raise BendError(f"{where}: counts.rows is {_short(rows)}; expected the number of test rows, above 0.")
+    if (task.recipe is None) != (record["seed"] is None):
+        expected = "null: nothing is trained" if task.recipe is None else "the seed of the head's training"
+        raise BendError(f"{where}: field 'seed' is {record['seed']}; for {task.name} expected {expected}.")
+    if task.split_scheme == "folds" and not record["folds"]:
+        raise BendError(f"{where}: field 'folds' is empty; {task.name} has one entry per fold.")
+    for name, kind in _REQUIRED_PROVENANCE.items():
+        if not isinstance(record["provenance"].get(name), kind):
+            value = _short(record["provenance"].get(name))
+            raise BendError(f"{where}: provenance.{name} is {value}; expected a {kind.__name__}.")
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model said about every test row, with the labels, in the dataset's row order (folds one after another).
+
+    Attributes:
+        task: The task.
+        table: One row per test row: its keys (`WINDOW_KEYS`, with ``part`` where there are folds, or `VARIANT_KEYS`),
+            `EXTRAS` where the task has them, and
+            ``scores``: list<float16> (variants: float32), probabilities. Multilabel: one per label. Bins: one per bin.
+            Gene finding: one per nucleotide and class, classes fastest (length L × 9);
+            ``labels``: list<int8> (variants: int8), 0/1 per label or bin, the class per nucleotide.
+    """
+
+    task: Task
+    table: pa.Table
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @cached_property
+    def scores(self) -> np.ndarray:
+        """All scores, flat: (variants,), (rows, labels), (bins,) or (nucleotides, classes), float32."""
+        return self._shaped(self._flat("scores").astype(np.float32), len(self.task.label_names))
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """All labels, flat: (variants,), (rows, labels), (bins,) or (nucleotides,), int8."""
+        classes = len(self.task.label_names) if self.task.label_kind == "multilabel" else 1
+        return self._shaped(self._flat("labels"), classes)
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Labels per row, (rows,) int64: the row of every entry of `labels` is ``np.repeat(arange, lengths)``."""
+        if self.task.label_kind in ("variant_binary", "multilabel"):
+            return np.ones(len(self), np.int64)
+        import pyarrow.compute as pc
+
+        return np.asarray(pc.list_value_length(self.table["labels"])).astype(np.int64)
+
+    def column(self, name: str) -> np.ndarray:
+        """A key or extra column as a numpy array (strings as objects)."""
+        return np.asarray(self.table[name].to_numpy())
+
+    def _flat(self, name: str) -> np.ndarray:
+        import pyarrow as pa
+
+        column = self.table[name].combine_chunks()
+        values = column.flatten() if pa.types.is_list(column.type) else column
+        return np.asarray(values.to_numpy(zero_copy_only=False))
+
+    def _shaped(self, flat: np.ndarray, width: int) -> np.ndarray:
+        wide = self.task.label_kind in ("multilabel", "per_nucleotide_class")
+        return flat.reshape(-1, width) if wide and width > 1 else flat
+
+    @cached_property
+    def keys_digest(self) -> str:
+        """SHA-256 over the row keys and labels: equal means that two models were tested on the same examples."""
+        digest = hashlib.sha256(self.task.name.encode())
+        names = VARIANT_KEYS if self.task.label_kind == "variant_binary" else WINDOW_KEYS
+        for name in (*names[1:], "part"):
+            if name in self.table.column_names:
+                digest.update("\n".join(map(str, self.table[name].to_pylist())).encode())
+        digest.update(self.lengths.tobytes())
+        digest.update(self.labels.tobytes())
+        return digest.hexdigest()
+
+
+def make_predictions(
+    task: Task, rows: Any, scores: Sequence[np.ndarray] | np.ndarray, labels: Sequence[np.ndarray] | np.ndarray
+) -> Predictions:
+    """Put what a model said beside the rows it was said of.
+
+    Args:
+        task: The task.
+        rows: The test rows, in the order of `scores`: a `datasets.Dataset`, a `pyarrow.Table` or a mapping of columns
+            (for folds with a column ``part``). Keys and `EXTRAS` are carried on, sequences and labels are not.
+            ``row`` is numbered from 0 where it is absent.
+        scores: Per row: (L, classes), (bins,) or (labels,) probabilities; for variants one array of (n,) distances.
+        labels: Per row: (L,), (bins,) or (labels,) integers; for variants one array of (n,).
+
+    Raises:
+        BendError: Rows, scores and labels do not fit together, or a score is not finite.
+    """
+    import pyarrow as pa
+
+    names = VARIANT_KEYS if task.label_kind == "variant_binary" else WINDOW_KEYS
+    table = _columns(rows, (*names, *EXTRAS))
+    if not len(scores) == len(labels) == table.num_rows:
+        raise BendError(
+            f"{task.name}: {table.num_rows} rows, {len(scores)} predictions and {len(labels)} labels; "
+            "every test row needs one of each."
+        )
+    if "row" not in table.column_names:
+        table = table.add_column(0, "row", pa.array(np.arange(table.num_rows)))
+    if task.label_kind == "variant_binary":
+        columns = {
+            "scores": pa.array(np.asarray(scores, np.float32)),
+            "labels": pa.array(np.asarray(labels, np.int8)),
+        }
+    else:
+        columns = {"scores": _lists(scores, np.float16), "labels": _lists(labels, np.int8)}
+    for name, column in columns.items():
+        table = table.append_column(name, column)
+    predictions = Predictions(task, table)
+    _check_predictions(predictions, task.name)
+    return predictions
+
+
+def _columns(rows: Any, wanted: Sequence[str]) -> pa.Table:
+    import pyarrow as pa
+
+    names = list(getattr(rows, "column_names", None) or rows)
+    present = [name for name in wanted if name in names]
+    if isinstance(rows, pa.Table):
+        return rows.select(present)
+    if isinstance(rows, Mapping):
+        return pa.table({name: list(rows[name]) for name in present})
+    return rows.select_columns(present).with_format("arrow")[:]
+
+
+def _lists(arrays: Sequence[np.ndarray] | np.ndarray, dtype: type) -> pa.Array:
+    import pyarrow as pa
+
+    offsets = np.concatenate([[0], np.cumsum([np.size(array) for array in arrays])]).astype(np.int64)
+    flat = np.concatenate([np.asarray(array, dtype).reshape(-1) for array in arrays]) if len(arrays) else np.empty(0)
+    if offsets[-1] < 2**31:
+        return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(flat.astype(dtype)))
+    return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(flat.astype(dtype)))
+
+
+def _check_predictions(predictions: Predictions, where: str) -> None:
+    import pyarrow.compute as pc
+
+    task, table = predictions.task, predictions.table
+    variants = task.label_kind == "variant_binary"
+    keys = VARIANT_KEYS if variants else WINDOW_KEYS
+    needed = [*keys, *(["part"] if task.split_scheme == "folds" else []), "scores", "labels"]
+    missing = [name for name in needed if name not in table.column_names]
+    if missing:
+        raise BendError(
+            f"{where}: predictions of {task.name} lack the column {missing[0]!r}; needed: {', '.join(needed)}."
+        )
+    if not table.num_rows:
+        raise BendError(f"{where}: there are no predictions.")
+    if not variants:
+        counts = [np.asarray(pc.list_value_length(table[name])) for name in ("scores", "labels")]
+        width = len(task.label_names) if task.label_kind == "per_nucleotide_class" else 1
+        expected = np.full(len(table), len(task.label_names)) if task.label_kind == "multilabel" else counts[1]
+        for name, found, wanted in (("scores", counts[0], expected * width), ("labels", counts[1], expected)):
+            wrong = np.flatnonzero(found != wanted)
+            if len(wrong):
+                row = int(wrong[0])
+                raise BendError(f"{where}: row {row} has {found[row]} {name}; expected {wanted[row]}.")
+    bad = np.flatnonzero(~np.isfinite(predictions.scores.reshape(-1)))
+    if len(bad):
+        row = int(bad[0]) if variants else int(np.searchsorted(np.cumsum(counts[0]), bad[0], side="right"))
+        raise BendError(f"{where}: row {row} has a score that is not finite; the model or its head diverged.")
+    upper = len(task.label_names) - 1 if task.label_kind == "per_nucleotide_class" else 1
+    if predictions.labels.min() < 0 or predictions.labels.max() > upper:
+        raise BendError(f"{where}: a label lies outside 0..{upper}.")
+
+
+def write_result(folder: str | Path, result: Result, predictions: Predictions | None = None) -> Path:
+    """Write a result, and its predictions beside it, and return the path of the JSON file.
+
+    A record of the same model, task, protocol and seed is replaced.
+
+    Raises:
+        BendError: The result is not valid, or the predictions are another task's.
+    """
+    where = f"result of {result.model} on {result.task}"
+    path = Path(folder) / slug(result.model) / f"{result.name}.json"
+    beside = path.with_suffix(".parquet")
+    parquet = b""
+    attached = None
+    if predictions is not None:
+        if predictions.task.name != result.task:
+            raise BendError(f"{where}: the predictions are those of {predictions.task.name}.")
+        _check_predictions(predictions, where)
+        parquet = _to_parquet(predictions)
+        attached = {"file": beside.name, "sha256": hashlib.sha256(parquet).hexdigest(), "rows": len(predictions)}
+    try:
+        text = json.dumps({**result.to_json(), "predictions": attached}, default=_plain, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise BendError(f"{where}: cannot be written as JSON: {error}") from error
+    document = json.loads(text)
+    validate(document, where)
+    if attached is not None:
+        with files.atomic(beside) as temporary:
+            temporary.write_bytes(parquet)
+    else:
+        beside.unlink(missing_ok=True)
+    files.write_json(path, {**document, "digest": files.digest_of(document)})
+    return path
+
+
+def _to_parquet(predictions: Predictions) -> bytes:
+    import pyarrow.parquet as pq
+
+    metadata = {"bend_hf.task": predictions.task.name, "bend_hf.schema": str(SCHEMA)}
+    buffer = io.BytesIO()
+    pq.write_table(predictions.table.replace_schema_metadata(metadata), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    """What JSON does not know: numpy's scalars and arrays, and paths."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{value!r} is a {type(value).__name__}")
+
+
+def slug(model: str) -> str:
+    """A model's name as a folder's name: ``/`` becomes ``--``, other unsafe characters ``_``."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", model.strip("/").replace("/", "--")).lstrip(".") or "model"
+
+
+def read_results(where: str | Path | Iterable[str | Path]) -> list[Result]:
+    """Read records from a folder (at any depth), a file, or several of either.
+
+    In a folder, JSON files that are not named after a task are left out with a warning.
+
+    Returns:
+        The results, sorted by model, task (in the order of declaration), protocol and seed.
+
+    Raises:
+        BendError: There are none; a file is truncated, was edited, is not a record or of a newer schema; two files
+            are records of the same run.
+    """
+    paths: dict[Path, None] = {}
+    for item in [where] if isinstance(where, str | Path) else where:
+        item = Path(item)
+        if item.is_dir():
+            found = sorted(path for path in item.rglob("*.json") if not path.name.startswith("."))
+            foreign = [path for path in found if path.name.partition(".")[0] not in TASKS]
+            if foreign:
+                log.warning("%s: %d JSON files are no results: %s …", item, len(foreign), foreign[0].name)
+            if len(foreign) == len(found):
+                raise BendError(f"{item}: holds no results (<model>/<task>.<protocol>.seed<k>.json).")
+            paths.update(dict.fromkeys(path for path in found if path not in foreign))
+        elif item.is_file():
+            paths[item] = None
+        else:
+            raise BendError(f"{item}: no such file or folder of results.")
+    seen: dict[tuple[Any, ...], Result] = {}
+    for path in paths:
+        result = read_result(path)
+        key = (result.model, result.task, result.protocol, result.seed)
+        if key in seen:
+            raise BendError(
+                f"{path} and {seen[key].path} are both {result.model} on {result.task} ({result.protocol}, seed "
+                f"{result.seed}); keep one, or give their folders separately."
+            )
+        seen[key] = result
+    order = list(TASKS)
+    return sorted(
+        seen.values(), key=lambda r: (r.model, order.index(r.task), r.protocol, -1 if r.seed is None else r.seed)
+    )
+
+
+def read_result(path: str | Path) -> Result:
+    """Read one record; the errors are those of `read_results`."""
+    path = Path(path)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BendError(f"{path}: is not JSON ({error}): truncated or damaged; run it again.") from error
+    version = record.get("schema") if isinstance(record, dict) else None
+    if not isinstance(version, int):
+        raise BendError(f"{path}: is no result of bend_hf (there is no schema version in it).")
+    if version > SCHEMA:
+        raise BendError(
+            f"{path}: written by a newer bend_hf (schema {version}; this one reads up to {SCHEMA}): upgrade bend_hf."
+        )
+    digest = record.pop("digest", None)
+    if digest != files.digest_of(record):
+        raise BendError(
+            f"{path}: was changed after it was written (its digest does not match); restore it or run it again."
+        )
+    for old in range(version, SCHEMA):
+        record = {**_UPGRADES[old](record), "schema": old + 1}
+    validate(record, str(path))
+    del record["schema"]
+    return Result(**record, path=path)
+
+
+def read_predictions(result: Result) -> Predictions:
+    """Read the predictions beside a record.
+
+    Raises:
+        BendError: The record was not read from a file or has none, or the file is missing or is not the one recorded.
+    """
+    if result.path is None or result.predictions is None:
+        raise BendError(f"The result of {result.model} on {result.task} has no predictions on disk.")
+    path = result.path.parent / result.predictions["file"]
+    if not path.is_file():
+        raise BendError(f"{path}: the predictions of {result.path.name} are missing; copy them beside it.")
+    if files.digest_file(path) != result.predictions["sha256"]:
+        raise BendError(f"{path}: is not the file that {result.path.name} was written with (its digest differs).")
+    import pyarrow.parquet as pq
+
+    predictions = Predictions(TASKS[result.task], pq.read_table(path))
+    _check_predictions(predictions, str(path))
+    return predictions
