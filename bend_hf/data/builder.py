@@ -1,0 +1,217 @@
+"""Datasets of the tasks, built by `datasets` from coordinates and a genome.
+
+    from bend_hf import load_dataset
+    variants = load_dataset("variant_effects", "disease", data_dir="data", genome="GRCh38.fa")
+    for row in load_dataset("histone_modification", split="train", streaming=True): ...
+
+Built datasets lie in the Hugging Face datasets cache, keyed by the content of what they are built from.
+`datasets` replaces functions in the modules of builders for streaming; so all that reads files lives elsewhere.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import datasets
+import pyarrow as pa
+
+from bend_hf import files as file_tools
+from bend_hf import resources
+from bend_hf.data import rows
+from bend_hf.data.genome import Genome
+from bend_hf.data.sources import GenomeArgument, TaskFiles, locate
+from bend_hf.errors import BendError
+from bend_hf.tasks import Task, get_config, get_tasks
+
+NAMESPACE = "bend_hf"
+"""Datasets built here do not answer for ``load_dataset("bend/…")``; `bend-hf prepare` is what places those."""
+
+
+def configurations(dataset: str) -> list[datasets.BuilderConfig]:
+    """Return one configuration per task of a dataset; the first is the default."""
+    return [
+        datasets.BuilderConfig(name=task.config, version=datasets.Version(task.version), description=task.summary)
+        for task in get_tasks(dataset)
+    ]
+
+
+def explain(dataset: str) -> str:
+    """Return what to do instead of running a loading script or passing it to `datasets.load_dataset`."""
+    return (
+        f"This is the builder of bend/{dataset}; it is not run, and datasets >= 4 loads no scripts. Two ways work:\n"
+        f'  bend-hf prepare {dataset}    then, in Python:  datasets.load_dataset("bend/{dataset}")\n'
+        f'  in Python:  bend_hf.load_dataset("{dataset}", data_dir=..., genome=...)'
+    )
+
+
+class TaskBuilder(datasets.ArrowBasedBuilder):
+    """Builds one dataset; a subclass in ``dataset_scripts/`` names which.
+
+    Args:
+        cache_dir: Root of the built datasets; None for the Hugging Face datasets cache.
+        config_name: Configuration, None for the first.
+        data_dir: See `bend_hf.data.sources.locate`.
+        genome: See `bend_hf.data.sources.locate`.
+        files: The files, where they were located before.
+        **options: Of `datasets.DatasetBuilder`.
+    """
+
+    dataset: ClassVar[str]
+    task: Task
+
+    def __init__(
+        self,
+        cache_dir: str | os.PathLike[str] | None = None,
+        *,
+        config_name: str | None = None,
+        data_dir: str | os.PathLike[str] | None = None,
+        genome: GenomeArgument = None,
+        files: TaskFiles | None = None,
+        **options: Any,
+    ) -> None:
+        self.files = files or locate(get_config(self.dataset, config_name), data_dir, genome)
+        self.task = self.files.task
+        # The key is the content's digest alone: paths given to `datasets` would become part of the directory's name.
+        defaults = {"dataset_name": self.dataset, "repo_id": f"{NAMESPACE}/{self.dataset}", "hash": self.files.digest}
+        root = None if cache_dir is None else os.fspath(cache_dir)
+        super().__init__(root, config_name=self.task.config, **(defaults | options))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self.dataset, self.__dict__)
+
+    def _info(self) -> datasets.DatasetInfo:
+        digests = "".join(f"; {name} sha256 {value}" for name, value in self.files.digests.items())
+        return datasets.DatasetInfo(
+            description=(
+                f"BEND (2024 tasks), {self.task.title}. {self.task.summary}\n"
+                f"Genome {self.task.build}; coordinates 0-based half-open; rows digest {self.files.digest}{digests}."
+            ),
+            citation="Marin et al., BEND: Benchmarking DNA Language Models on Biologically Meaningful Tasks, ICLR 2024, arXiv:2311.12570",
+            homepage="https://arxiv.org/abs/2311.12570",
+            features=rows.features(self.task),
+        )
+
+    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        path = rows.prepare(self.files)
+        return [
+            datasets.SplitGenerator(name=name, gen_kwargs={"coordinates": path, "batches": positions})
+            for name, positions in rows.batches_per_split(path).items()
+        ]
+
+    def _generate_tables(self, coordinates: Any, batches: list[int]) -> Iterator[tuple[int, pa.Table]]:
+        genome = Genome(self.files.fasta)
+        reader = rows.batches(coordinates)
+        order = list(self.info.features)
+        for position in batches:
+            yield position, rows.make_rows(self.task, reader.get_batch(position), genome).select(order)
+
+    def _download_and_prepare(self, *args: Any, **options: Any) -> None:
+        # Called under the dataset's lock, with the output in a temporary folder: a killed run may have left files there.
+        for leftover in os.scandir(self._output_dir):
+            os.unlink(leftover.path)
+        super()._download_and_prepare(*args, **options)
+
+
+def _restore(dataset: str, state: dict[str, Any]) -> TaskBuilder:
+    """Unpickle a builder in a process that has not imported its script."""
+    kind = builder_class(dataset)
+    builder = kind.__new__(kind)
+    builder.__setstate__(state)
+    return builder
+
+
+def builder_class(dataset: str) -> type[TaskBuilder]:
+    """Return the builder class of ``dataset_scripts/<dataset>/<dataset>.py``."""
+    module = resources.load_module("dataset_scripts", dataset)
+    [kind] = (
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, TaskBuilder) and value is not TaskBuilder
+    )
+    return kind
+
+
+def build(
+    files: TaskFiles,
+    *,
+    num_proc: int | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    namespace: str = NAMESPACE,
+) -> datasets.DatasetDict:
+    """Build a task's dataset, or take it from the cache if it was built from the same content before.
+
+    Args:
+        files: What to build from.
+        num_proc: Processes that gather sequences; rows and their order do not depend on it.
+        cache_dir: Root of the built datasets; None for the Hugging Face datasets cache.
+        namespace: Before the dataset's name in the cache; with ``"bend"`` it answers ``load_dataset("bend/…")``.
+
+    Raises:
+        BendError: Bad input, or a full disk; nothing partial is left that a later run would trust.
+    """
+    dataset = files.task.dataset
+    builder = builder_class(dataset)(cache_dir, files=files, repo_id=f"{namespace}/{dataset}")
+    prepare_builder(builder, num_proc=num_proc)
+    return builder.as_dataset()
+
+
+def prepare_builder(builder: TaskBuilder, *, num_proc: int | None = None) -> None:
+    """Run ``download_and_prepare``, with the package's own errors instead of the library's wrapping.
+
+    Raises:
+        BendError: Bad input, or a full disk.
+    """
+    try:
+        builder.download_and_prepare(num_proc=num_proc)
+    except (datasets.exceptions.DatasetGenerationError, OSError) as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, BendError | OSError):
+            cause = cause.__cause__ or cause.__context__
+        if isinstance(cause, BendError):
+            raise cause from None
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise BendError(
+                f"{builder.cache_dir}: the disk is full ({cause}). Nothing was kept; free space, or set HF_DATASETS_CACHE "
+                f"to a folder on another disk."
+            ) from error
+        raise
+
+
+def load_dataset(
+    name: str,
+    config: str | None = None,
+    *,
+    split: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    genome: GenomeArgument = None,
+    streaming: bool = False,
+    num_proc: int | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> Any:
+    """Build (or stream) a dataset from coordinates and a genome.
+
+    Args:
+        name: ``"variant_effects"``, also with a namespace (``"bend/variant_effects"``) or as the path of its script.
+        config: Configuration, e.g. ``"disease"``; None for the first.
+        split: One split, in the notation of `datasets`; None for all.
+        data_dir: Folder with the label files; None for ``$BEND_HF_DATA``, else the download cache.
+        genome: A FASTA, or a mapping from build to FASTA; None to look in the data folders, then the download cache.
+        streaming: Make rows while they are read; nothing is written but the validated coordinates.
+        num_proc: Processes that gather sequences.
+        cache_dir: Root of the built datasets; None for the Hugging Face datasets cache.
+
+    Returns:
+        A `datasets.DatasetDict`, or a `datasets.Dataset` with `split`; their iterable forms with `streaming`.
+
+    Raises:
+        BendError: Unknown name, or bad input.
+    """
+    task = get_config(name.rstrip("/").removesuffix(".py"), config)
+    builder = builder_class(task.dataset)(cache_dir, files=locate(task, data_dir, genome))
+    if streaming:
+        return builder.as_streaming_dataset(split=split)
+    prepare_builder(builder, num_proc=num_proc)
+    return builder.as_dataset(split=split)

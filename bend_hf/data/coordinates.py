@@ -1,0 +1,341 @@
+"""Reads a task's BED file (and HDF5 labels) into validated Arrow tables, one per split.
+
+    tables = read(files, Genome(files.fasta))
+    tables["test"]        # chromosome start end strand … labels; rows in the order of the file
+
+Coordinates are 0-based half-open; variants have ``start == end``, the position of the variant. Every check is made
+here, before any sequence is written. An error names the file, the line, the column, the value and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from bend_hf.console import log
+from bend_hf.data.genome import Genome
+from bend_hf.data.sources import TaskFiles
+from bend_hf.errors import BendError
+from bend_hf.tasks import Task
+
+Values = Mapping[str, np.ndarray | pa.ChunkedArray]
+
+
+def read(files: TaskFiles, genome: Genome) -> dict[str, pa.Table]:
+    """Return one validated table per split of the dataset.
+
+    Columns are the BED columns that rows carry, under their own names, and ``labels``: list<int8> per nucleotide or
+    bin, list<int64> of the indices that are on for multilabel tasks; variants have ``label``, int64.
+
+    Raises:
+        BendError: Anything in the files that is not as declared.
+    """
+    task, bed = files.task, files.bed
+    text = read_text(task, bed)
+    fail = _Failure(bed, text)
+    integers = {column.name: _integers(fail, column.name) for column in task.columns if column.dtype == "int64"}
+    splits = _choice(fail, "split", task.split_names, f"The splits of {task.name} are written")
+    if "strand" in text.column_names:
+        _choice(fail, "strand", ("+", "-", "."), "A strand is written")
+    codes = _check_windows(task, fail, integers, genome)
+    _check_duplicates(fail, codes, integers["start"])
+    columns: dict[str, pa.ChunkedArray | pa.Array | np.ndarray] = {
+        column.name: integers.get(column.name, text[column.name]) for column in task.columns if column.row
+    }
+    if task.label_kind == "variant_binary":
+        _check_variants(fail, codes, integers["start"], genome)
+        columns["ref"], columns["alt"] = pc.utf8_upper(text["ref"]), pc.utf8_upper(text["alt"])
+        columns["label"] = _label(fail, len(task.label_names))
+    elif task.label_kind == "multilabel":
+        columns["labels"] = _label_lists(fail, len(task.label_names))
+    else:
+        columns["labels"] = _hdf5_labels(files, fail, integers["end"] - integers["start"])
+    table = pa.table(columns)
+    tables = {name: table.filter(pa.array(splits == name)) for name in dict.fromkeys(task.split_names.values())}
+    _compare_with_declaration(task, bed, {name: len(rows) for name, rows in tables.items()})
+    return tables
+
+
+def read_text(task: Task, bed: Path) -> pa.Table:
+    """Return the BED file's columns as strings, after checking its header.
+
+    Raises:
+        BendError: The file is empty, has no header, other columns than declared, or a line with too few or too many.
+    """
+    expected = [column.name for column in task.columns]
+    with bed.open("rb") as handle:
+        first = handle.readline()
+    try:
+        header = first.decode("utf-8-sig").rstrip("\r\n").split("\t")
+    except UnicodeDecodeError as error:
+        raise BendError(
+            f"{bed} is no text file ({error}). It should be a tab-separated BED file with a header."
+        ) from error
+    if not first.strip():
+        raise BendError(f"{bed} is empty or starts with an empty line. Its header is: {' '.join(expected)}.")
+    header = [name[1:-1] if name[:1] == name[-1:] == '"' else name for name in header]
+    if not set(header) & set(expected):
+        raise BendError(
+            f"{bed}, line 1: there is no header row ({first[:60].decode(errors='replace').strip()!r}). "
+            f"Put this line (tab-separated) first: {' '.join(expected)}."
+        )
+    missing = [name for name in expected if name not in header]
+    extra = [name for name in header if name not in expected]
+    twice = sorted({name for name in header if header.count(name) > 1})
+    for problem, names in (("lacks", missing), ("has the unknown", extra), ("has twice the", twice)):
+        if names:
+            raise BendError(
+                f"{bed}, line 1: the header {problem} column{'s' * (len(names) > 1)} {', '.join(map(repr, names))}. "
+                f"The columns of {task.name} are: {' '.join(expected)}."
+            )
+    try:
+        table = pa.csv.read_csv(
+            bed,
+            parse_options=pa.csv.ParseOptions(delimiter="\t"),
+            convert_options=pa.csv.ConvertOptions(
+                column_types=dict.fromkeys(expected, pa.string()), strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        for number, line in enumerate(bed.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+            if line and line.count("\t") != len(header) - 1:
+                raise BendError(
+                    f"{bed}, line {number}: {line.count(chr(9)) + 1} tab-separated fields instead of {len(header)}: {line[:80]!r}."
+                ) from error
+        raise BendError(f"{bed} cannot be read: {error}.") from error
+    if not len(table):
+        raise BendError(f"{bed} has a header but no rows.")
+    return table.select(expected)
+
+
+class _Failure:
+    """Raises the error for a row of a BED file: it knows the file's lines, for it holds its text."""
+
+    def __init__(self, bed: Path, text: pa.Table) -> None:
+        self.bed = bed
+        self.text = text
+
+    def line(self, row: int) -> int:
+        """Return the line of a row, counted from 1; empty lines are no rows."""
+        with self.bed.open("rb") as handle:
+            filled = (number for number, line in enumerate(handle, start=1) if line.strip(b"\r\n"))
+            return next(number for count, number in enumerate(filled) if count == row + 1)
+
+    def __call__(self, row: int, column: str, problem: str, *, cause: Exception | None = None) -> NoReturn:
+        value = self.text[column][int(row)].as_py()
+        raise BendError(f"{self.bed}, line {self.line(int(row))}, column {column!r}: {value!r} {problem}") from cause
+
+
+def _first(mask: np.ndarray | pa.ChunkedArray) -> int | None:
+    """Return the first row where `mask` is true, or None."""
+    rows = np.flatnonzero(mask)
+    return int(rows[0]) if len(rows) else None
+
+
+def _integers(fail: _Failure, column: str) -> np.ndarray:
+    """Return a column of the file as (n,) int64."""
+    try:
+        return pc.cast(fail.text[column], pa.int64()).to_numpy()
+    except pa.ArrowInvalid as error:
+        well_formed = pc.match_substring_regex(fail.text[column], r"^-?\d{1,18}$")
+        row = _first(pc.invert(well_formed))
+        fail(row or 0, column, "is not a whole number.", cause=error)
+
+
+def _choice(fail: _Failure, column: str, choices: Any, said: str) -> np.ndarray:
+    """Return a column whose values must be keys of `choices`, mapped through it where it is a mapping."""
+    encoded = fail.text[column].combine_chunks().dictionary_encode()
+    values = encoded.dictionary.to_pylist()
+    for value in values:
+        if value not in choices:
+            row = pc.index(fail.text[column], value).as_py()
+            fail(row, column, f"is unknown. {said}: {', '.join(choices)}.")
+    mapped = [choices[value] for value in values] if isinstance(choices, Mapping) else values
+    return np.array(mapped, dtype=object)[encoded.indices.to_numpy()]
+
+
+def _check_windows(task: Task, fail: _Failure, integers: Values, genome: Genome) -> np.ndarray:
+    """Check chromosomes, bounds and lengths; return the chromosomes' codes in the genome, (n,) int64."""
+    encoded = fail.text["chromosome"].combine_chunks().dictionary_encode()
+    code_of = []
+    for name in encoded.dictionary.to_pylist():
+        try:
+            code_of.append(genome.code(name))
+        except BendError as error:
+            row = pc.index(fail.text["chromosome"], name).as_py()
+            fail(row, "chromosome", f"is not in the genome ({task.build}). {error}", cause=error)
+    codes = np.array(code_of, dtype=np.int64)[encoded.indices.to_numpy()]
+    length = np.array(list(genome.lengths.values()), dtype=np.int64)[codes]
+    start, end = integers["start"], integers["end"]
+    too_far = f"lies beyond the chromosome's end in {genome.path}. Is that file {task.build}?"
+    checks: list[tuple[np.ndarray, str, str]] = [(start < 0, "start", "is negative.")]
+    if task.label_kind == "variant_binary":
+        checks += [
+            (start != end, "end", "differs from start: a variant has start == end, its 0-based position."),
+            (start >= length, "start", too_far),
+        ]
+    else:
+        checks += [
+            (start >= end, "end", "is not behind start (coordinates are 0-based half-open)."),
+            (end > length, "end", too_far),
+        ]
+        if task.window is not None:
+            wanted = f"is not start + {task.window:,}: every window of {task.name} has that length."
+            checks.append((end - start != task.window, "end", wanted))
+        if "length" in integers:
+            checks.append((end - start != integers["length"], "length", "differs from end - start."))
+    for mask, column, problem in checks:
+        if (row := _first(mask)) is not None:
+            fail(row, column, problem)
+    return codes
+
+
+def _check_duplicates(fail: _Failure, codes: np.ndarray, start: np.ndarray) -> None:
+    """Refuse rows that are equal in every column."""
+    keys = codes << 40 | start
+    order = np.argsort(keys, kind="stable")
+    equal = np.flatnonzero(np.diff(keys[order]) == 0)
+    candidates = np.unique(np.concatenate([order[equal], order[equal + 1]]))
+    if not len(candidates):
+        return
+    seen: dict[tuple[str, ...], int] = {}
+    columns = (column.to_pylist() for column in fail.text.take(pa.array(candidates)).columns)
+    for row, values in zip(candidates.tolist(), zip(*columns, strict=True), strict=True):
+        if values in seen:
+            fail(
+                row,
+                "start",
+                f"belongs to a row that repeats line {fail.line(seen[values])} in every column. Remove one.",
+            )
+        seen[values] = row
+
+
+def _check_variants(fail: _Failure, codes: np.ndarray, position: np.ndarray, genome: Genome) -> None:
+    """Check the alleles, and the reference alleles against the genome."""
+    for column in ("ref", "alt"):
+        row = _first(pc.invert(pc.match_substring_regex(fail.text[column], "^[ACGTacgt]$")))
+        if row is not None:
+            fail(row, column, "is no allele: one of A, C, G and T. Only single-nucleotide variants can be read.")
+    ref, alt = (pc.utf8_upper(fail.text[column]).to_numpy() for column in ("ref", "alt"))
+    if (row := _first(ref == alt)) is not None:
+        fail(row, "alt", "equals ref: this is no variant.")
+    found = genome.gather(codes, position, position + 1)[0].view("S1").astype(str)
+    wrong = np.flatnonzero(ref != found)
+    if len(wrong):
+        first = "; ".join(
+            f"line {fail.line(row)} {fail.text['chromosome'][row]}:{position[row]} ref {ref[row]}, genome {found[row]}"
+            for row in wrong[:3].tolist()
+        )
+        raise BendError(
+            f"{fail.bed}, column 'ref': {len(wrong):,} of {len(ref):,} reference alleles ({len(wrong) / len(ref):.1%}) differ "
+            f"from {genome.path} ({first}). Probably this FASTA is another genome build than the coordinates: pass the "
+            f"right one with genome= (--genome)."
+        )
+
+
+def _label(fail: _Failure, n_labels: int) -> np.ndarray:
+    labels = _integers(fail, "label")
+    if (row := _first((labels < 0) | (labels >= n_labels))) is not None:
+        fail(row, "label", f"is out of range: labels are 0 to {n_labels - 1}.")
+    return labels
+
+
+def _label_lists(fail: _Failure, n_labels: int) -> pa.ChunkedArray:
+    """Parse ``3,17,40`` to lists of the labels that are on; an empty field is an empty list."""
+    lists, offset = [], 0
+    for chunk in fail.text["label"].chunks:
+        filled = pc.not_equal(chunk, "")
+        parts = pc.split_pattern(chunk, ",")
+        lengths = np.where(filled, pc.list_value_length(parts), 0)
+        offsets = np.zeros(len(chunk) + 1, dtype=np.int32)
+        np.cumsum(lengths, out=offsets[1:])
+        fields = parts.filter(filled).flatten()
+
+        def complain(field: int, problem: str, offsets: np.ndarray = offsets, offset: int = offset) -> NoReturn:
+            fail(offset + int(np.searchsorted(offsets, field, side="right")) - 1, "label", problem)
+
+        well_formed = pc.match_substring_regex(fields, r"^\d{1,4}$")
+        if (bad := _first(pc.invert(well_formed))) is not None:
+            complain(bad, "is no comma-separated list of label indices such as 3,17,40.")
+        labels = pc.cast(fields, pa.int64())
+        numbers = labels.to_numpy()
+        if (bad := _first(numbers >= n_labels)) is not None:
+            complain(bad, f"holds the label {numbers[bad]}: labels are 0 to {n_labels - 1}.")
+        rows = np.repeat(np.arange(len(chunk)), lengths)
+        keys = np.sort(rows * n_labels + numbers)
+        if (bad := _first(np.diff(keys) == 0)) is not None:
+            fail(offset + int(keys[bad]) // n_labels, "label", f"names the label {keys[bad] % n_labels} twice.")
+        lists.append(pa.ListArray.from_arrays(pa.array(offsets), labels))
+        offset += len(chunk)
+    return pa.chunked_array(lists)
+
+
+def _hdf5_labels(files: TaskFiles, fail: _Failure, lengths: np.ndarray) -> pa.ChunkedArray:
+    """Read the label of every nucleotide or bin from HDF5 (row i for BED row i) as list<int8>."""
+    import h5py
+
+    task, path = files.task, files.hdf5
+    if path is None or not path.is_file():
+        raise BendError(f"{path}: there is no such HDF5 file. {task.name} needs it beside {fail.bed.name}.")
+    bin_size = task.bin_size or 1
+    if (row := _first(lengths % bin_size != 0)) is not None:
+        fail(row, "end", f"leaves a window of {lengths[row]:,} bp, no multiple of the bin size {bin_size}.")
+    wanted = lengths // bin_size
+    unit = "bins" if task.bin_size else "nucleotides"
+    n_classes = max(2, len(task.label_names))
+    try:
+        opened = h5py.File(path, "r")
+    except OSError as error:
+        raise BendError(f"{path} is no readable HDF5 file ({error}). Download it again.") from error
+    with opened:
+        if "labels" not in opened:
+            raise BendError(f"{path} has no dataset 'labels', only: {', '.join(opened) or 'nothing'}.")
+        data = opened["labels"]
+        if data.shape[:1] != (len(wanted),):
+            raise BendError(
+                f"{path}, dataset 'labels': {data.shape[0] if data.shape else 0:,} rows, but {fail.bed} has {len(wanted):,}. "
+                f"Row i of one belongs to row i of the other: use the two files of one release."
+            )
+        rows_at_once = max(1, 4_000_000 // int(wanted.max()))
+        chunks = []
+        for begin in range(0, len(wanted), rows_at_once):
+            block = [np.ravel(values) for values in data[begin : begin + rows_at_once]]
+            for row, values in enumerate(block, start=begin):
+                if len(values) != wanted[row]:
+                    raise BendError(
+                        f"{path}, dataset 'labels', row {row} ({fail.bed}, line {fail.line(row)}): {len(values):,} labels "
+                        f"for a window of {wanted[row]:,} {unit}. Use the two files of one release."
+                    )
+            values = np.concatenate(block)
+            # Comparisons with NaN are false, so that NaN is refused too.
+            good = (values >= 0) & (values < n_classes) & (values == np.floor(values))
+            if (bad := _first(~good)) is not None:
+                row = begin + int(np.searchsorted(np.cumsum([len(v) for v in block]), bad, side="right"))
+                raise BendError(
+                    f"{path}, dataset 'labels', row {row} ({fail.bed}, line {fail.line(row)}): the label {values[bad]} is out of "
+                    f"range. Labels of {task.name} are the whole numbers 0 to {n_classes - 1}."
+                )
+            offsets = np.zeros(len(block) + 1, dtype=np.int32)
+            np.cumsum([len(values) for values in block], out=offsets[1:])
+            chunks.append(pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.astype(np.int8))))
+    return pa.chunked_array(chunks)
+
+
+def _compare_with_declaration(task: Task, bed: Path, found: Mapping[str, int]) -> None:
+    """Warn, with both numbers, where a split has other row counts than the released files."""
+    if dict(found) == dict(task.rows):
+        return
+    splits = ", ".join(f"{name} {found[name]:,} of {task.rows[name]:,}" for name in task.rows)
+    log.warning(
+        "%s: %s rows, the released file has %s (%s). Scores on it are not comparable with published ones.",
+        bed,
+        f"{sum(found.values()):,}",
+        f"{sum(task.rows.values()):,}",
+        splits,
+    )

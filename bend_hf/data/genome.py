@@ -1,0 +1,291 @@
+"""A reference genome on disk: DNA by chromosome, start, end and strand, one window or two million at a time.
+
+    genome = Genome("GRCh38.primary_assembly.genome.fa")
+    genome.window("chr22", 37_560_295, 37_570_221)              # 0-based half-open, always upper-case
+    genome.window("22", 100, 612, strand="-")                   # reverse complement; "22" finds "chr22"
+    letters, offsets = genome.gather(codes, starts, ends)       # many windows, back to back
+
+Reads slice a memory map of the FASTA by its ``.fai`` index. There is no file position to share, so that forked workers
+read what the parent would (a shared file handle returns wrong DNA). Bases are A, C, G, T and N: soft-masking is
+undone, and IUPAC ambiguity codes become N with a message.
+"""
+
+from __future__ import annotations
+
+import gzip
+import mmap
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bend_hf import files
+from bend_hf.console import log
+from bend_hf.errors import BendError, unknown
+
+AMBIGUITY_CODES = b"RYSWKMBDHVU"
+_NEWLINES = b"\r\n"
+_BASES = b"ACGTNacgtn"
+_FORWARD = bytes.maketrans(
+    b"acgtn" + AMBIGUITY_CODES + AMBIGUITY_CODES.lower(), b"ACGTN" + b"N" * 2 * len(AMBIGUITY_CODES)
+)
+_COMPLEMENT = bytes.maketrans(b"ACGTN", b"TGCAN")
+_COMPLEMENT_OF = np.frombuffer(_COMPLEMENT, dtype=np.uint8)
+
+
+class Genome:
+    """A FASTA file (plain, or compressed with bgzip) and its index.
+
+    Attributes:
+        path: The file as given.
+        names: Records of the FASTA in order; their positions are the codes `gather` takes.
+        lengths: Record → length in bp.
+
+    Raises:
+        BendError: The file is missing, not FASTA, compressed but not with bgzip, or cannot be indexed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise BendError(
+                f"{self.path}: there is no such FASTA file. Pass genome=, or put it in genomes/ of the data folder."
+            )
+        if self.path.stat().st_size == 0:
+            raise BendError(f"{self.path} is empty. Download it again.")
+        self._fasta = _plain(self.path)
+        self._map: mmap.mmap | None = None
+        index = _index(self._fasta, self._bytes())
+        self.names = tuple(index)
+        self.lengths = {name: entry[0] for name, entry in index.items()}
+        self._columns = np.array(list(index.values()), dtype=np.int64).T
+        self._codes = {name: code for code, name in enumerate(self.names)}
+        self._warned = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_map": None}
+
+    def _bytes(self) -> mmap.mmap:
+        if self._map is None:
+            with self._fasta.open("rb") as handle:
+                self._map = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+        return self._map
+
+    def code(self, chromosome: str) -> int:
+        """Return the position in `names` of a chromosome, written with or without ``chr``.
+
+        Raises:
+            BendError: The genome has no such chromosome.
+        """
+        other = chromosome[3:] if chromosome.startswith("chr") else f"chr{chromosome}"
+        for name in (chromosome, other):
+            if name in self._codes:
+                return self._codes[name]
+        raise unknown(f"chromosome of {self.path}", chromosome, self.names[:30])
+
+    def window(self, chromosome: str, start: int, end: int, strand: str = "+", pad: bool = False) -> str:
+        """Return the DNA of one window.
+
+        Args:
+            chromosome: Name, with or without ``chr``.
+            start: First base, 0-based.
+            end: Behind the last base.
+            strand: ``-`` for the reverse complement; ``+`` or ``.`` for the sequence as it stands.
+            pad: Write N where the window leaves the chromosome, instead of an error.
+
+        Raises:
+            BendError: Unknown chromosome or strand, an empty window, or one that leaves the chromosome.
+        """
+        if strand not in ("+", "-", "."):
+            raise BendError(f"Unknown strand {strand!r}. Choices: +, -, '.'.")
+        bounds = (np.array([start]), np.array([end]))
+        letters, _ = self.gather(np.array([self.code(chromosome)]), *bounds, minus=np.array([strand == "-"]), pad=pad)
+        return letters.tobytes().decode()
+
+    def gather(
+        self,
+        codes: np.ndarray,
+        starts: np.ndarray,
+        ends: np.ndarray,
+        minus: np.ndarray | None = None,
+        pad: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the DNA of many windows back to back.
+
+        Args:
+            codes: (n,) integers, the windows' chromosomes (see `code`).
+            starts: (n,) first bases, 0-based.
+            ends: (n,) ends, exclusive.
+            minus: (n,) bool, windows to reverse-complement; None for none.
+            pad: Write N where a window leaves its chromosome, instead of an error.
+
+        Returns:
+            ASCII letters as uint8 (read-only) and the (n + 1,) int64 offsets of the windows in them.
+
+        Raises:
+            BendError: A window is empty or leaves its chromosome, or the file holds something that is no base.
+        """
+        length, offset, bases, width = self._columns[:, codes]
+        outside = (starts < 0) | (ends > length)
+        wrong = np.flatnonzero((starts >= ends) | (outside & (not pad)))
+        if len(wrong):
+            row = wrong[0]
+            name = self.names[codes[row]]
+            raise BendError(
+                f"{self.path}: the window {name}:{starts[row]}-{ends[row]} (0-based half-open) is empty or leaves "
+                f"{name}, which has {self.lengths[name]:,} bp."
+            )
+        first, last = np.clip(starts, 0, length), np.clip(ends, 0, length)
+        # A window wholly outside has first == last: nothing is read for it.
+        begin = offset + first + first // bases * (width - bases)
+        stop = np.where(last > first, offset + (last - 1) + (last - 1) // bases * (width - bases) + 1, begin)
+        data = self._bytes()
+        pieces = [data[a:b] for a, b in zip(begin.tolist(), stop.tolist(), strict=True)]
+        for row in np.flatnonzero(outside):
+            width_in_bp = int(ends[row] - starts[row])
+            left = min(max(0, -int(starts[row])), width_in_bp)
+            right = width_in_bp - left - int(last[row] - first[row])
+            pieces[row] = b"N" * left + pieces[row] + b"N" * right
+        raw = b"".join(pieces)
+        flat = raw.translate(_FORWARD, _NEWLINES)
+        offsets = np.zeros(len(starts) + 1, dtype=np.int64)
+        np.cumsum(ends - starts, out=offsets[1:])
+        strange = raw.translate(None, _BASES + _NEWLINES)
+        if strange:
+            self._report(strange)
+        if len(flat) != offsets[-1]:
+            raise BendError(f"{self.path} does not match its index any more: it was changed while in use. Start again.")
+        letters = np.frombuffer(flat, dtype=np.uint8)
+        if minus is not None and minus.any():
+            letters = _reverse_complement(letters, offsets, minus)
+        return letters, offsets
+
+    def _report(self, strange: bytes) -> None:
+        """Refuse what is no base, and tell once how many ambiguity codes the file has."""
+        alien = strange.upper().translate(None, AMBIGUITY_CODES)
+        if alien:
+            raise BendError(f"{self.path}: {chr(alien[0])!r} is no nucleotide. Use a DNA FASTA of one genome build.")
+        if self._warned:
+            return
+        self._warned = True
+        codes = b"".join(
+            self._bytes()[offset : offset + length + length // bases * (width - bases)].translate(
+                None, _BASES + _NEWLINES
+            )
+            for length, offset, bases, width in self._columns.T.tolist()
+        )
+        kinds = "".join(sorted(set(codes.upper().decode())))
+        log.warning("%s: %d IUPAC ambiguity codes (%s) are read as N.", self.path, len(codes), kinds)
+
+
+def _reverse_complement(letters: np.ndarray, offsets: np.ndarray, minus: np.ndarray) -> np.ndarray:
+    letters = letters.copy()
+    lengths = np.diff(offsets)
+    if (lengths == lengths[0]).all():
+        rows = letters.reshape(len(lengths), -1)
+        rows[minus] = _COMPLEMENT_OF[rows[minus]][:, ::-1]
+    else:
+        for row in np.flatnonzero(minus):
+            window = letters[offsets[row] : offsets[row + 1]]
+            window[:] = _COMPLEMENT_OF[window][::-1]
+    return letters
+
+
+def reverse_complement(sequence: str) -> str:
+    """Return the reverse complement of an upper-case sequence of A, C, G, T and N."""
+    return sequence.encode().translate(_COMPLEMENT)[::-1].decode()
+
+
+def _plain(path: Path) -> Path:
+    """Return `path`, or for a bgzip file its decompressed copy in the package's cache."""
+    with path.open("rb") as handle:
+        start = handle.read(18)
+    if not start.startswith(b"\x1f\x8b"):
+        return path
+    # The extra field "BC" marks blocks of bgzip (SAM specification, section 4.1).
+    if start[3] & 4 == 0 or start[12:14] != b"BC":
+        raise BendError(
+            f"{path} is compressed with gzip, not bgzip. Decompress it (gunzip -k {path}) or compress it with bgzip."
+        )
+    copy = files.cache_dir("genomes") / f"{files.digest_of(_identity(path))}.fa"
+    if not copy.exists():
+        log.warning("%s is decompressed once, to %s.", path, copy)
+        try:
+            with files.atomic(copy) as temporary:
+                with gzip.open(path, "rb") as source, temporary.open("wb") as target:
+                    shutil.copyfileobj(source, target, 1 << 22)
+        except (EOFError, gzip.BadGzipFile) as error:
+            raise BendError(f"{path} is truncated or damaged ({error}). Download it again.") from error
+    return copy
+
+
+def _identity(path: Path) -> list[Any]:
+    """Return what tells a file's present state from an earlier one, without reading it."""
+    status = path.stat()
+    return [str(path.resolve()), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+Entries = dict[str, tuple[int, int, int, int]]
+
+
+def _index(fasta: Path, data: mmap.mmap) -> Entries:
+    """Return record → (length, offset of its first base, bases per line, bytes per line)."""
+    if data[:1] != b">":
+        raise BendError(f"{fasta} is not a FASTA file: it starts with {data[:20]!r}, not with '>'.")
+    beside = fasta.with_name(fasta.name + ".fai")
+    if beside.is_file():
+        if beside.stat().st_mtime_ns >= fasta.stat().st_mtime_ns and (entries := _read_index(beside, data)):
+            return entries
+        log.warning("%s is older than its FASTA or does not fit it; another index is made and used.", beside)
+    own = files.cache_dir("indexes") / f"{files.digest_of(_identity(fasta))}.fai"
+    if own.is_file() and (entries := _read_index(own, data)):
+        return entries
+    target = beside if os.access(fasta.parent, os.W_OK) and not beside.exists() else own
+    try:
+        with files.atomic(target) as temporary:
+            _write_index(fasta, temporary)
+    except PermissionError:
+        target = own
+        with files.atomic(target) as temporary:
+            _write_index(fasta, temporary)
+    entries = _read_index(target, data)
+    if not entries:
+        raise BendError(f"{fasta} cannot be indexed: its last record is cut short or empty. Download it again.")
+    return entries
+
+
+def _write_index(fasta: Path, target: Path) -> None:
+    import pyfaidx
+
+    try:
+        pyfaidx.Faidx(str(fasta), indexname=str(target), build_index=True).close()
+    except (pyfaidx.FastaIndexingError, pyfaidx.UnsupportedCompressionFormat, ValueError, UnicodeDecodeError) as error:
+        raise BendError(
+            f"{fasta} cannot be indexed: {error}. Every line of a record but the last must be equally long."
+        ) from error
+
+
+def _read_index(path: Path, data: mmap.mmap) -> Entries | None:
+    """Return the entries of a ``.fai`` file, or None where they do not fit the FASTA."""
+    entries: Entries = {}
+    end = 0
+    try:
+        rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+        for name, *numbers in rows:
+            length, offset, bases, width = map(int, numbers)
+            header = data[end:offset].rstrip(_NEWLINES)
+            if name in entries or length < 1 or bases < 1 or not 0 <= width - bases <= 2:
+                return None
+            if not header.startswith(b">") or header[1:].split(maxsplit=1)[0] != name.encode() or b"\n" in header:
+                return None
+            end = offset + length + (length - 1) // bases * (width - bases)
+            if end > len(data) or data[end - 1 : end] in (b"\n", b"\r") or data[offset - 1 : offset] != b"\n":
+                return None
+            while data[end : end + 1] in (b"\n", b"\r"):
+                end += 1
+            entries[name] = (length, offset, bases, width)
+    except (ValueError, IndexError):
+        return None
+    return entries if end == len(data) else None

@@ -1,0 +1,144 @@
+"""Turns validated coordinates into the rows of a dataset: sequences gathered from the genome, labels beside them.
+
+    path = prepare(files)                            # validated once per content, kept in the cache
+    table = make_rows(task, batches(path).get_batch(0), Genome(files.fasta))
+
+A prepared file is Arrow IPC: record batches of one split each, in the order of the splits, and in its metadata the
+number of rows of each split. Every way to read a task (map-style, in several processes, streaming) goes through the
+same batches and `make_rows`, so that all give identical rows in identical order.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from bend_hf import files as file_tools
+from bend_hf.data.coordinates import read
+from bend_hf.data.genome import Genome
+from bend_hf.data.sources import TaskFiles
+from bend_hf.tasks import Task
+
+BASES_PER_BATCH = 1 << 23
+"""A batch is made whole in memory: at most this many bases, unless one window is longer."""
+
+VARIANT_OFFSET = 512
+"""Where in its context a variant stands."""
+
+
+def features(task: Task) -> Any:
+    """Return the `datasets.Features` of a task's rows."""
+    import datasets
+
+    carried = {column.name: datasets.Value(column.dtype) for column in task.columns if column.row}
+    if task.label_kind == "variant_binary":
+        columns = {name: carried[name] for name in ("chromosome", "start", "ref", "alt")}
+        columns["label"] = datasets.ClassLabel(names=list(task.label_names))
+        columns["consequence"] = carried["Consequence"]
+        columns |= dict.fromkeys(("ref_sequence", "alt_sequence"), datasets.Value("string"))
+        columns["variant_offset"] = datasets.Value("int64")
+        columns |= {name: value for name, value in carried.items() if name == "full_label"}
+        return datasets.Features(columns)
+    columns = {name: carried.pop(name) for name in ("chromosome", "start", "end", "strand")}
+    columns["sequence"] = datasets.Value("string")
+    if task.label_kind == "multilabel":
+        columns["labels"] = datasets.List(datasets.ClassLabel(names=list(task.label_names)))
+    else:
+        columns["labels"] = datasets.List(datasets.Value("int8"))
+    return datasets.Features(columns | carried)
+
+
+def prepare(files: TaskFiles) -> Path:
+    """Validate a task's files and keep the coordinates and labels in the cache, under the files' digest.
+
+    Raises:
+        BendError: Anything in the files that is not as declared.
+    """
+    path = file_tools.cache_dir("coordinates") / f"{files.task.name}-{files.digest}.arrow"
+    if path.exists():
+        return path
+    tables = read(files, Genome(files.fasta))
+    counts = {name: len(table) for name, table in tables.items()}
+    schema = next(iter(tables.values())).schema.with_metadata({"splits": json.dumps(counts)})
+    with file_tools.atomic(path) as temporary:
+        with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+            for table in tables.values():
+                for start, stop in _bounds(files.task, table):
+                    [batch] = table.slice(start, stop - start).combine_chunks().to_batches()
+                    writer.write_batch(batch.replace_schema_metadata(schema.metadata))
+    return path
+
+
+def _bounds(task: Task, table: pa.Table) -> list[tuple[int, int]]:
+    """Cut a split into runs of rows of about `BASES_PER_BATCH` bases."""
+    if not len(table):
+        return []
+    if task.window is not None:
+        rows_at_once = max(1, BASES_PER_BATCH // task.window)
+        cuts = np.arange(0, len(table), rows_at_once)
+    else:
+        bases = np.cumsum(table["end"].to_numpy() - table["start"].to_numpy())
+        cuts = np.flatnonzero(np.diff(bases // BASES_PER_BATCH, prepend=-1))
+    edges = [*cuts.tolist(), len(table)]
+    return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+def batches(path: Path) -> pa.ipc.RecordBatchFileReader:
+    """Open a prepared file: ``get_batch(i)`` reads from a memory map."""
+    return pa.ipc.open_file(pa.memory_map(str(path)))
+
+
+def batches_per_split(path: Path) -> dict[str, list[int]]:
+    """Return the positions of each split's batches in a prepared file."""
+    reader = batches(path)
+    counts: dict[str, int] = json.loads(reader.schema.metadata[b"splits"])
+    positions = iter(range(reader.num_record_batches))
+    split_batches: dict[str, list[int]] = {}
+    for name, remaining in counts.items():
+        split_batches[name] = []
+        while remaining:
+            position = next(positions)
+            split_batches[name].append(position)
+            remaining -= reader.get_batch(position).num_rows
+    return split_batches
+
+
+def rows_per_split(files: TaskFiles) -> dict[str, int]:
+    """Return the number of rows of each split, validating the files if that was not done before."""
+    return json.loads(batches(prepare(files)).schema.metadata[b"splits"])
+
+
+def make_rows(task: Task, batch: pa.RecordBatch, genome: Genome) -> pa.Table:
+    """Return the dataset's rows for a batch of coordinates."""
+    chromosomes = batch["chromosome"].dictionary_encode()
+    code_of = np.array([genome.code(name) for name in chromosomes.dictionary.to_pylist()], dtype=np.int64)
+    codes = code_of[chromosomes.indices.to_numpy()]
+    start = batch["start"].to_numpy()
+    columns = {name: batch[name] for name in batch.schema.names}
+    if task.label_kind == "variant_binary":
+        columns["consequence"] = columns.pop("Consequence")
+        columns |= _contexts(genome, codes, start, batch["alt"])
+        columns["variant_offset"] = pa.array(np.full(len(start), VARIANT_OFFSET, dtype=np.int64))
+    else:
+        minus = np.array(batch["strand"].to_pylist()) == "-" if task.stranded else None
+        letters, offsets = genome.gather(codes, start, batch["end"].to_numpy(), minus=minus)
+        columns["sequence"] = _strings(letters, offsets)
+    return pa.table(columns)
+
+
+def _contexts(genome: Genome, codes: np.ndarray, position: np.ndarray, alt: pa.Array) -> dict[str, pa.Array]:
+    """Gather 1,024 bp around variants, N beyond the chromosome, with the reference and the alternate allele."""
+    start, end = position - VARIANT_OFFSET, position + VARIANT_OFFSET
+    letters, offsets = genome.gather(codes, start, end, pad=True)
+    changed = letters.reshape(len(position), -1).copy()
+    changed[:, VARIANT_OFFSET] = np.array(alt.to_pylist(), dtype="S1").view(np.uint8)
+    return {"ref_sequence": _strings(letters, offsets), "alt_sequence": _strings(changed, offsets)}
+
+
+def _strings(letters: np.ndarray, offsets: np.ndarray) -> pa.StringArray:
+    """Make Arrow strings of ASCII letters without copying them."""
+    return pa.StringArray.from_buffers(len(offsets) - 1, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(letters))

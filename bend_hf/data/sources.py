@@ -1,0 +1,116 @@
+"""Where a task's files are: named by the caller, in ``$BEND_HF_DATA``, or downloaded once into the cache.
+
+    files = locate(get_config("variant_effects", "disease"), data_dir="data", genome="GRCh38.fa")
+    files.bed, files.hdf5, files.fasta, files.digest
+
+A data folder is laid out like BEND's: ``<dataset>/<dataset>.bed`` (and ``.hdf5``), genomes as ``genomes/<build>*.fa``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from bend_hf import files
+from bend_hf.data import download
+from bend_hf.errors import BendError
+from bend_hf.tasks import Build, Task
+
+# Raised whenever the same files give other rows, so that datasets built before are not served.
+ROWS_VERSION = 1
+
+GenomeArgument = str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]] | None
+
+
+@dataclass(frozen=True)
+class TaskFiles:
+    """The files one task is built from.
+
+    Attributes:
+        task: The task.
+        bed: Coordinates and labels.
+        hdf5: Labels too complex for a column, or None.
+        fasta: The reference genome.
+    """
+
+    task: Task
+    bed: Path
+    hdf5: Path | None
+    fasta: Path
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of each file's bytes: ``bed``, ``hdf5`` (where there is one) and ``genome``."""
+        paths = {"bed": self.bed, "hdf5": self.hdf5, "genome": self.fasta}
+        return {name: files.digest_file(path) for name, path in paths.items() if path is not None}
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what decides the rows: the task and its version, the label files and the genome; no paths."""
+        return files.digest_of([self.task.name, self.task.version, ROWS_VERSION, self.digests])
+
+
+def locate(
+    task: Task,
+    data_dir: str | os.PathLike[str] | None = None,
+    genome: GenomeArgument = None,
+    *,
+    offline: bool | None = None,
+) -> TaskFiles:
+    """Find a task's files, downloading what no folder has.
+
+    Args:
+        task: The task.
+        data_dir: A data folder; None for ``$BEND_HF_DATA``, else the download cache.
+        genome: A FASTA for every task, or a mapping from build to FASTA; None for ``genomes/<build>*.fa`` (or
+            ``.fa.gz``, compressed with bgzip) in the data folder, in ``$BEND_HF_DATA`` or in the download cache.
+        offline: Download nothing; None to follow ``HF_HUB_OFFLINE``.
+
+    Raises:
+        BendError: A file is missing, a genome is ambiguous, or a download failed; the message says what to put where.
+    """
+    folders = [Path(folder).expanduser() for folder in (data_dir, os.environ.get("BEND_HF_DATA")) if folder]
+    for folder in folders:
+        if not folder.is_dir():
+            source = "data_dir" if data_dir else "BEND_HF_DATA"
+            raise BendError(f"{folder} ({source}) is no folder. It should hold {task.stem}.bed.")
+    endings = (".bed", ".hdf5") if task.labels_in_hdf5 else (".bed",)
+    if folders:
+        labels = [folders[0] / f"{task.stem}{ending}" for ending in endings]
+        for path in labels:
+            if not path.is_file():
+                raise BendError(
+                    f"{path}: there is no such file. {task.name} needs "
+                    f"{' and '.join(task.stem + ending for ending in endings)} in the data folder {folders[0]}."
+                )
+    else:
+        labels = [download.released(f"{task.stem}{ending}", offline=offline) for ending in endings]
+    fasta = _find_genome(task.build, folders, genome) or download.genome(task.build, offline=offline)
+    return TaskFiles(task=task, bed=labels[0], hdf5=labels[1] if task.labels_in_hdf5 else None, fasta=fasta)
+
+
+def _find_genome(build: Build, folders: list[Path], genome: GenomeArgument) -> Path | None:
+    if isinstance(genome, Mapping):
+        genome = genome.get(build)
+    if genome is not None:
+        path = Path(genome).expanduser()
+        if not path.is_file():
+            raise BendError(f"{path} (genome for {build}): there is no such FASTA file.")
+        return path
+    for folder in (folder / "genomes" for folder in folders):
+        found = sorted(path for path in folder.glob(f"{build}*") if path.name.endswith((".fa", ".fasta", ".fa.gz")))
+        if len(found) > 1:
+            names = ", ".join(path.name for path in found)
+            raise BendError(f"{folder} has several genomes of {build} ({names}): pass genome= (--genome) to name one.")
+        if found:
+            return found[0]
+        if folder.is_dir():
+            names = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
+            raise BendError(
+                f"{folder} has no genome of {build} ({build}*.fa or {build}*.fa.gz), only {names}. "
+                f"Put it there, or pass genome= (--genome) if one of these is right for this data."
+            )
+    return None
