@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -43,23 +43,25 @@ CHROMOSOMES = tuple(range(1, len(FOLDS) + 1))
 SPLIT_OF = {number: {1: "test", 2: "valid", 8: "test"}.get(number, "train") for number in CHROMOSOMES}
 
 # One motif (a consensus of a well-known factor) for each programme that labels of the peak tasks follow.
-CHROMATIN_MOTIFS = ("CCACCAGGGGGC", "TGACTCA", "AGATAAGA", "ATTTGCATA")  # CTCF, AP-1, GATA, OCT
+CHROMATIN_MOTIFS = ("CCACCAGGGGGC", "TGACTCA", "AGATAAGA")  # CTCF, AP-1, GATA
 HISTONE_MOTIFS = ("ACCGGAAGT", "TAATTAA", "CAGCTG")  # ETS, homeobox, E-box
-ENHANCER_MOTIFS = ("GGGTGTGGC", "GGGGCGGGGC")  # KLF, SP
+ENHANCER_MOTIFS = ("GGGTGTGGC", "GGGGAGGGGC")  # KLF, MAZ
 RARE_LABELS = range(100, 110)
 SILENT_LABELS = range(110, 115)
 
-ENHANCERS_PER_WINDOW = 5
+ENHANCERS_PER_WINDOW = 2
 MARGIN = 600  # before the first and behind the last enhancer window of a chromosome
-PEAK = 512
+WINDOW = 512
 
 
 class Feature(NamedTuple):
-    """Something planted: its kind, its sequence and what the tasks' files need to know of it."""
+    """Something planted: its sequence (ASCII), a gene's structure, a motif cluster's motifs and where they lie."""
 
-    kind: str
+    kind: Literal["gene", "peak", "enhancer", "island", "repeat", "gap"]
     sequence: np.ndarray
-    details: Any
+    gene: biology.Gene | None = None
+    programmes: tuple[int, ...] = ()
+    in_motif: np.ndarray | None = None
 
 
 def make(
@@ -145,19 +147,18 @@ def _write_grch38(folder: Path, rng: np.random.Generator, sizes: dict[str, int])
     genome: dict[str, np.ndarray] = {}
     rows: dict[str, list[tuple[object, ...]]] = defaultdict(list)
     gene_labels: list[np.ndarray] = []
-    enhancer_labels: list[Any] = []
+    enhancer_labels: list[np.ndarray] = []
     candidates: dict[str, tuple[list, list]] = {"expression": ([], []), "disease": ([], [])}
-    drivers = _label_drivers(rng, HISTONE_MODIFICATION, len(HISTONE_MOTIFS))
+    drivers = biology.label_drivers(rng, len(HISTONE_MOTIFS), len(HISTONE_MODIFICATION.label_names))
     for number in CHROMOSOMES:
         chromosome = f"chr{number}"
         sequence, planted = _chromosome(rng, sizes)
         genome[chromosome] = sequence
-        islands = np.zeros(len(sequence), dtype=bool)
-        spans = [(start, start + len(f.sequence), f.details.strand) for start, f in planted if f.kind == "gene"]
+        islands, enhancers = np.zeros((2, len(sequence)), dtype=bool)
+        spans = [(start, start + len(f.sequence), f.gene.strand) for start, f in planted if f.gene]
         for start, feature in planted:
             end = start + len(feature.sequence)
-            if feature.kind == "gene":
-                gene = feature.details
+            if gene := feature.gene:
                 name = f"TOYT{len(gene_labels) + 1:011d}.1"
                 rows["gene_finding"].append(
                     (chromosome, start, end, name, gene.strand, gene.flank_left, gene.flank_right, end - start,
@@ -168,27 +169,25 @@ def _write_grch38(folder: Path, rng: np.random.Generator, sizes: dict[str, int])
                     candidates["disease"][side].extend(
                         (chromosome, start + v.position, v.alt, v.consequence) for v in variants
                     )
-            elif feature.kind == "histone":
-                programmes, covered = feature.details
-                labels = _draw_labels(rng, drivers, programmes)
-                rows["histone_modification"].append((chromosome, start, end, ".", 1, "+", labels, SPLIT_OF[number]))
-                _add_expression(rng, candidates["expression"], chromosome, start, feature, covered, spans)
-            elif feature.kind == "enhancer":
-                _add_expression(rng, candidates["expression"], chromosome, start, feature, feature.details, spans)
-            else:
+                continue
+            if feature.kind == "island":
                 islands[start:end] = True
-        enhancers = np.zeros(len(sequence), dtype=bool)
-        for start, feature in planted:
-            enhancers[start : start + len(feature.sequence)] |= feature.kind == "enhancer"
+                continue
+            if feature.kind == "enhancer":
+                enhancers[start:end] = True
+            else:
+                labels = biology.draw_peak_labels(rng, drivers, feature.programmes)
+                rows["histone_modification"].append((chromosome, start, end, ".", 1, "+", labels, SPLIT_OF[number]))
+            _add_expression(rng, candidates["expression"], chromosome, start, feature, spans)
         for w in range(sizes["windows"]):
             start, end = _window(w)
-            enhancer_labels.append(enhancers[start:end].reshape(-1, 128).any(axis=1))
+            enhancer_labels.append(np.any(enhancers[start:end].reshape(-1, 128), axis=1))
             rows["enhancer_annotation"].append(
                 (chromosome, start, end, f"TOY{len(enhancer_labels)}", "", ".", FOLDS[number - 1])
             )
-        rows["cpg_methylation"] += [
-            (chromosome, *row, SPLIT_OF[number]) for row in _methylation(rng, sequence, islands, sizes["cpgs"])
-        ]
+        for position, strand, labels in biology.methylation(rng, sequence, islands, sizes["cpgs"], WINDOW // 2):
+            start = position - WINDOW // 2 + 1
+            rows["cpg_methylation"].append((chromosome, start, start + WINDOW, strand, labels, SPLIT_OF[number]))
 
     _write_fasta(folder / "genomes" / "GRCh38.toy.fa", genome)
     for task in (GENE_FINDING, ENHANCER_ANNOTATION, HISTONE_MODIFICATION, CPG_METHYLATION):
@@ -202,17 +201,19 @@ def _write_grch38(folder: Path, rng: np.random.Generator, sizes: dict[str, int])
 
 
 def _write_grch37(folder: Path, rng: np.random.Generator, peaks: int) -> None:
-    drivers = _label_drivers(rng, CHROMATIN_ACCESSIBILITY, len(CHROMATIN_MOTIFS))
+    drivers = biology.label_drivers(rng, len(CHROMATIN_MOTIFS), len(CHROMATIN_ACCESSIBILITY.label_names))
+    drivers[:, RARE_LABELS] = 0.005
+    drivers[:, SILENT_LABELS] = 0.0
     genome = {}
     rows: list[tuple[object, ...]] = []
     for number in CHROMOSOMES:
-        features = [_peak(rng, "chromatin", CHROMATIN_MOTIFS) for _ in range(peaks)]
-        sequence = biology.background(rng, 2 * peaks * PEAK)
-        starts = biology.place(rng, [PEAK] * peaks, len(sequence))
+        features = [_peak(rng, CHROMATIN_MOTIFS) for _ in range(peaks)]
+        sequence = biology.background(rng, 2 * peaks * WINDOW)
+        starts = biology.place(rng, [WINDOW] * peaks, len(sequence))
         for start, feature in zip(starts.tolist(), features, strict=True):
-            sequence[start : start + PEAK] = feature.sequence
-            labels = _draw_labels(rng, drivers, feature.details[0])
-            rows.append((number, start, start + PEAK, ".", 1, "+", labels, SPLIT_OF[number]))
+            sequence[start : start + WINDOW] = feature.sequence
+            labels = biology.draw_peak_labels(rng, drivers, feature.programmes)
+            rows.append((number, start, start + WINDOW, ".", 1, "+", labels, SPLIT_OF[number]))
         genome[str(number)] = sequence
     _write_fasta(folder / "genomes" / "GRCh37.toy.fa", genome)
     _write_bed(folder, CHROMATIN_ACCESSIBILITY, rows)
@@ -231,7 +232,7 @@ def _chromosome(rng: np.random.Generator, sizes: dict[str, int]) -> tuple[np.nda
         The sequence, ASCII, and each feature with its start.
     """
     windows = sizes["windows"]
-    sequence = biology.background(rng, 2 * MARGIN + _window(windows)[0] - MARGIN)
+    sequence = biology.background(rng, _window(windows)[0] + MARGIN)
     sequence[:50] = ord("N")
     planted: list[tuple[int, Feature]] = []
     for w in range(windows):
@@ -239,16 +240,17 @@ def _chromosome(rng: np.random.Generator, sizes: dict[str, int]) -> tuple[np.nda
         features: list[Feature] = []
         for _ in range(w, sizes["genes"], windows):
             gene = biology.make_gene(rng, "+-"[rng.integers(2)])
-            features.append(Feature("gene", gene.sequence, gene))
-        features += [_peak(rng, "histone", HISTONE_MOTIFS) for _ in range(w, sizes["histone"], windows)]
+            features.append(Feature("gene", gene.sequence, gene=gene))
+        features += [_peak(rng, HISTONE_MOTIFS) for _ in range(w, sizes["histone"], windows)]
         for _ in range(ENHANCERS_PER_WINDOW):
-            length = int(rng.integers(400, 800))
-            features.append(Feature("enhancer", *biology.motif_cluster(rng, length, ENHANCER_MOTIFS, 0.6)))
-        for length in rng.integers(900, 1600, 4):
-            features.append(Feature("island", biology.random_bases(rng, int(length), biology.ISLAND), None))
+            length = int(rng.integers(400, 700))
+            cluster, in_motif = biology.motif_cluster(rng, length, ENHANCER_MOTIFS, 0.6)
+            features.append(Feature("enhancer", cluster, in_motif=in_motif))
+        for length in rng.integers(700, 1100, 2):
+            features.append(Feature("island", biology.random_bases(rng, int(length), biology.ISLAND)))
         for length in rng.integers(200, 600, 6):
-            features.append(Feature("repeat", np.full(length, ord("a"), dtype=np.uint8), None))
-        features.append(Feature("gap", np.full(20, ord("N"), dtype=np.uint8), None))
+            features.append(Feature("repeat", np.full(length, ord("a"), dtype=np.uint8)))
+        features.append(Feature("gap", np.full(20, ord("N"), dtype=np.uint8)))
         features = [features[i] for i in rng.permutation(len(features))]
         lengths = [len(feature.sequence) for feature in features]
         if sum(lengths) > 0.8 * (end - start):
@@ -267,54 +269,11 @@ def _chromosome(rng: np.random.Generator, sizes: dict[str, int]) -> tuple[np.nda
     return sequence, planted
 
 
-def _peak(rng: np.random.Generator, kind: str, motifs: Sequence[str]) -> Feature:
-    """Make a 512-bp window that follows one programme, or two; details: their numbers, and what motifs cover."""
-    programmes = sorted(rng.choice(len(motifs), 1 + int(rng.random() < 0.3), replace=False).tolist())
-    sequence, covered = biology.motif_cluster(rng, PEAK, [motifs[p] for p in programmes], 0.4)
-    return Feature(kind, sequence, (programmes, covered))
-
-
-def _label_drivers(rng: np.random.Generator, task: Task, programmes: int) -> np.ndarray:
-    """Draw the probability that a label is on, (programmes + 1, labels): by programme, and without one that drives it.
-
-    Every label follows one programme; of the 125 accessibility labels some are rare and some never on.
-    """
-    labels = len(task.label_names)
-    probability = np.full((programmes + 1, labels), 0.03)
-    probability[np.arange(labels) % programmes, np.arange(labels)] = rng.uniform(0.7, 0.95, labels)
-    if task is CHROMATIN_ACCESSIBILITY:
-        probability[:, RARE_LABELS] = 0.005
-        probability[:, SILENT_LABELS] = 0.0
-    return probability
-
-
-def _draw_labels(rng: np.random.Generator, drivers: np.ndarray, programmes: list[int]) -> str:
-    """Draw the labels of a window as BEND writes them; as in BEND, every window is a peak of at least one label."""
-    probability = drivers[[*programmes, -1]].max(axis=0)
-    while True:
-        on = np.flatnonzero(rng.random(len(probability)) < probability)
-        if len(on):
-            return ",".join(map(str, on))
-
-
-def _methylation(
-    rng: np.random.Generator, sequence: np.ndarray, islands: np.ndarray, count: int
-) -> list[tuple[int, int, str, str]]:
-    """Choose CpGs, half of them in islands, and draw their labels: start, end, strand, label of each window."""
-    cpg = np.flatnonzero((sequence[:-1] == ord("C")) & (sequence[1:] == ord("G")))
-    half = PEAK // 2
-    cpg = cpg[(cpg >= half) & (cpg + half < len(sequence))]
-    inside = rng.permutation(cpg[islands[cpg]])[: count // 2]
-    outside = rng.permutation(cpg[~islands[cpg]])[: count - count // 2]
-    if len(inside) + len(outside) < count:
-        raise BendError(f"A chromosome has fewer than cpgs={count} CpGs to choose from: ask for fewer or more windows.")
-    rows = []
-    for position in np.sort(np.concatenate([inside, outside])).tolist():
-        methylated = np.linspace(0.05, 0.2, 7) if islands[position] else np.linspace(0.9, 0.75, 7)
-        labels = np.flatnonzero(rng.random(7) < methylated)
-        start = position - half + 1
-        rows.append((start, start + PEAK, "+-"[rng.integers(2)], ",".join(map(str, labels))))
-    return rows
+def _peak(rng: np.random.Generator, motifs: Sequence[str]) -> Feature:
+    """Make a 512-bp window that follows one programme, or two."""
+    programmes = tuple(sorted(rng.choice(len(motifs), 1 + int(rng.random() < 0.3), replace=False).tolist()))
+    sequence, in_motif = biology.motif_cluster(rng, WINDOW, [motifs[p] for p in programmes], 0.5)
+    return Feature("peak", sequence, programmes=programmes, in_motif=in_motif)
 
 
 def _add_expression(
@@ -323,7 +282,6 @@ def _add_expression(
     chromosome: str,
     start: int,
     feature: Feature,
-    covered: np.ndarray,
     genes: Iterable[tuple[int, int, str]],
 ) -> None:
     """List the variants of a motif cluster: those in a copy of a motif have an effect, those between copies do not."""
@@ -333,8 +291,9 @@ def _add_expression(
             consequence = "upstream_gene_variant" if strand == "+" else "downstream_gene_variant"
         elif gene_end <= start < gene_end + 5_000:
             consequence = "downstream_gene_variant" if strand == "+" else "upstream_gene_variant"
-    for offset in rng.choice(len(covered), 60, replace=False).tolist():
-        candidates[0 if covered[offset] else 1].extend(
+    assert feature.in_motif is not None
+    for offset in rng.choice(len(feature.sequence), 60, replace=False).tolist():
+        candidates[0 if feature.in_motif[offset] else 1].extend(
             (chromosome, start + offset, alt, consequence)
             for alt in biology.BASES.tolist()
             if alt != feature.sequence[offset]

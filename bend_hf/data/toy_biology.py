@@ -18,15 +18,17 @@ from typing import NamedTuple
 
 import numpy as np
 
+from bend_hf.errors import BendError
+
 BASES = np.frombuffer(b"ACGT", dtype=np.uint8)
 _COMPLEMENT = np.arange(256, dtype=np.uint8)
 _COMPLEMENT[BASES] = BASES[::-1]
 
 # Shares of A, C, G, T.
 BACKGROUND = (0.295, 0.205, 0.205, 0.295)
-ISLAND = (0.16, 0.34, 0.34, 0.16)
-INTRON = (0.20, 0.18, 0.12, 0.50)
-CODON_POSITIONS = ((0.35, 0.15, 0.45, 0.05), (0.45, 0.20, 0.25, 0.10), (0.15, 0.30, 0.50, 0.05))
+ISLAND = (0.18, 0.32, 0.32, 0.18)
+INTRON = (0.17, 0.16, 0.12, 0.55)
+CODON_POSITIONS = ((0.34, 0.12, 0.49, 0.05), (0.50, 0.15, 0.27, 0.08), (0.18, 0.22, 0.55, 0.05))
 
 STOPS = ("TAA", "TAG", "TGA")
 CODONS = tuple(a + b + c for a in "ACGT" for b in "ACGT" for c in "ACGT")
@@ -129,12 +131,63 @@ def motif_cluster(
     covered = np.zeros(length, dtype=bool)
     copies: list[np.ndarray] = []
     while motifs and sum(map(len, copies)) < share * length:
-        copy = ascii_array(motifs[rng.integers(len(motifs))])
+        copy = ascii_array(motifs[int(rng.integers(len(motifs)))])
         copies.append(reverse_complement(copy) if rng.random() < 0.5 else copy)
     for start, copy in zip(place(rng, [len(copy) for copy in copies], length), copies, strict=True):
         sequence[start : start + len(copy)] = copy
         covered[start : start + len(copy)] = True
     return sequence, covered
+
+
+def label_drivers(rng: np.random.Generator, programmes: int, labels: int) -> np.ndarray:
+    """Draw the probability that a label is on, (programmes + 1, labels): by programme; last without one that drives it.
+
+    Every label follows one programme.
+    """
+    probability = np.full((programmes + 1, labels), 0.03)
+    probability[np.arange(labels) % programmes, np.arange(labels)] = rng.uniform(0.7, 0.95, labels)
+    return probability
+
+
+def draw_peak_labels(rng: np.random.Generator, drivers: np.ndarray, programmes: Sequence[int]) -> str:
+    """Draw the labels of a window as BEND writes them; as in BEND, every window is a peak of at least one label."""
+    probability = drivers[[*programmes, -1]].max(axis=0)
+    while True:
+        on = np.flatnonzero(rng.random(len(probability)) < probability)
+        if len(on):
+            return ",".join(map(str, on))
+
+
+def methylation(
+    rng: np.random.Generator, sequence: np.ndarray, islands: np.ndarray, count: int, margin: int
+) -> list[tuple[int, str, str]]:
+    """Choose CpGs, half of them in islands, and draw in which of 7 cell types they are methylated.
+
+    Args:
+        rng: Source of randomness.
+        sequence: A chromosome, ASCII.
+        islands: (L,) bool, where its CpG islands are.
+        count: CpGs to choose.
+        margin: Least distance from the chromosome's ends in bp.
+
+    Returns:
+        Position of the C, strand, and labels as BEND writes them (possibly empty), by position.
+
+    Raises:
+        BendError: The chromosome has too few CpGs.
+    """
+    cpg = np.flatnonzero((sequence[:-1] == ord("C")) & (sequence[1:] == ord("G")))
+    cpg = cpg[(cpg >= margin) & (cpg + margin < len(sequence))]
+    inside = rng.permutation(cpg[islands[cpg]])[: count // 2]
+    outside = rng.permutation(cpg[~islands[cpg]])[: count - count // 2]
+    if len(inside) + len(outside) < count:
+        raise BendError(f"A chromosome has fewer than cpgs={count} CpGs to choose from: ask for fewer or more windows.")
+    rows = []
+    for position in np.sort(np.concatenate([inside, outside])).tolist():
+        methylated = np.linspace(0.05, 0.2, 7) if islands[position] else np.linspace(0.9, 0.75, 7)
+        labels = np.flatnonzero(rng.random(7) < methylated)
+        rows.append((position, "+-"[rng.integers(2)], ",".join(map(str, labels))))
+    return rows
 
 
 def make_gene(rng: np.random.Generator, strand: str) -> Gene:
@@ -203,8 +256,8 @@ def _variants(
     """
     damaging = []
     harmless = []
-    for position in np.flatnonzero(np.isin(where, ("splice_donor_variant", "splice_acceptor_variant"))):
-        damaging += [Variant(int(position), int(b), str(where[position])) for b in BASES if b != sequence[position]]
+    for position in np.flatnonzero(np.isin(where, ("splice_donor_variant", "splice_acceptor_variant"))).tolist():
+        damaging += [Variant(position, int(b), str(where[position])) for b in BASES if b != sequence[position]]
     damaging += [Variant(int(p), int(b), "start_lost") for p in exonic[:3] for b in BASES if b != sequence[p]]
     for i in range(3, len(coding), 3):
         codon = coding[i : i + 3]
@@ -218,6 +271,6 @@ def _variants(
     elsewhere = np.flatnonzero(
         ~np.isin(where, ("splice_donor_variant", "splice_acceptor_variant", "coding_sequence_variant", "stop_lost"))
     )
-    for position in rng.choice(elsewhere, 150, replace=False):
-        harmless += [Variant(int(position), int(b), str(where[position])) for b in BASES if b != sequence[position]]
+    for position in rng.choice(elsewhere, 150, replace=False).tolist():
+        harmless += [Variant(position, int(b), str(where[position])) for b in BASES if b != sequence[position]]
     return damaging, harmless
