@@ -225,13 +225,14 @@ def _introduction(tasks: Sequence[Task]) -> str:
 def _use(repo: str, tasks: Sequence[Task]) -> str:
     lines = ["from datasets import load_dataset", "", f'dataset = load_dataset("{repo}")']
     if len(tasks) > 1:
-        lines[-1] += f"                # {tasks[0].config}, the default"
+        lines[-1] += f"  # {tasks[0].config}, the default"
         lines += [f'dataset = load_dataset("{repo}", "{task.config}")' for task in tasks[1:]]
     split = "part3" if tasks[0].split_scheme == "folds" else "test"
     lines += [
         f'rows = load_dataset("{repo}", split="{split}", streaming=True)',
         "",
         "import evaluate",
+        "",
         f'metric = evaluate.load("{repo.split("/")[0]}/{tasks[0].metric}")',
     ]
     return "## Use\n\n```python\n" + "\n".join(lines) + "\n```"
