@@ -30,12 +30,11 @@ WEIGHT_FILES = (
 )
 """Names under which weights are published, in the order in which they are tried."""
 
-HEADS_AND_POOLERS = (
-    r"(^|\.)pooler\.",
-    r"^(bert|esm|model|backbone|base_model)\.?(pooler|contact_head)\.",
-    r"^(lm_head|mlm_head|mlm|cls|head|decoder|classifier|score|contact_head|predictions|qa_outputs)\.",
-)
-"""Keys that no embedding depends on: language-model and task heads at the top of the model, poolers anywhere."""
+POOLERS = (r"(^|\.)(pooler|contact_head|seq_relationship)\.",)
+"""Keys of parts that read the embeddings and that nothing here uses."""
+
+HEADS = (r"^(lm_head|cls|head|decoder|classifier|score|predictions|qa_outputs|mlm|mlm_head)(\.|$)",)
+"""Keys of language-model and task heads, which no embedding depends on."""
 
 DERIVED = (r"(^|\.)position_ids$", r"(^|\.)token_type_ids$", r"(^|\.)inv_freq$")
 """Buffers that follow from the configuration and are computed anew."""
@@ -157,7 +156,7 @@ def compare(
     state: Mapping[str, Tensor],
     *,
     name: str = "the checkpoint",
-    ignore: Iterable[str] = HEADS_AND_POOLERS,
+    ignore: Iterable[str] = (*POOLERS, *HEADS),
 ) -> list[str]:
     """Check that every tensor of a checkpoint is in the model, unchanged, and that the model has no others.
 

@@ -1,0 +1,157 @@
+"""MosaicBERT, the architecture of DNABERT-2 and DNABERT-S: BERT with ALiBi positions and gated feed-forward layers.
+
+The checkpoints call themselves ``bert``, and transformers' own BERT loads them with a quarter of the weights missing.
+Key names are those of the published checkpoints (MosaicML, ``bert_layers.py`` of the Hub repositories).
+
+The original takes padding out before every layer; here a padded batch is computed as it is, and padded positions are
+zero in the last hidden state as they are there.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput
+
+from bend_hf.models.parts import BertHead, heads_apart, real_tokens
+
+BIAS_NUMBERS = 2**24
+"""Numbers of ALiBi bias in memory at a time: queries are taken in pieces, so that long inputs need no T x T bias."""
+
+
+class MosaicBertConfig(PreTrainedConfig):
+    """Configuration with the names of the published ones."""
+
+    model_type = "mosaic-bert"
+
+    vocab_size: int = 4096
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    type_vocab_size: int = 2
+    layer_norm_eps: float = 1e-12
+    initializer_range: float = 0.02
+    pad_token_id: int | None = 0
+    tie_word_embeddings: bool = True
+
+
+def alibi_slopes(heads: int) -> list[float]:
+    """Return each head's penalty per token of distance (Press et al. 2022, for any number of heads)."""
+    power = 2 ** math.floor(math.log2(heads))
+    slopes = [2 ** (-8 * (i + 1) / power) for i in range(power)]
+    return slopes if power == heads else slopes + alibi_slopes(2 * power)[0::2][: heads - power]
+
+
+def attend_alibi(query: Tensor, key: Tensor, value: Tensor, slopes: Tensor, real: Tensor | None) -> Tensor:
+    """Return softmax(q kᵀ / √d - slope · distance) v over the real tokens, as (B, T, heads * d)."""
+    batch, heads, length, _ = query.shape
+    positions = torch.arange(length, device=query.device)
+    rows = heads * length * (1 if real is None else batch)
+    step = max(1, BIAS_NUMBERS // rows)
+    pieces = []
+    for start in range(0, length, step):
+        stop = min(start + step, length)
+        distance = (positions[start:stop, None] - positions[None, :]).abs()
+        bias = (-slopes[:, None, None] * distance).to(query.dtype).unsqueeze(0)
+        if real is not None:
+            bias = bias.masked_fill(~real[:, None, None, :], -torch.inf)
+        pieces.append(F.scaled_dot_product_attention(query[:, :, start:stop], key, value, attn_mask=bias))
+    return torch.cat(pieces, dim=2).transpose(1, 2).flatten(2)
+
+
+class Layer(nn.Module):
+    """Attention and gated feed-forward network, each added to its input before a layer norm."""
+
+    def __init__(self, config: MosaicBertConfig) -> None:
+        super().__init__()
+        width, inner, eps = config.hidden_size, config.intermediate_size, config.layer_norm_eps
+        self.heads = config.num_attention_heads
+        output = {"dense": nn.Linear(width, width), "LayerNorm": nn.LayerNorm(width, eps=eps)}
+        self.attention = nn.ModuleDict(
+            {"self": nn.ModuleDict({"Wqkv": nn.Linear(width, 3 * width)}), "output": nn.ModuleDict(output)}
+        )
+        self.mlp = nn.ModuleDict(
+            {
+                "gated_layers": nn.Linear(width, 2 * inner, bias=False),
+                "wo": nn.Linear(inner, width),
+                "layernorm": nn.LayerNorm(width, eps=eps),
+            }
+        )
+
+    def forward(self, x: Tensor, slopes: Tensor, real: Tensor | None) -> Tensor:
+        """Return the layer's output (B, T, width)."""
+        attention: Any = self.attention
+        query, key, value = (heads_apart(part, self.heads) for part in attention["self"]["Wqkv"](x).chunk(3, dim=-1))
+        mixed = attention["output"]["dense"](attend_alibi(query, key, value, slopes, real))
+        x = attention["output"]["LayerNorm"](x + mixed)
+        gate, inner = self.mlp["gated_layers"](x).chunk(2, dim=-1)
+        return self.mlp["layernorm"](x + self.mlp["wo"](F.gelu(gate) * inner))
+
+
+class MosaicBertPreTrainedModel(PreTrainedModel):
+    """What transformers asks to know."""
+
+    config_class = MosaicBertConfig
+    base_model_prefix = "bert"
+
+
+class MosaicBertModel(MosaicBertPreTrainedModel):
+    """MosaicBERT without its head and pooler."""
+
+    def __init__(self, config: MosaicBertConfig) -> None:
+        super().__init__(config)
+        width = config.hidden_size
+        self.embeddings = nn.ModuleDict(
+            {
+                "word_embeddings": nn.Embedding(config.vocab_size, width),
+                "token_type_embeddings": nn.Embedding(config.type_vocab_size, width),
+                "LayerNorm": nn.LayerNorm(width, eps=config.layer_norm_eps),
+            }
+        )
+        self.encoder = nn.Module()
+        self.encoder.layer = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Return the tokens' embedding."""
+        return self.embeddings["word_embeddings"]
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, output_hidden_states: bool = False
+    ) -> BaseModelOutput:
+        """Embed token ids (B, T); ``last_hidden_state`` is (B, T, hidden_size), zero where padded."""
+        real = real_tokens(attention_mask)
+        kind: Any = self.embeddings["token_type_embeddings"]
+        x = self.embeddings["LayerNorm"](self.embeddings["word_embeddings"](input_ids) + kind.weight[0])
+        slopes = torch.tensor(alibi_slopes(self.config.num_attention_heads), device=x.device)
+        states = [x]
+        for layer in self.encoder.layer:  # type: ignore[union-attr]
+            x = layer(x, slopes, real)
+            states.append(x)
+        if real is not None:
+            x = x * real.unsqueeze(-1)
+        states[-1] = x
+        return BaseModelOutput(last_hidden_state=x, hidden_states=tuple(states) if output_hidden_states else None)
+
+
+class MosaicBertForMaskedLM(MosaicBertPreTrainedModel):
+    """MosaicBERT with its masked-language-model head."""
+
+    _tied_weights_keys = {"cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight"}  # noqa: RUF012
+
+    def __init__(self, config: MosaicBertConfig) -> None:
+        super().__init__(config)
+        self.bert = MosaicBertModel(config)
+        self.cls = BertHead(config.hidden_size, config.vocab_size, eps=1e-12)
+        self.post_init()
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, **kwargs: Any) -> MaskedLMOutput:
+        """Return logits (B, T, vocab_size) of the token at every position."""
+        out = self.bert(input_ids, attention_mask, **kwargs)
+        return MaskedLMOutput(logits=self.cls(out.last_hidden_state), hidden_states=out.hidden_states)

@@ -1,0 +1,161 @@
+"""Every native architecture against what the original code computed (``goldens/README.md`` says how), and alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bend_hf import models
+from bend_hf.errors import BendError
+from bend_hf.models.families import FAMILIES, find
+
+GOLDENS = Path(__file__).parent / "goldens"
+CHECKPOINTS = sorted(path.parent.name for path in GOLDENS.glob("*/config.json"))
+TOLERANCE = 1e-5
+
+
+def config_of(name: str) -> dict:
+    return json.loads((GOLDENS / name / "config.json").read_text())
+
+
+def load(name: str, **options):
+    return models.load(GOLDENS / name, config_of(name), **options)
+
+
+def assert_close(ours: torch.Tensor, golden: np.ndarray, tolerance: float = TOLERANCE) -> None:
+    assert tuple(ours.shape) == golden.shape
+    assert (ours - torch.from_numpy(golden)).abs().max().item() < tolerance
+
+
+def assert_reproduces(model: torch.nn.Module, golden: dict[str, np.ndarray]) -> None:
+    """Compare hidden states with a golden: plain, with a mask (at the real tokens) and for a long input."""
+    ids = {key: torch.from_numpy(golden[key]) for key in golden if golden[key].dtype.kind == "i"}
+    assert_close(model(ids["input_ids"]).last_hidden_state, golden["hidden"])
+    if "hidden_masked" in golden:
+        masked = next((ids[key] for key in ids if key.startswith("input_ids") and "mask" in key), ids["input_ids"])
+        real = ids["attention_mask"].bool()
+        ours = model(masked, attention_mask=ids["attention_mask"]).last_hidden_state
+        assert_close(ours[real], golden["hidden_masked"][real.numpy()])
+    if "hidden_long" in golden:
+        long = next(ids[key] for key in ids if "long" in key)
+        assert_close(model(long).last_hidden_state, golden["hidden_long"])
+
+
+@pytest.fixture(autouse=True)
+def _no_gradients():
+    with torch.inference_mode():
+        yield
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_hidden_states_and_logits_equal_the_originals(name):
+    golden = dict(np.load(GOLDENS / name / "golden.npz"))
+    assert_reproduces(load(name), golden)
+    if "logits" in golden:
+        with_head = load(name, lm_head=True)
+        assert_close(with_head(torch.from_numpy(golden["input_ids"])).logits, golden["logits"])
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_padding_and_company_change_no_vector(name):
+    model = load(name)
+    ids = torch.from_numpy(np.load(GOLDENS / name / "golden.npz")["input_ids"])[:1]
+    lengths = [ids.shape[1], ids.shape[1] // 2 + 1, 5]
+    batch = torch.full((3, ids.shape[1]), config_of(name).get("pad_token_id") or 0)
+    mask = torch.zeros_like(batch)
+    for row, length in enumerate(lengths):
+        batch[row, :length] = ids[0, :length]
+        mask[row, :length] = 1
+    together = model(batch, attention_mask=mask).last_hidden_state
+    for row, length in enumerate(lengths):
+        alone = model(batch[row : row + 1, :length]).last_hidden_state
+        assert_close(together[row : row + 1, :length], alone.numpy(), 2e-6 * max(5, alone.abs().max().item()))
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_hidden_states_on_request_end_with_the_last(name):
+    model = load(name)
+    ids = torch.from_numpy(np.load(GOLDENS / name / "golden.npz")["input_ids"])
+    out = model(ids, output_hidden_states=True)
+    assert len(out.hidden_states) == model.config.num_hidden_layers + 1
+    assert torch.equal(out.hidden_states[-1], out.last_hidden_state)
+    assert model(ids).hidden_states is None
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_bfloat16_agrees(name):
+    ids = torch.from_numpy(np.load(GOLDENS / name / "golden.npz")["input_ids"])
+    exact = load(name)(ids).last_hidden_state
+    rough = load(name, dtype=torch.bfloat16)(ids).last_hidden_state
+    assert rough.dtype == torch.bfloat16
+    assert torch.cosine_similarity(exact, rough.float(), dim=-1).mean() > 0.995
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_saved_models_load_with_the_auto_class(name, tmp_path):
+    from transformers import AutoModel
+
+    models.register()
+    models.register()
+    model = load(name)
+    model.save_pretrained(tmp_path)
+    again = AutoModel.from_pretrained(tmp_path).eval()
+    assert type(again) is type(model)
+    ids = torch.from_numpy(np.load(GOLDENS / name / "golden.npz")["input_ids"])
+    assert torch.equal(again(ids).last_hidden_state, model(ids).last_hidden_state)
+    assert models.claims(json.loads((tmp_path / "config.json").read_text())) is not None
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_a_missing_tensor_is_refused_by_name(name, tmp_path):
+    from safetensors.torch import save_file
+
+    from bend_hf.models.checkpoint import align, read_state_dict
+
+    model = load(name)
+    state = {key: value.clone() for key, value in align(read_state_dict(GOLDENS / name), model).items()}
+    key = [key for key in model.state_dict() if "weight" in key][-1]
+    del state[key]
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(BendError, match=key.replace(".", r"\.")):
+        models.load(tmp_path, config_of(name))
+
+
+def test_every_family_has_a_golden():
+    assert {find(config_of(name))[0].name for name in CHECKPOINTS} == {family.name for family in FAMILIES}
+
+
+def test_stock_checkpoints_are_left_to_transformers():
+    for config in (
+        {"model_type": "bert"},
+        {"model_type": "esm"},
+        {"model_type": "big_bird"},
+        {"model_type": "llama"},
+        {},
+    ):
+        assert models.claims(config) is None
+    with pytest.raises(BendError, match="AutoModel"):
+        models.load("nowhere", {"model_type": "bert"})
+
+
+REAL_FAMILIES = (
+    "awd_lstm awdlstm caduceus_ph caduceus_ps convnet dnabert2 gena_bert gena_lm_bert gpn hyenadna nt_v2 resnetlm"
+).split()
+
+
+def test_golden_checkpoints_of_the_real_bundle(real_dir):
+    folder = real_dir / "goldens" / "models"
+    if not folder.is_dir():
+        pytest.skip(f"this bundle of the real data holds no model checkpoints ({folder})")
+    tried = []
+    for path in sorted(folder.iterdir()):
+        config = json.loads((path / "config.json").read_text())
+        if models.claims(config) is None:  # for transformers' own classes
+            continue
+        assert_reproduces(models.load(path, config), dict(np.load(path / "golden.npz")))
+        tried.append(path.name)
+    assert len(tried) >= 8, tried
