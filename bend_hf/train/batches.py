@@ -1,0 +1,217 @@
+"""Which rows go together, and how they are read: shuffling, micro-batches of like lengths, padding, prefetching.
+
+    for step in steps(epoch_order(len(split.rows), seed=0, epoch=3, buffer=None), batch_size=256):
+        for micro in prefetch(partial(load, task, split), micro_batches(step, sizes, budget=16_384)):
+            ...
+
+A *place* is an index into ``split.rows``; nothing here depends on the process that reads, on threads or on time.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+
+from bend_hf.errors import BendError
+from bend_hf.tasks import Task
+from bend_hf.train.head import Batch
+from bend_hf.train.labels import Labels
+
+if TYPE_CHECKING:
+    from bend_hf.embed.vectors import VectorSource
+
+IGNORED = -100
+Plan = TypeVar("Plan")
+Loaded = TypeVar("Loaded")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of a task to train, validate or test on.
+
+    Attributes:
+        vectors: Token vectors by row.
+        labels: Labels by row, as `bend_hf.train.labels.labels_of` returns them.
+        rows: (n,) integers: the rows of both that belong to the split, in order.
+    """
+
+    vectors: VectorSource
+    labels: Labels
+    rows: np.ndarray
+
+
+class Group(NamedTuple):
+    """Places that pass through the network together.
+
+    Attributes:
+        places: Indices into the split's rows.
+        width: Positions to compute.
+    """
+
+    places: np.ndarray
+    width: int
+
+
+class MicroBatch(NamedTuple):
+    """A group, read.
+
+    Attributes:
+        places: Indices into the split's rows.
+        batch: The network's input.
+        targets: (B, P) int64 classes, or (B, P, outputs) int8 of 0 and 1; -100 where there is no label.
+        positions: (B,) predictions that count per row.
+    """
+
+    places: np.ndarray
+    batch: Batch
+    targets: torch.Tensor
+    positions: np.ndarray
+
+
+def nucleotides(task: Task, split: Split) -> np.ndarray:
+    """Return the length in bp of each of the split's sequences, from its labels: (n,) int64."""
+    if task.label_kind == "multilabel":
+        assert task.window is not None
+        return np.full(len(split.rows), task.window, np.int64)
+    per_label = task.bin_size or 1
+    return np.array([len(split.labels[int(row)]) * per_label for row in split.rows], np.int64)
+
+
+def epoch_order(count: int, seed: int, epoch: int, buffer: int | None) -> np.ndarray:
+    """Return an epoch's order of training places.
+
+    Args:
+        count: Number of places.
+        seed: Seed of the sampling, apart from the seeds of the heads.
+        epoch: Number of the epoch: each has its own order.
+        buffer: None for a full shuffle. Otherwise samples stream in the file's order through a buffer of that many,
+            from which one is drawn at random whenever it holds at least 100 (and two are read for each one drawn
+            until it is full): the near-sequential order of WebDataset's shuffle, which the reference code relies on.
+    """
+    random = np.random.default_rng([seed, epoch])
+    if buffer is None:
+        return random.permutation(count)
+    order = np.empty(count, np.int64)
+    held: list[int] = []
+    incoming = iter(range(count))
+    drawn = 0
+    for place in incoming:
+        held.append(place)
+        if len(held) < buffer:
+            held.extend(another for another in [next(incoming, None)] if another is not None)
+        if len(held) >= min(100, buffer):
+            order[drawn] = _draw(held, random)
+            drawn += 1
+    while held:
+        order[drawn] = _draw(held, random)
+        drawn += 1
+    return order
+
+
+def _draw(held: list[int], random: np.random.Generator) -> int:
+    """Take a random element out of a list, putting the last one in its place."""
+    index = int(random.integers(len(held)))
+    held[index], held[-1] = held[-1], held[index]
+    return held.pop()
+
+
+def steps(order: np.ndarray, batch_size: int, smallest: int = 1) -> list[np.ndarray]:
+    """Cut an order into optimiser steps; a last one of fewer than `smallest` rows joins the one before it."""
+    cuts = list(range(batch_size, len(order), batch_size))
+    if cuts and len(order) - cuts[-1] < smallest:
+        cuts.pop()
+    return np.split(order, cuts)
+
+
+def micro_batches(
+    step: np.ndarray, sizes: np.ndarray, budget: int | None, share: tuple[int, int] = (0, 1), overhang: int = 0
+) -> list[Group]:
+    """Split one step's rows into groups of like length.
+
+    Args:
+        step: Places of the whole batch.
+        sizes: Length in bp of every place of the split.
+        budget: Positions (rows × longest) a group may have, unless one row alone has more; None for one group.
+        share: Index and number of the processes among which the rows are dealt out.
+        overhang: Positions of padding a row sees behind its end, where longer rows are in the batch.
+    """
+    ordered = step[np.argsort(-sizes[step], kind="stable")]
+    mine = ordered[share[0] :: share[1]]
+    groups = []
+    start = 0
+    while start < len(mine):
+        longest = int(sizes[mine[start]])
+        count = len(mine) if budget is None else max(1, budget // longest)
+        width = min(longest + overhang, int(sizes[ordered[0]]))
+        groups.append(Group(mine[start : start + count], width))
+        start += count
+    return groups
+
+
+def load(task: Task, split: Split, group: Group, dtype: torch.dtype | None = None, pin: bool = False) -> MicroBatch:
+    """Read a group: vectors padded by token, labels padded with -100.
+
+    Args:
+        task: The task.
+        split: Where to read.
+        group: What to read.
+        dtype: Type of the vectors; None for the one they are stored in.
+        pin: Put vectors in page-locked memory, for an asynchronous copy to a GPU.
+
+    Raises:
+        BendError: The labels of a row do not fit its sequence.
+    """
+    assert task.recipe is not None
+    rows = [int(row) for row in split.rows[group.places]]
+    tokens = split.vectors.read(rows)
+    longest = max(len(lengths) for _, lengths in tokens)
+    shape = (len(rows), longest, split.vectors.dim)
+    vectors = torch.empty(shape, dtype=dtype or tokens[0].vectors.dtype, pin_memory=pin)
+    lengths = np.zeros(shape[:2], np.int64)
+    classes = task.recipe.loss == "cross_entropy"
+    pool = task.recipe.pool or 1
+    count = group.width // pool
+    targets = np.full((len(rows), count) if classes else (len(rows), count, task.recipe.outputs), IGNORED, np.int8)
+    positions = np.empty(len(rows), np.int64)
+    for i, (row, (row_vectors, row_lengths)) in enumerate(zip(rows, tokens, strict=True)):
+        n = len(row_lengths)
+        vectors[i, :n] = row_vectors
+        vectors[i, n:] = 0
+        lengths[i, :n] = row_lengths
+        target = split.labels[row]
+        if not classes:
+            target = target.reshape(-1, task.recipe.outputs)
+        positions[i] = int(row_lengths.sum()) // pool
+        if len(target) != positions[i] or positions[i] > count:
+            raise BendError(
+                f"{task.name}: row {row} has labels for {len(target)} positions, its sequence of "
+                f"{int(row_lengths.sum())} bp has {positions[i]}; vectors and labels are not of the same rows."
+            )
+        targets[i, : len(target)] = target
+    batch = Batch(vectors, torch.from_numpy(lengths), group.width)
+    return MicroBatch(
+        group.places, batch, torch.from_numpy(targets.astype(np.int64) if classes else targets), positions
+    )
+
+
+def prefetch(
+    read: Callable[[Plan], Loaded], plans: Iterable[Plan], workers: int = 1, ahead: int = 3
+) -> Iterator[Loaded]:
+    """Yield ``read(plan)`` for each plan, in order, while the next `ahead` are read in background threads."""
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="bend_hf_loader")
+    waiting: deque[Future[Loaded]] = deque()
+    try:
+        for plan in plans:
+            waiting.append(pool.submit(read, plan))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

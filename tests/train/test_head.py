@@ -1,0 +1,176 @@
+"""The head on tokens: equal to upsampling and convolving, to the reference's numbers, and blind to its batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bend_hf.train.head import Batch, CNNHead, expand_and_add
+
+
+def upsampled(head: CNNHead, vectors: torch.Tensor, lengths: torch.Tensor, index: int = 0) -> torch.Tensor:
+    """The plain head for one sequence: repeat each vector, then convolve, pool and project."""
+    w = head._reference(index)
+    x = vectors.repeat_interleave(lengths, 0).T[None]
+    x = F.gelu(F.conv1d(x, w["conv1.1.weight"], w["conv1.1.bias"], padding=1))
+    x = F.gelu(F.conv1d(x, w["conv2.1.weight"], w["conv2.1.bias"], padding=1))
+    if head.pool is not None:
+        x = F.avg_pool1d(x, head.pool, head.pool)
+    return F.linear(x[0].T, w["linear.0.weight"], w["linear.0.bias"])
+
+
+def padded(sequences: list[tuple[torch.Tensor, torch.Tensor]]) -> Batch:
+    vectors = torch.nn.utils.rnn.pad_sequence([vectors for vectors, _ in sequences], batch_first=True)
+    lengths = torch.nn.utils.rnn.pad_sequence([lengths for _, lengths in sequences], batch_first=True)
+    return Batch(vectors, lengths)
+
+
+run_lengths = st.one_of(
+    st.lists(st.integers(1, 9), min_size=1, max_size=12),
+    st.lists(st.just(1), min_size=1, max_size=40),
+    st.lists(st.sampled_from([1, 6]), min_size=1, max_size=10),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=st.lists(run_lengths, min_size=1, max_size=4), pool=st.sampled_from([None, 4]), seed=st.integers(0, 99))
+def test_equals_upsample_then_convolve(rows: list[list[int]], pool: int | None, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    head = CNNHead(7, 5, 3, pool, seeds=(seed, seed + 1))
+    sequences = [(torch.randn(len(row), 7, generator=generator), torch.tensor(row)) for row in rows]
+    if pool is not None:
+        sequences = [(v, n) for v, n in sequences if int(n.sum()) >= pool]
+    if not sequences:
+        return
+    batch = padded(sequences)
+    together = head(batch)
+    plain = [[upsampled(head, v, n, k) for v, n in sequences] for k in range(2)]
+    weights = [[torch.randn(p.shape, generator=generator) for p in per_head] for per_head in plain]
+    loss = loss_plain = torch.zeros(())
+    for k in range(2):
+        for i, reference in enumerate(plain[k]):
+            torch.testing.assert_close(together[k, i, : len(reference)], reference, atol=1e-6, rtol=1e-6)
+            loss = loss + (together[k, i, : len(reference)] * weights[k][i]).sum()
+            loss_plain = loss_plain + (reference * weights[k][i]).sum()
+    parameters = list(head.parameters())
+    gradients = torch.autograd.grad(loss, parameters)
+    for ours, theirs in zip(gradients, torch.autograd.grad(loss_plain, parameters), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_gradient_of_the_expansion() -> None:
+    lengths = torch.tensor([[2, 3, 1, 4], [5, 1, 0, 0]])
+    projected = torch.randn(2, 4, 9, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: expand_and_add(x, lengths, 12), (projected,))
+
+
+@pytest.mark.parametrize("unit", [1, 6])
+def test_a_result_does_not_depend_on_its_batch(unit: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    head = CNNHead(6, 8, 4)
+    sequences = [(torch.randn(n, 6, generator=generator), torch.full((n,), unit)) for n in (3, 17, 9)]
+    together = head(padded(sequences))
+    for i, sequence in enumerate(sequences):
+        alone = head(padded([sequence]))
+        torch.testing.assert_close(together[0, i, : alone.shape[2]], alone[0, 0], atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("unit", [1, 6])
+def test_padding_reaches_the_head_as_in_the_reference(unit: int) -> None:
+    """The reference pads upsampled vectors with zeros and convolves; only the last position of a shorter one moves."""
+    generator = torch.Generator().manual_seed(1)
+    head = CNNHead(6, 8, 4, padding_reaches_head=True)
+    short, long = ((torch.randn(n, 6, generator=generator), torch.full((n,), unit)) for n in (5, 9))
+    ours = head(padded([short, long]))
+    zeros = (torch.cat([short[0], torch.zeros(1, 6)]), torch.cat([short[1], torch.tensor([4 * unit])]))
+    reference = upsampled(head, *zeros)
+    torch.testing.assert_close(ours[0, 0, : 5 * unit], reference[: 5 * unit], atol=1e-6, rtol=1e-6)
+    alone = head(padded([short]))[0, 0]
+    assert not torch.allclose(ours[0, 0, 5 * unit - 1], alone[-1], atol=1e-4)
+    # One position of padding is all that matters, so shorter micro-batches can stand for the whole batch.
+    narrow = head(Batch(*padded([short])[:2], width=5 * unit + 1))
+    torch.testing.assert_close(narrow[0, 0, : 5 * unit], reference[: 5 * unit], atol=1e-6, rtol=1e-6)
+
+
+def test_heads_start_as_torch_initialises_them() -> None:
+    head = CNNHead(5, 64, 9, seeds=(3, 11))
+    for index, seed in enumerate((3, 11)):
+        torch.manual_seed(seed)
+        conv1 = torch.nn.Conv1d(5, 64, 3, padding=1)
+        conv2 = torch.nn.Conv1d(64, 64, 3, padding=1)
+        linear = torch.nn.Linear(64, 9)
+        state = head.reference_state(index)
+        for name, layer in (("conv1.1", conv1), ("conv2.1", conv2), ("linear.0", linear)):
+            assert torch.equal(state[f"{name}.weight"], layer.weight)
+            assert torch.equal(state[f"{name}.bias"], layer.bias)
+
+
+GOLDENS = {
+    "head_gene_onehot": {"dim": 5, "hidden": 64, "outputs": 9, "pool": None},
+    "head_histone_onehot": {"dim": 5, "hidden": 64, "outputs": 18, "pool": 512},
+    "head_enhancer_256": {"dim": 256, "hidden": 2, "outputs": 1, "pool": 128},
+}
+
+
+def golden_inputs(name: str, x: np.ndarray, y: np.ndarray) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """The golden input as sequences of (vectors, lengths): per nucleotide; padding (gene finding) is cut off."""
+    vectors = F.one_hot(torch.from_numpy(x), 5).float() if x.ndim == 2 else torch.from_numpy(x)
+    return [(v, torch.ones(len(v), dtype=torch.int64)) for v in vectors]
+
+
+def run_length(vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Merge equal neighbours into tokens (longer than one nucleotide wherever the input repeats)."""
+    return torch.unique_consecutive(vectors, dim=0), torch.unique_consecutive(vectors, dim=0, return_counts=True)[1]
+
+
+@pytest.mark.parametrize("name", GOLDENS)
+@pytest.mark.parametrize("tokens", ["upsampled", "run lengths"])
+def test_reference_numbers(real_dir: Path, name: str, tokens: str) -> None:
+    from bend_hf.train.fit import losses
+
+    golden = np.load(real_dir / "goldens" / "numbers" / f"{name}.npz")
+    settings_ = GOLDENS[name]
+    head = CNNHead(**settings_, padding_reaches_head=True)  # type: ignore[arg-type]
+    head.load_reference({k[2:]: torch.from_numpy(golden[k]) for k in golden.files if k.startswith("w.")})
+    sequences = golden_inputs(name, golden["x"], golden["y"])
+    if tokens == "run lengths":
+        sequences = [run_length(vectors) for vectors, _ in sequences]
+    batch = padded(sequences)
+    labels = torch.from_numpy(golden["y"])
+    weight = 82.86 if name == "head_enhancer_256" else None
+    kind = "cross_entropy" if name == "head_gene_onehot" else "binary"
+    targets = labels if kind == "cross_entropy" else labels.reshape(len(labels), -1, settings_["outputs"] or 1)
+
+    def loss_of() -> tuple[torch.Tensor, torch.Tensor]:
+        logits = head(batch)
+        return logits, losses(logits, targets, kind, weight)[0] / (targets != -100).sum()
+
+    logits, loss = loss_of()
+    np.testing.assert_allclose(
+        logits[0].detach().numpy().reshape(golden["out"].shape), golden["out"], atol=1e-5, rtol=1e-5
+    )
+    assert abs(loss.item() - float(golden["loss"])) < 1e-5
+    loss.backward()
+    for key, parameter in head._reference(0).items():
+        own = {"conv1.1": "conv1", "conv2.1": "conv2", "linear.0": "linear"}[key.rpartition(".")[0]]
+        gradient = getattr(head, f"{own}_{key.rpartition('.')[2]}").grad
+        np.testing.assert_allclose(gradient.numpy().reshape(parameter.shape), golden[f"g.{key}"], atol=1e-5, rtol=1e-5)
+    optimizer = torch.optim.AdamW(
+        head.parameters(), lr=1e-3 if name == "head_enhancer_256" else 3e-3, weight_decay=0.01, fused=True
+    )
+    history = []
+    for _ in range(5):
+        optimizer.zero_grad()
+        loss = loss_of()[1]
+        loss.backward()
+        optimizer.step()
+        history.append(loss.item())
+    np.testing.assert_allclose(history, golden["losses_5_adamw_steps"], atol=1e-5, rtol=1e-5)
+    for key, value in head.reference_state(0).items():
+        np.testing.assert_allclose(value.numpy(), golden[f"w5.{key}"], atol=1e-5, rtol=1e-5)
