@@ -1,0 +1,187 @@
+"""Rows of a leaderboard: results of one model on one task under one protocol, brought together over training seeds.
+
+    for row in board(read_results("results")):
+        row.model, row.task, row.score, row.interval, row.spread, row.centred
+
+Every table, the report and the comparison start from these rows. Scores of different protocols, or of toy and real
+data, are different rows; supervised and zero-shot tasks are never averaged together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files as package_files
+from typing import Any, Literal
+
+import numpy as np
+
+from bend_hf.protocols import PROTOCOLS
+from bend_hf.results.record import Result
+from bend_hf.results.statistics import centred, seed_spread
+from bend_hf.tasks import TASKS
+
+BASELINES = {
+    "onehot": "one-hot CNN",
+    "composition": "composition",
+    "resnet-supervised": "supervised ResNet",
+    "basset": "Basset",
+}
+"""Names of the baselines, as given to `evaluate`, and their titles."""
+
+Kind = Literal["model", "baseline", "published"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One cell of a leaderboard with what belongs to it.
+
+    Attributes:
+        model: As in the records, or the name of a published entry.
+        task: Name of the task.
+        protocol: ``"default"``, ``"bend-2024"``, or the protocol a published value states.
+        kind: A model, one of `BASELINES`, or a published value.
+        toy: Whether the data is the toy data.
+        score: Mean over seeds; None where the task failed or the metric is undefined.
+        interval: 95 % interval over test rows; with several seeds the mean of their ends.
+        spread: Mean, deviation and range over seeds; None for one seed. Not part of `interval`.
+        chance: What no knowledge scores (mean over seeds); None for published values of AUPRC.
+        seconds: Durations over all stages, and over seeds that were trained apart; None where not recorded.
+        memory: Highest peak memory in bytes.
+        stored: Bytes of token vectors stored.
+        failure: Why there is no score.
+        source: Where a published value was read.
+        results: The records behind the row, by seed.
+    """
+
+    model: str
+    task: str
+    protocol: str
+    kind: Kind
+    toy: bool
+    score: float | None
+    interval: list[float] | None
+    spread: dict[str, float] | None
+    chance: float | None
+    seconds: float | None = None
+    memory: float | None = None
+    stored: float | None = None
+    failure: str | None = None
+    source: str | None = None
+    results: tuple[Result, ...] = field(default=(), repr=False)
+
+    @property
+    def title(self) -> str:
+        """The model's name for people."""
+        return BASELINES.get(self.model, self.model)
+
+    @property
+    def centred(self) -> float | None:
+        """The score on the scale where chance is 0 and perfect is 1."""
+        return None if self.score is None or self.chance is None else centred(self.score, self.chance)
+
+
+def board(results: Iterable[Result]) -> list[Row]:
+    """Group results by model, task, protocol and toy; rows are in the order of tasks, baselines last, best first."""
+    groups: dict[tuple[Any, ...], list[Result]] = {}
+    for result in results:
+        groups.setdefault((result.model, result.task, result.protocol, result.toy), []).append(result)
+    return sort_rows([_row(group) for group in groups.values()])
+
+
+def sort_rows(rows: Sequence[Row]) -> list[Row]:
+    """By task in the order of declaration, then models before baselines before published, then by falling score."""
+    tasks, protocols, kinds = list(TASKS), list(PROTOCOLS), ["model", "baseline", "published"]
+    return sorted(
+        rows,
+        key=lambda row: (
+            tasks.index(row.task),
+            protocols.index(row.protocol) if row.protocol in protocols else len(protocols),
+            kinds.index(row.kind),
+            np.inf if row.score is None else -row.score,
+            row.model,
+        ),
+    )
+
+
+def _row(group: list[Result]) -> Row:
+    group = sorted(group, key=lambda result: -1 if result.seed is None else result.seed)
+    scored = [result for result in group if result.score is not None]
+    scores = [result.score for result in scored if result.score is not None]
+    intervals = [result.interval for result in scored if result.interval is not None]
+    failures = [result.failure for result in group if result.failure]
+    first = group[0]
+    return Row(
+        model=first.model,
+        task=first.task,
+        protocol=first.protocol,
+        kind="baseline" if first.model in BASELINES else "model",
+        toy=first.toy,
+        score=float(np.mean(scores)) if scores else None,
+        interval=np.mean(intervals, axis=0).tolist() if intervals and len(intervals) == len(scored) else None,
+        spread=seed_spread(scores),
+        chance=float(np.mean([result.chance for result in group])),
+        seconds=_total(group, "seconds", sum),
+        memory=_total(group, "peak_memory", max),
+        stored=_total(group, "bytes_stored", max),
+        failure="; ".join(dict.fromkeys(failures)) or None,
+        results=tuple(group),
+    )
+
+
+def _total(group: list[Result], key: str, over: Any) -> float | None:
+    """Of a number in the provenance, or of a dictionary of numbers (stage → seconds), summed.
+
+    Seeds trained side by side share their durations: equal entries count once.
+    """
+    found = [result.provenance.get(key) for result in group]
+    distinct = [value for i, value in enumerate(found) if value is not None and value not in found[:i]]
+    numbers = [sum(value.values()) if isinstance(value, dict) else value for value in distinct]
+    return float(over(numbers)) if numbers else None
+
+
+def references() -> list[dict[str, Any]]:
+    """Published and independently re-run values: the entries of ``reference.json``."""
+    text = (package_files("bend_hf.results") / "reference.json").read_text(encoding="utf-8")
+    entries: list[dict[str, Any]] = json.loads(text)["entries"]
+    return entries
+
+
+def published(tasks: Iterable[str]) -> list[Row]:
+    """Rows of the reference values of some tasks."""
+    wanted = set(tasks)
+    rows = [
+        Row(
+            model=entry["model"],
+            task=entry["task"],
+            protocol=entry["protocol"],
+            kind="published",
+            toy=False,
+            score=entry["score"],
+            interval=None,
+            spread=None,
+            chance={"mcc": 0.0, "auroc": 0.5, "auprc": None}[TASKS[entry["task"]].metric],
+            source=f"{entry['source']} ({entry['status']})",
+        )
+        for entry in references()
+        if entry["task"] in wanted
+    ]
+    return sort_rows(rows)
+
+
+def group_means(rows: Sequence[Row]) -> dict[tuple[str, str, bool], dict[str, float | None]]:
+    """Mean centred scores by (model, protocol, toy).
+
+    Returns:
+        ``supervised`` (five tasks) and ``zero_shot`` (two), never averaged together; None where a task is missing.
+    """
+    means: dict[tuple[str, str, bool], dict[str, float | None]] = {}
+    for key in dict.fromkeys((row.model, row.protocol, row.toy) for row in rows if row.kind != "published"):
+        mine = {row.task: row.centred for row in rows if (row.model, row.protocol, row.toy) == key}
+        means[key] = {}
+        for name, trained in (("supervised", True), ("zero_shot", False)):
+            values = [mine.get(task.name) for task in TASKS.values() if (task.recipe is not None) == trained]
+            numbers = [value for value in values if value is not None]
+            means[key][name] = float(np.mean(numbers)) if len(numbers) == len(values) else None
+    return means

@@ -1,0 +1,100 @@
+"""`table`: results as plain text for a terminal.
+
+    print(table(read_results("bend-results")))
+
+One line per task and model: the score with its interval over test rows, its deviation over seeds, chance, the one-hot
+baseline and the time. Toy data is announced above everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from bend_hf.results.board import Row, board
+from bend_hf.results.record import Result
+from bend_hf.tasks import TASKS
+
+TOY = "TOY DATA: these numbers show that every part works; they say nothing about a model."
+HEADER = ("task", "metric", "model", "score", "95 % interval", "seeds", "chance", "one-hot", "time")
+
+
+def table(results: Iterable[Result]) -> str:
+    """Return a table of results; failures are lines of it, with their reason."""
+    rows = board(results)
+    if not rows:
+        return "No results."
+    blocks = []
+    for protocol, toy in dict.fromkeys((row.protocol, row.toy) for row in rows):
+        chosen = [row for row in rows if (row.protocol, row.toy) == (protocol, toy)]
+        onehot = {row.task: row.score for row in chosen if row.model == "onehot"}
+        lines = [_cells(row, onehot.get(row.task)) for row in chosen]
+        for above, line in reversed(list(pairwise(lines))):
+            if above[0] == line[0]:
+                line[0] = line[1] = ""
+        failed = [f"FAILED {row.title} on {row.task}: {row.failure}" for row in chosen if row.failure]
+        head = [TOY] if toy else []
+        blocks.append("\n".join([*head, f"protocol: {protocol}", "", *_aligned([list(HEADER), *lines]), *failed]))
+    return "\n\n".join(blocks)
+
+
+def _cells(row: Row, onehot: float | None) -> list[str]:
+    return [
+        TASKS[row.task].title,
+        TASKS[row.task].metric,
+        row.title,
+        "failed" if row.score is None and row.failure else number(row.score),
+        interval(row.interval),
+        f"±{row.spread['deviation']:.3f} (n={len(row.results)})" if row.spread else str(len(row.results)),
+        number(row.chance),
+        number(onehot),
+        duration(row.seconds),
+    ]
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    left = 3
+    text = [
+        "  ".join(
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    ]
+    return [text[0].rstrip(), "  ".join("-" * width for width in widths), *(line.rstrip() for line in text[1:])]
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A score as text, ``-`` for none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def interval(ends: Sequence[float] | None, digits: int = 3) -> str:
+    """An interval as text, ``-`` for none."""
+    return "-" if ends is None else f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"
+
+
+def duration(seconds: float | None) -> str:
+    """A duration as text: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    if seconds is None:
+        return "-"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size(count: float | None) -> str:
+    """Bytes as text, in units of 1,000."""
+    if count is None:
+        return "-"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 1000 or unit == "TB":
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError

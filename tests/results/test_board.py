@@ -1,0 +1,107 @@
+"""Rows of a leaderboard, the plain table, and the reference values."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from result_factory import PROVENANCE, make_result
+
+from bend_hf.results import board
+from bend_hf.results.table import duration, size, table
+from bend_hf.tasks import TASKS
+
+
+def test_seeds_are_brought_together_and_kept_apart_from_sampling() -> None:
+    (row,) = board.board(make_result("gene_finding", seed=k, score=score) for k, score in enumerate((0.4, 0.5, 0.6)))
+    assert row.score == pytest.approx(0.5)
+    assert row.interval == pytest.approx([0.45, 0.55])
+    assert row.spread["deviation"] == pytest.approx(0.1)
+    assert row.seconds == pytest.approx(43.25)  # trained side by side: the same durations in every record
+    assert (row.memory, row.stored) == (800_000_000, 1_200_000)
+
+
+def test_protocols_and_toy_data_are_never_brought_together() -> None:
+    results = [
+        make_result("gene_finding"),
+        make_result("gene_finding", protocol="bend-2024"),
+        make_result("gene_finding", toy=False),
+    ]
+    assert len(board.board(results)) == 3
+
+
+def test_order_models_then_baselines_by_score() -> None:
+    results = [
+        make_result("gene_finding", model="weak", score=0.2),
+        make_result("gene_finding", model="onehot", score=0.9),
+        make_result("gene_finding", model="strong", score=0.6),
+        make_result("gene_finding", model="broken", score=None, failure="no memory"),
+    ]
+    assert [row.model for row in board.board(results)] == ["strong", "weak", "broken", "onehot"]
+
+
+def test_means_need_every_task_and_keep_zero_shot_apart() -> None:
+    results = [make_result(name, score=0.75) for name in TASKS]
+    means = board.group_means(board.board(results))[("simulated", "default", True)]
+    supervised = [0.75, (0.75 - 0.02) / 0.98, 0.5, 0.5, 0.5]
+    assert means == pytest.approx({"supervised": sum(supervised) / 5, "zero_shot": 0.5})
+    partial = board.group_means(board.board(results[1:]))[("simulated", "default", True)]
+    assert partial == {"supervised": None, "zero_shot": pytest.approx(0.5)}
+
+
+def test_table_tells_what_a_number_is_worth() -> None:
+    results = [make_result("gene_finding", model="org/model", seed=k, score=0.4 + k / 10) for k in range(2)]
+    results += [make_result("gene_finding", model="onehot", score=0.3)]
+    results += [make_result("cpg_methylation", model="org/model", score=None, failure="the head diverged")]
+    text = table(results)
+    assert text.startswith("TOY DATA: these numbers show that every part works; they say nothing about a model.")
+    line = next(line for line in text.splitlines() if "org/model" in line)
+    assert line.split() == ("Gene finding mcc org/model 0.450 0.400 to 0.500 ±0.071 (n=2) 0.000 0.300 43 s".split())
+    assert "one-hot CNN" in text
+    assert "FAILED org/model on cpg_methylation: the head diverged" in text
+    assert "TOY" not in table([dataclasses.replace(result, toy=False) for result in results])
+    assert table([]) == "No results."
+
+
+def test_table_keeps_protocols_apart() -> None:
+    text = table([make_result("gene_finding"), make_result("gene_finding", protocol="bend-2024")])
+    assert text.index("protocol: default") < text.index("protocol: bend-2024")
+
+
+def test_costs_that_were_not_recorded_are_not_invented() -> None:
+    provenance = {key: value for key, value in PROVENANCE.items() if key not in ("seconds", "peak_memory")}
+    (row,) = board.board([make_result("gene_finding", provenance=provenance)])
+    assert row.seconds is None
+    assert row.memory is None
+
+
+def test_durations_of_seeds_trained_apart_add_up() -> None:
+    apart = [
+        make_result("gene_finding", seed=k, provenance={**PROVENANCE, "seconds": {"train": 10.0 + k}}) for k in range(2)
+    ]
+    assert board.board(apart)[0].seconds == 21.0
+
+
+@pytest.mark.parametrize("entry", board.references(), ids=lambda entry: f"{entry['model']}-{entry['task']}")
+def test_every_reference_value_names_its_source(entry: dict) -> None:
+    assert set(entry) == {"model", "task", "score", "protocol", "status", "source", "url"}
+    assert entry["task"] in TASKS
+    low = -1 if TASKS[entry["task"]].metric == "mcc" else 0
+    assert low <= entry["score"] <= 1
+    assert all(entry[key].strip() for key in ("model", "protocol", "status", "source"))
+    assert entry["url"].startswith("https://")
+
+
+def test_reference_values_are_rows_of_their_own() -> None:
+    keys = [(entry["model"], entry["task"], entry["source"]) for entry in board.references()]
+    assert len(keys) == len(set(keys))
+    rows = board.published(["gene_finding"])
+    assert {row.kind for row in rows} == {"published"}
+    assert all(row.source and row.interval is None for row in rows)
+    assert rows[0].score == max(row.score for row in rows)
+    assert not {row.protocol for row in rows} & {"default", "bend-2024"}
+
+
+def test_units() -> None:
+    assert [duration(s) for s in (None, 0.42, 12.3, 200, 7500)] == ["-", "0.4 s", "12 s", "3 min 20 s", "2 h 05 min"]
+    assert [size(b) for b in (None, 12, 1500, 2.5e6, 85e9)] == ["-", "12 B", "1.5 kB", "2.5 MB", "85.0 GB"]
