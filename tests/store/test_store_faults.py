@@ -1,0 +1,252 @@
+"""What a store survives: killed and dying workers, a full disk, damaged files, several processes at once."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import fake_embedder
+import numpy as np
+import pytest
+from fake_embedder import FakeEmbedder, sequences
+from test_store import same
+
+from bend_hf.embed import store
+from bend_hf.errors import BendError
+
+WORKER = str(Path(fake_embedder.__file__).resolve())
+ROOT = str(Path(store.__file__).resolve().parents[2])
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "SMALLEST_SHARD", 2048)
+    monkeypatch.setattr(store, "POLL_SECONDS", 0.01)
+    store._sound.clear()
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*")) if path.name != ".lock"}
+
+
+def worker(folder: Path, count: int, pause: float, *share: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": ROOT, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, WORKER, str(folder), str(count), str(pause), *share]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def flip(path: Path, byte: int, bit: int = 0) -> None:
+    with path.open("r+b") as handle:
+        handle.seek(byte)
+        value = handle.read(1)[0]
+        handle.seek(byte)
+        handle.write(bytes([value ^ (1 << bit)]))
+
+
+def test_killed_at_100_random_moments_and_resumed(tmp_path: Path) -> None:
+    """Every run is a fork of this process that is killed somewhere in the middle; the last one is left alone."""
+    rows = sequences(60)
+    undisturbed = store.fill(FakeEmbedder(), rows, store_dir=tmp_path / "undisturbed")
+    killed = finished = 0
+    for seed in range(100):
+        rng = random.Random(seed)
+        folder = tmp_path / f"killed-{seed}"
+        for _ in range(3):
+            child = os.fork()
+            if child == 0:
+                try:
+                    store.fill(FakeEmbedder(pause=0.0005), rows, store_dir=folder, wait=True)
+                finally:
+                    os._exit(0)
+            time.sleep(rng.uniform(0, 0.06))
+            os.kill(child, signal.SIGKILL)
+            status = os.waitpid(child, 0)[1]
+            killed += os.WIFSIGNALED(status)
+            finished += os.WIFEXITED(status)
+            for path in folder.glob("*/shard-*"):  # no shard stands under its name that is not whole
+                assert path.read_bytes() == (undisturbed.folder / path.name).read_bytes()
+        layout = store.fill(FakeEmbedder(), rows, store_dir=folder, wait=True)
+        assert layout.complete
+        assert content(layout.folder) == content(undisturbed.folder)
+    assert killed > 100, f"{killed} of 300 runs were killed, {finished} finished before"
+
+
+def test_a_resumed_run_embeds_only_what_is_missing(tmp_path: Path) -> None:
+    rows = sequences(60)
+    layout = store.fill(FakeEmbedder(), rows, store_dir=tmp_path)
+    layout.path(2).unlink()
+    (layout.folder / "manifest.json").unlink()
+    embedder = FakeEmbedder()
+    assert store.fill(embedder, rows, store_dir=tmp_path).complete
+    assert embedder.calls == rows[layout.rows(2)]
+
+
+def test_two_processes_fill_one_store_at_once(tmp_path: Path) -> None:
+    alone = store.fill(FakeEmbedder(), sequences(200), store_dir=tmp_path / "alone")
+    workers = [worker(tmp_path / "both", 200, 0.002) for _ in range(2)]
+    assert [process.communicate(timeout=60)[0].strip() for process in workers] == ["True", "True"]
+    assert content(next((tmp_path / "both").iterdir())) == content(alone.folder)
+
+
+def test_the_share_of_a_worker_that_died_is_made_by_the_others(tmp_path: Path) -> None:
+    rows = sequences(200)
+    dying = worker(tmp_path, 200, 0.02, "0/1")
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("*/shard-*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    child = os.fork()
+    if child == 0:  # this one meets shards claimed by the other, and waits for them
+        try:
+            store.fill(FakeEmbedder(), rows, store_dir=tmp_path, wait=True)
+        finally:
+            os._exit(0)
+    time.sleep(0.2)
+    dying.kill()
+    dying.communicate()
+    assert os.waitpid(child, 0)[1] == 0
+    embedder = FakeEmbedder()
+    assert store.fill(embedder, rows, store_dir=tmp_path).complete
+    assert embedder.calls == []
+
+
+def test_a_claimed_shard_is_left_to_its_process(tmp_path: Path) -> None:
+    rows = sequences(60)
+    layout = store.plan(FakeEmbedder(), store.distinct(rows), tmp_path)
+    layout.folder.mkdir(parents=True)
+    ready, go = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        with (layout.folder / ".lock").open("a+b") as locks, store._claim(locks, 1) as claim:
+            os.write(ready[1], b"1" if claim == (True, True) else b"0")
+            os.read(go[0], 1)
+        os._exit(0)
+    assert os.read(ready[0], 1) == b"1"
+    store.fill(FakeEmbedder(), rows, store_dir=tmp_path)
+    assert [layout.path(number).exists() for number in range(3)] == [True, False, True]
+    os.write(go[1], b"1")
+    os.waitpid(child, 0)
+    assert store.fill(FakeEmbedder(), rows, store_dir=tmp_path).complete
+
+
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", none)
+    assert store.fill(FakeEmbedder(), sequences(60), store_dir=tmp_path, wait=True).complete
+
+
+def test_a_full_disk_keeps_what_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = sequences(60)
+    embedder = FakeEmbedder()
+    write, written = store.shards.write, []
+
+    def full(path: Path, *arguments: object, **options: object) -> str:
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(path)
+        return write(path, *arguments, **options)
+
+    monkeypatch.setattr(store.shards, "write", full)
+    with pytest.raises(BendError, match=r"No space left on device; .* are free. Finished shards are kept: make room"):
+        store.fill(embedder, rows, store_dir=tmp_path)
+    assert sorted(path.name for path in tmp_path.glob("*/*") if path.name != ".lock") == [p.name for p in written]
+    monkeypatch.undo()
+    monkeypatch.setattr(store, "SMALLEST_SHARD", 2048)
+    embedder = FakeEmbedder()
+    layout = store.fill(embedder, rows, store_dir=tmp_path)
+    assert layout.complete
+    assert embedder.calls == rows[layout.rows(3).start :]
+
+
+def test_a_file_that_may_not_grow_leaves_nothing_behind(tmp_path: Path) -> None:
+    """The operating system itself refuses to write on (RLIMIT_FSIZE), in the middle of a shard."""
+    rows = ["ACGT" * 2000]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(BendError, match="File too large"):
+            store.fill(FakeEmbedder(), rows, store_dir=tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in tmp_path.glob("*/*")] == [".lock"]
+    assert store.fill(FakeEmbedder(), rows, store_dir=tmp_path).complete
+
+
+@pytest.mark.parametrize("damage", ["deleted", "truncated", "longer", "emptied", "flipped", "header flipped"])
+@pytest.mark.parametrize("with_manifest", [True, False])
+def test_a_damaged_shard_is_found_said_and_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str, with_manifest: bool
+) -> None:
+    rows = sequences(60)
+    layout = store.fill(FakeEmbedder(), rows, store_dir=tmp_path)
+    whole = content(layout.folder)
+    path = layout.path(1)
+    size = path.stat().st_size
+    if damage == "deleted":
+        path.unlink()
+    elif damage == "flipped":
+        flip(path, 4096 + (size - 4096) // 2)
+    elif damage == "header flipped":
+        flip(path, 100)
+    else:
+        os.truncate(path, {"truncated": size - 100, "longer": size + 1, "emptied": 0}[damage])
+    if not with_manifest:
+        (layout.folder / "manifest.json").unlink()
+    store._sound.clear()
+    embedder = FakeEmbedder()
+    with caplog.at_level(logging.WARNING, "bend_hf"):
+        source = store.vectors_for(embedder, rows, store_dir=tmp_path)
+    assert embedder.calls == rows[layout.rows(1)]
+    assert content(layout.folder) == whole
+    assert same(source.read(range(60)), list(FakeEmbedder().embed(rows)))
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == (damage != "deleted")
+    assert all(str(path) in message and message.endswith("It is made again.") for message in said)
+
+
+def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
+    layout = store.fill(FakeEmbedder(dim=4), ["ACGTACGTACGT", "TTTTT"], store_dir=tmp_path)
+    path = layout.path(0)
+    rng = np.random.default_rng(0)
+    size = path.stat().st_size
+    places = [*range(200), *range(4096, size), *rng.integers(200, 4096, 100).tolist()]
+    for byte in places:
+        bit = int(rng.integers(8))
+        flip(path, byte, bit)
+        assert layout.check(0) is not None, f"bit {bit} of byte {byte}"
+        flip(path, byte, bit)
+    store._sound.clear()
+    assert layout.check(0) is None
+
+
+def test_a_fast_opening_sees_missing_and_truncated_shards(tmp_path: Path) -> None:
+    layout = store.fill(FakeEmbedder(), sequences(60), store_dir=tmp_path)
+    store._sound.clear()
+    flip(layout.path(0), 4100)
+    store.Store(layout)
+    os.truncate(layout.path(0), 5000)
+    with pytest.raises(BendError, match=r"it has 5,000 bytes, not .* fill the store again"):
+        store.Store(layout)
+    layout.path(0).unlink()
+    with pytest.raises(BendError, match="it is missing"):
+        store.Store(layout)
+
+
+def test_a_damaged_manifest_is_written_again(tmp_path: Path) -> None:
+    layout = store.fill(FakeEmbedder(), sequences(60), store_dir=tmp_path)
+    manifest = layout.folder / "manifest.json"
+    before = manifest.read_text()
+    manifest.write_text("{")
+    store.vectors_for(FakeEmbedder(), sequences(60), store_dir=tmp_path)
+    assert manifest.read_text() == before
