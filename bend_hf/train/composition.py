@@ -1,0 +1,195 @@
+"""A baseline that costs seconds: logistic regression on k-mer frequencies, without a model, order or position.
+
+    fitted = composition(task, train=Texts(sequences, labels, rows), validation=…, test=…)
+
+What a model scores on a task says little unless it beats this. Windows are described by the frequencies of their
+4-mers; bins and nucleotides by those of the 3-mers around them, in a near and a wide window. The regression (L2 penalty
+1/2 · |w|², as `sklearn.linear_model.LogisticRegression` has it by default) is solved for all labels at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit, logsumexp, softmax
+
+from bend_hf.errors import BendError
+from bend_hf.tasks import Task
+from bend_hf.train.fit import Fitted
+from bend_hf.train.labels import Labels
+from bend_hf.train.loop import score
+
+EXAMPLES = 100_000  # to fit on at most, drawn at random: the price of the baseline is then seconds
+SPANS = {"per_bin_binary": (384, 4_096), "per_nucleotide_class": (48, 384)}  # bp around a position
+
+_CODES = np.full(256, 4, np.int64)
+_CODES[np.frombuffer(b"ACGTacgt", np.uint8)] = [0, 1, 2, 3, 0, 1, 2, 3]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Rows of a task as sequences: the counterpart of `bend_hf.train.fit.Split`.
+
+    Attributes:
+        sequences: DNA by row.
+        labels: Labels by row, as `bend_hf.train.labels.labels_of` returns them.
+        rows: (n,) integers: the rows of both that belong to the split, in order.
+    """
+
+    sequences: Sequence[str]
+    labels: Labels
+    rows: np.ndarray
+
+
+def kmers(sequence: str, k: int) -> np.ndarray:
+    """Return the k-mer that starts at each position as a number below 4^k; 4^k where it holds an N: (L - k + 1,)."""
+    codes = _CODES[np.frombuffer(sequence.encode(), np.uint8)]
+    count = max(0, len(codes) - k + 1)
+    numbers = np.zeros(count, np.int64)
+    unknown = np.zeros(count, bool)
+    for shift in range(k):
+        part = codes[shift : shift + count]
+        numbers = 4 * numbers + part
+        unknown |= part == 4
+    numbers[unknown] = 4**k
+    return numbers
+
+
+def window_features(sequences: Sequence[str], k: int = 4) -> np.ndarray:
+    """Return k-mer frequencies of whole sequences: (n, 4^k) float32."""
+    features = np.empty((len(sequences), 4**k), np.float32)
+    for row, sequence in enumerate(sequences):
+        counts = np.bincount(kmers(sequence, k), minlength=4**k + 1)[: 4**k]
+        features[row] = counts / max(1, counts.sum())
+    return features
+
+
+def local_features(sequence: str, positions: np.ndarray, spans: Sequence[int], k: int = 3) -> np.ndarray:
+    """Return k-mer frequencies around positions, one block per span: (n, spans · 4^k) float32."""
+    numbers = kmers(sequence, k)
+    seen = np.zeros((len(numbers) + 1, 4**k + 1), np.int32)
+    seen[np.arange(1, len(seen)), numbers] = 1
+    np.cumsum(seen, axis=0, out=seen)
+    blocks = []
+    for span in spans:
+        start = np.clip(positions - span // 2, 0, len(numbers))
+        end = np.clip(positions + span // 2, 0, len(numbers))
+        counts = (seen[end] - seen[start])[:, : 4**k]
+        blocks.append(counts / np.maximum(1, counts.sum(1, keepdims=True)))
+    return np.concatenate(blocks, 1, dtype=np.float32)
+
+
+def logistic(features: np.ndarray, targets: np.ndarray, classes: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Fit L2-penalised logistic regressions that share their features, by L-BFGS.
+
+    Args:
+        features: (n, F) float32, each about unit variance.
+        targets: (n, m) of 0 and 1.
+        classes: One multinomial regression over m classes, not m binary ones.
+
+    Returns:
+        Weights (F, m) and intercepts (m,), float64; the intercepts are not penalised.
+    """
+    outputs = targets.shape[1]
+    wanted = targets.astype(np.float32)
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        weights = flat.reshape(-1, outputs)
+        logits = features @ weights[:-1].astype(np.float32) + weights[-1].astype(np.float32)
+        if classes:
+            error = softmax(logits, axis=1)
+            value = logsumexp(logits, axis=1).sum(dtype=np.float64) - (logits * wanted).sum(dtype=np.float64)
+        else:
+            error = expit(logits)
+            value = np.logaddexp(0, logits).sum(dtype=np.float64) - (logits * wanted).sum(dtype=np.float64)
+        error -= wanted
+        gradient = np.concatenate([features.T @ error + weights[:-1], error.sum(0, dtype=np.float64)[None]])
+        value += 0.5 * (weights[:-1] ** 2).sum()
+        return value / len(features), gradient.ravel() / len(features)
+
+    start = np.zeros((features.shape[1] + 1) * outputs)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200, "ftol": 1e-8, "gtol": 1e-6})
+    weights = found.x.reshape(-1, outputs)
+    return weights[:-1], weights[-1]
+
+
+def _positions(task: Task, labels: int) -> np.ndarray:
+    """Return the 0-based centre, in the sequence, of each label of a row."""
+    size = task.bin_size or 1
+    return np.arange(labels) * size + size // 2
+
+
+def _sample(task: Task, texts: Texts, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the examples to train on: (n, F) features, and (n, labels) or (n,) targets."""
+    rows = texts.rows
+    if task.label_kind == "multilabel":
+        rows = np.sort(random.permutation(rows)[:EXAMPLES])
+        targets = np.stack([texts.labels[int(row)] for row in rows])
+        return window_features([texts.sequences[int(row)] for row in rows]), targets
+    each = -(-EXAMPLES // len(rows))
+    features, drawn = [], []
+    for row in rows:
+        labels = texts.labels[int(row)]
+        chosen = random.permutation(len(labels))[:each]
+        positions = _positions(task, len(labels))[chosen]
+        features.append(local_features(texts.sequences[int(row)], positions, SPANS[task.label_kind]))
+        drawn.append(labels[chosen])
+    return np.concatenate(features), np.concatenate(drawn)
+
+
+def _describe(task: Task, texts: Texts) -> Iterator[np.ndarray]:
+    """Yield features of 4,096 windows at a time, or of one row's bins or nucleotides."""
+    if task.label_kind == "multilabel":
+        for start in range(0, len(texts.rows), 4096):
+            yield window_features([texts.sequences[int(row)] for row in texts.rows[start : start + 4096]])
+        return
+    for row in texts.rows:
+        positions = _positions(task, len(texts.labels[int(row)]))
+        yield local_features(texts.sequences[int(row)], positions, SPANS[task.label_kind])
+
+
+def composition(task: Task, *, train: Texts, validation: Texts, test: Texts, seed: int = 0) -> Fitted:
+    """Fit the baseline and predict the test split.
+
+    Args:
+        task: A supervised task.
+        train: Rows to fit on; at most 100,000 windows, bins or nucleotides of them, drawn with `seed`.
+        validation: Rows that are scored, and choose nothing.
+        test: Rows to predict.
+        seed: Seed of the draw.
+
+    Returns:
+        As `bend_hf.train.fit.fit` does, with no history and best epoch 0.
+
+    Raises:
+        BendError: The task is zero-shot.
+    """
+    if task.recipe is None:
+        raise BendError(f"{task.name} is zero-shot: use the zero-shot controls instead of the composition baseline.")
+    random = np.random.default_rng(seed)
+    classes = task.label_kind == "per_nucleotide_class"
+    features, targets = _sample(task, train, random)
+    targets = np.eye(task.recipe.outputs)[targets] if classes else targets.reshape(len(features), -1)
+    mean, deviation = features.mean(0), features.std(0)
+    deviation[deviation == 0] = 1
+    weights, intercepts = logistic((features - mean) / deviation, targets, classes)
+    scale = (weights / deviation[:, None]).astype(np.float32)
+    shift = (intercepts - mean @ scale).astype(np.float32)
+
+    def predict(texts: Texts) -> list[np.ndarray]:
+        predictions: list[np.ndarray] = []
+        for described in _describe(task, texts):
+            logits = described @ scale + shift
+            scores = softmax(logits, axis=1) if classes else expit(logits)
+            predictions.extend(scores if task.label_kind == "multilabel" else [scores if classes else scores[:, 0]])
+        return predictions
+
+    predicted = predict(validation)
+    labels = np.stack if task.label_kind == "multilabel" else np.concatenate
+    values = labels(predicted)
+    references = labels([validation.labels[int(row)] for row in validation.rows])
+    merit = score(task, references, values.argmax(1) if classes else values)
+    return Fitted(seed, 0, merit, [], predict(test), task.metric)
