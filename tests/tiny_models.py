@@ -41,7 +41,8 @@ def _save(folder: Path, config: Any, seed: int, lm: bool = False) -> Path:
     return folder
 
 
-def _write(folder: Path, name: str, value: Any) -> None:
+def write(folder: Path, name: str, value: Any) -> None:
+    """Write a text or JSON file of a checkpoint."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(value if isinstance(value, str) else json.dumps(value))
 
@@ -62,8 +63,8 @@ def dnabert(
 
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *_words(k, "ATCG")]
     text = vocabulary.read_text() if vocabulary else "\n".join(words) + "\n"
-    _write(folder, "vocab.txt", text)
-    _write(folder, "tokenizer_config.json", {"do_lower_case": False, "tokenizer_class": "BertTokenizer"})
+    write(folder, "vocab.txt", text)
+    write(folder, "tokenizer_config.json", {"do_lower_case": False, "tokenizer_class": "BertTokenizer"})
     config = BertConfig(
         vocab_size=len(text.split()),
         hidden_size=width,
@@ -81,9 +82,9 @@ def esm(
     """ESM over 6-mers with single nucleotides for remainders, as the Nucleotide Transformer."""
     from transformers import EsmConfig
 
-    words = ["<unk>", "<pad>", "<mask>", "<cls>", "<eos>", "<bos>", *_words(6, "ATCG"), *"ATCGN"]
-    _write(folder, "vocab.txt", "\n".join(words))
-    _write(
+    words = ["<unk>", "<pad>", "<mask>", "<cls>", *_words(6, "ATCG"), *"ATCGN", "<eos>", "<bos>"]  # published order
+    write(folder, "vocab.txt", "\n".join(words))
+    write(
         folder,
         "tokenizer_config.json",
         {
@@ -115,7 +116,7 @@ def esm(
 def _fast_tokenizer(folder: Path, tokenizer: Any, **special: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
-    _write(folder, "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", **special})
+    write(folder, "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", **special})
 
 
 def bpe(
@@ -180,6 +181,20 @@ def characters(folder: Path, *, lower: bool = False, unknown_n: bool = False) ->
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
     _fast_tokenizer(folder, tokenizer, unk_token="[UNK]", pad_token="[PAD]", mask_token="[MASK]")
     return len(words)
+
+
+def with_ids(folder: Path, vocabulary: dict[str, int]) -> Path:
+    """Write a fast single-character tokenizer of lower-case letters with the ids given, without a model."""
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
+
+    words = dict(vocabulary)
+    words["[UNK]"] = max(words.values()) + 1
+    words["n"] = max(words.values()) + 1
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    _fast_tokenizer(folder, tokenizer, unk_token="[UNK]", pad_token="[PAD]")
+    return folder
 
 
 def gpt2(folder: Path, *, layers: int = 2, width: int = 32, seed: int = 0, context: int = 1024) -> Path:

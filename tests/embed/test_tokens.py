@@ -1,0 +1,311 @@
+"""Sequences to ids and run lengths: exact against the real tokenizers, and partitions for every sequence."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tiny_models
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bend_hf.embed import tokens
+from bend_hf.embed.loading import load_scheme
+from bend_hf.errors import BendError
+
+plain = st.text("ACGT", min_size=1, max_size=40)
+gaps = st.integers(1, 14).map(lambda n: "N" * n)
+messy = st.text("acgtnRYSWKMBDHVn", min_size=1, max_size=9)
+dna = st.lists(st.one_of(plain, gaps, messy), min_size=1, max_size=5).map("".join)
+several = st.lists(dna, min_size=1, max_size=4)
+modest = settings(max_examples=60, deadline=None)
+
+
+def scheme_of(folder):
+    config = json.loads((folder / "config.json").read_text()) if (folder / "config.json").exists() else {}
+    return load_scheme(str(folder), config, json.loads((folder / "tokenizer_config.json").read_text()), None, False)
+
+
+@pytest.fixture(scope="module")
+def schemes(tmp_path_factory):
+    root = tmp_path_factory.mktemp("models")
+    folders = {name: make(root / name) for name, make in tiny_models.FAMILIES.items()}
+    folders["gaps"] = tiny_models.bpe(root / "gaps", gaps=True)
+    folders["dnabert3"] = tiny_models.dnabert(root / "dnabert3", k=3)
+    return {name: scheme_of(folder) for name, folder in folders.items()}
+
+
+def test_families(schemes):
+    found = {name: (scheme.family, scheme.k, scheme.vectorised) for name, scheme in schemes.items()}
+    assert found == {
+        "dnabert": ("overlapping k-mers", 6, True),
+        "dnabert3": ("overlapping k-mers", 3, True),
+        "esm": ("k-mers", 6, True),
+        "bpe": ("subwords", 1, False),
+        "gaps": ("subwords", 1, False),
+        "gpt2": ("characters", 1, True),
+        "llama": ("characters", 1, True),
+        "mamba": ("characters", 1, True),
+    }
+
+
+@pytest.mark.parametrize("name", ["esm", "bpe", "gaps", "gpt2", "llama", "mamba"])
+@modest
+@given(sequences=several)
+def test_partition(schemes, name, sequences):
+    for sequence, (ids, lengths) in zip(sequences, schemes[name].encode(sequences), strict=True):
+        assert len(ids) == len(lengths)
+        assert lengths.sum() == len(sequence)
+        assert (lengths > 0).all()
+        if schemes[name].family == "characters":
+            assert (lengths == 1).all()
+
+
+@pytest.mark.parametrize(("name", "k"), [("dnabert", 6), ("dnabert3", 3)])
+@modest
+@given(sequences=several)
+def test_overlapping_partition(schemes, name, k, sequences):
+    sequences = [sequence + "ACGTAC"[:k] for sequence in sequences]
+    for sequence, (ids, lengths) in zip(sequences, schemes[name].encode(sequences), strict=True):
+        size = len(sequence)
+        owner = np.repeat(np.arange(len(ids)), lengths)
+        assert owner.tolist() == [min(max(p - (k - 1) // 2, 0), size - k) for p in range(size)]
+
+
+@pytest.mark.parametrize("name", ["esm", "bpe", "gaps", "gpt2", "llama", "mamba", "dnabert"])
+@modest
+@given(sequences=several)
+def test_case_iupac_and_company_change_nothing(schemes, name, sequences):
+    sequences = [sequence + "ACGTAC" for sequence in sequences]
+    clean = ["".join(c if c in "ACGT" else "N" for c in sequence.upper()) for sequence in sequences]
+    together = schemes[name].encode(sequences)
+    for sequence, found in zip(clean, together, strict=True):
+        alone = schemes[name].encode([sequence])[0]
+        assert alone.ids.tolist() == found.ids.tolist()
+        assert alone.lengths.tolist() == found.lengths.tolist()
+
+
+@pytest.mark.parametrize("length", [*range(1, 20), 509, 510, 511, 512, 513, 994, 999, 1000, 5994, 5999])
+def test_lengths_around_multiples_and_contexts(schemes, length):
+    sequence = tiny_models.dna(length, length)
+    lengths = schemes["esm"].encode([sequence])[0].lengths
+    assert lengths.tolist() == [6] * (length // 6) + [1] * (length % 6)
+    for name in ("bpe", "gpt2", "mamba"):
+        assert schemes[name].encode([sequence])[0].lengths.sum() == length
+    if length >= 6:
+        assert len(schemes["dnabert"].encode([sequence])[0].ids) == length - 5
+
+
+@modest
+@given(sequence=dna)
+def test_esm_equals_its_tokenizer(schemes, tmp_path_factory, sequence):
+    """Greedy 6-mers, single nucleotides around N, as the tokenizer of the Nucleotide Transformer does it."""
+    tokenizer = _esm_tokenizer(tmp_path_factory)
+    clean = "".join(c if c in "ACGT" else "N" for c in sequence.upper())
+    scheme = schemes["esm"]
+    ids, lengths = scheme.encode([sequence])[0]
+    assert [*scheme.prefix, *ids, *scheme.suffix] == tokenizer(clean)["input_ids"]
+    assert [len(piece) for piece in tokenizer.tokenize(clean)] == lengths.tolist()
+
+
+_kept = []
+
+
+def _esm_tokenizer(tmp_path_factory):
+    from transformers import EsmTokenizer
+
+    if not _kept:
+        _kept.append(EsmTokenizer.from_pretrained(tiny_models.esm(tmp_path_factory.mktemp("esm"))))
+    return _kept[0]
+
+
+@modest
+@given(sequence=dna)
+def test_gaps_are_owned_by_their_token(schemes, sequence):
+    """Ten or more N are one token of GENA-LM's, and it owns all of them."""
+    scheme = schemes["gaps"]
+    assert scheme.encode(["ACGT" + "N" * 25 + sequence])[0].lengths.max() >= 25
+
+
+def test_only_n(schemes):
+    for name in ("esm", "bpe", "gaps", "gpt2", "llama", "mamba", "dnabert"):
+        assert schemes[name].encode(["N" * 31])[0].lengths.sum() == 31
+
+
+# Real tokenizers and real ids.
+
+
+@pytest.fixture(scope="module")
+def goldens(real_dir):
+    return json.loads((real_dir / "goldens" / "tokenizers" / "tokenizer_goldens.json").read_text())
+
+
+def full(scheme, piece):
+    return [*scheme.prefix, *(int(i) for i in scheme.encode([piece])[0].ids), *scheme.suffix]
+
+
+def unpadded(ids, pad):
+    return [i for i in ids if i != pad]
+
+
+def test_golden_dnabert2(goldens, real_dir, tmp_path):
+    real = real_dir / "goldens" / "tokenizers" / "dnabert2_tokenizer.json"
+    scheme = scheme_of(tiny_models.bpe(tmp_path, tokenizer_json=real))
+    golden = goldens["dnabert2"]
+    for (_, piece), ids in zip(golden["chunks"], golden["input_ids"], strict=True):
+        assert full(scheme, piece) == unpadded(ids, 3)
+
+
+def test_golden_nucleotide_transformer(goldens, schemes):
+    golden = goldens["nt"]
+    for (_, piece), ids in zip(golden["chunks"], golden["input_ids"], strict=True):
+        assert full(schemes["esm"], piece) == unpadded(ids, 1)
+
+
+def test_golden_hyenadna(goldens):
+    golden = goldens["hyenadna"]
+    scheme = tokens.character_scheme(prefix=(0,))
+    for (_, piece), ids in zip(golden["chunks"], golden["input_ids"], strict=True):
+        assert full(scheme, piece) == unpadded(ids, 4)
+
+
+@pytest.mark.parametrize("name", ["awdlstm", "resnetlm"])
+def test_golden_bend_characters(goldens, name, tmp_path):
+    """BEND's own models: a fast tokenizer of lower-case characters with the ids seen."""
+    golden = goldens[name]
+    scheme = scheme_of(tiny_models.with_ids(tmp_path, golden["vocabulary_seen"]))
+    for sequence, ids in zip(golden["sequences"], golden["input_ids"], strict=True):
+        assert full(scheme, sequence) == unpadded(ids, 0)
+
+
+@pytest.mark.parametrize("k", [3, 4, 5, 6])
+def test_real_dnabert_vocabularies(real_dir, tmp_path, k):
+    from transformers import BertTokenizer
+
+    vocabulary = real_dir / "goldens" / "tokenizers" / f"dnabert_{k}mer_vocab.txt"
+    folder = tiny_models.dnabert(tmp_path, k=k, vocabulary=vocabulary)
+    scheme = scheme_of(folder)
+    assert (scheme.family, scheme.k, scheme.vectorised) == ("overlapping k-mers", k, True)
+    tokenizer = BertTokenizer.from_pretrained(folder, do_lower_case=False)
+    for sequence in (tiny_models.dna(300, k), "ACGTTNNACGTTGCANNNNNNNNACGTTTGAC"):
+        spaced = " ".join(sequence[i : i + k] for i in range(len(sequence) - k + 1))
+        assert full(scheme, sequence) == tokenizer(spaced)["input_ids"]
+
+
+# Pieces.
+
+
+def test_reference_overlap():
+    """The BEND reference puts the second copy of the first k-mer's vector behind the sequence, for k of 5 and 6."""
+    order, lengths = tokens.reference_overlap(6, 7)
+    assert np.repeat(order, lengths).tolist() == [0, 0, 1, 2, 3, 4, 5, 6, 0, 6, 6, 6]
+    order, lengths = tokens.reference_overlap(3, 10)
+    assert np.repeat(order, lengths).tolist() == [0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9]
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces", "want"),
+    [
+        ("ACGTACGT", ["ACGT", "ACGT"], [4, 4]),
+        ("ACGTNNAC", ["ACGT", "[UNK]", "AC"], [4, 2, 2]),
+        ("NNNNACGT", ["<oov>", "ACGT"], [4, 4]),
+        ("ACNNNNNN", ["AC", "<oov>", "<oov>"], [2, 3, 3]),
+        ("ACGT", ["AC", "##GT"], [2, 2]),
+        ("NNACGT", ["ACGT"], [6]),
+        ("NNNN", ["[UNK]"], [4]),
+    ],
+)
+def test_walk(text, pieces, want):
+    assert tokens.walk(text, pieces).tolist() == want
+
+
+def test_owners():
+    assert tokens.owners([(0, 1), (3, 4), (4, 6)], 9).tolist() == [1, 3, 5]
+
+
+@modest
+@given(sequence=dna)
+def test_reverse_complement_is_its_own_inverse(sequence):
+    assert tokens.reverse_complement(tokens.reverse_complement(sequence)) == sequence
+    codes = tokens.read_bases([tokens.reverse_complement(sequence)]).codes[::-1]
+    complement = np.array([3, 2, 1, 0, 4])[tokens.read_bases([sequence]).codes]
+    assert codes.tolist() == complement.tolist()
+
+
+@modest
+@given(sequences=several)
+def test_blocks(sequences):
+    table = np.arange(5**3)
+    found = tokens._blocks(tokens.read_bases(sequences), 0, k=3, table=np.where(_with_n(3), -1, table), unknown=-1)
+    for sequence, (ids, lengths) in zip(sequences, found, strict=True):
+        clean = ["ACGTN".index(c if c in "ACGT" else "N") for c in sequence.upper()]
+        blocks = [clean[i : i + 3] for i in range(0, len(clean), 3)]
+        assert lengths.tolist() == [len(block) for block in blocks]
+        assert ids.tolist() == [b[0] * 25 + b[1] * 5 + b[2] if len(b) == 3 and 4 not in b else -1 for b in blocks]
+
+
+def _with_n(k):
+    return (np.stack(np.unravel_index(np.arange(5**k), (5,) * k)) == 4).any(0)
+
+
+def test_counts(schemes):
+    sequences = [tiny_models.dna(n, n) for n in range(6, 80)]
+    for scheme in schemes.values():
+        exact = [len(found.ids) for found in scheme.encode(sequences)]
+        assert scheme.count(sequences).tolist() == exact
+        estimate = scheme.count(sequences * 5, most=30)
+        assert abs(estimate.sum() / (5 * sum(exact)) - 1) < 0.1
+
+
+# Bad input.
+
+
+def test_empty_sequence(schemes):
+    with pytest.raises(BendError, match="Sequence 1 is empty"):
+        schemes["esm"].encode(["ACGT", ""])
+
+
+def test_foreign_characters(schemes):
+    with pytest.raises(BendError, match="Sequence 1 holds 'U' at position 3"):
+        schemes["gpt2"].encode(["ACGT", "ACGUACGT"])
+    with pytest.raises(BendError, match="position 2"):
+        schemes["gpt2"].encode(["ACé"])
+
+
+def test_shorter_than_a_kmer(schemes):
+    with pytest.raises(BendError, match="Sequence 0 has 5 nucleotides, fewer than the 6"):
+        schemes["dnabert"].encode(["ACGTA", "ACGTACGT"])
+
+
+def test_protein_tokenizer_is_refused(tmp_path):
+    words = ["<cls>", "<pad>", "<eos>", "<unk>", *"LAGVSERTIDPKQNFYMHWC", "X", "<mask>"]
+    tiny_models.write(tmp_path, "vocab.txt", "\n".join(words))
+    tiny_models.write(tmp_path, "tokenizer_config.json", {"tokenizer_class": "EsmTokenizer"})
+    with pytest.raises(BendError, match="protein model"):
+        scheme_of(tmp_path)
+
+
+def test_text_tokenizer_is_refused_with_the_share(tmp_path):
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", "gene", "##s"]
+    tiny_models.write(tmp_path, "vocab.txt", "\n".join(words))
+    tiny_models.write(tmp_path, "tokenizer_config.json", {"tokenizer_class": "BertTokenizer"})
+    with pytest.raises(BendError, match=r"100% of plain A, C, G and T into the unknown token '\[UNK\]'"):
+        scheme_of(tmp_path)
+
+
+def test_no_tokenizer(tmp_path):
+    tiny_models.write(tmp_path, "config.json", {"model_type": "bert"})
+    with pytest.raises(BendError, match="has no tokenizer"):
+        load_scheme(str(tmp_path), {"model_type": "bert"}, {}, None, False)
+
+
+def test_tokenizer_that_reads_n_differently_is_used_itself(tmp_path, caplog):
+    """An ESM vocabulary without N fuses unknown characters into one token: no table is used, and it is said."""
+    folder = tiny_models.esm(tmp_path)
+    vocabulary = folder / "vocab.txt"
+    vocabulary.write_text("\n".join(word for word in vocabulary.read_text().split() if word != "N"))
+    scheme = scheme_of(folder)
+    assert not scheme.vectorised
+    assert "used itself" in caplog.text
+    assert scheme.encode(["ACGTACNNNNNACGTAC"])[0].lengths.tolist() == [6, 5, 6]
