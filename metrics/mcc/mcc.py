@@ -1,0 +1,210 @@
+"""Matthews correlation coefficient of any number of classes, with recall and precision of each.
+
+    mcc = evaluate.load("bend/mcc")
+    mcc.add_batch(predictions=[0, 1, 1], references=[0, 1, -100])
+    mcc.compute()
+
+What is kept between calls is one confusion matrix, whatever the number of labels. `confusion_matrix` and
+`scores_from_confusion` need numpy alone and can be used without the class.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import datasets
+import evaluate
+import numpy as np
+
+IGNORED = -100
+MAX_CLASSES = 1024
+_BLOCK = 1 << 17  # labels counted at once: what is made for them stays in the processor's cache
+
+_DESCRIPTION = """\
+Matthews correlation coefficient between predicted and true classes (two or more), pooled over all positions, with the
+recall and precision of each class. Positions whose reference is -100 are ignored.
+"""
+
+_KWARGS_DESCRIPTION = """
+Args:
+    predictions (integers of any shape): predicted classes, from 0.
+    references (integers of the same shape): true classes, from 0; -100 is ignored.
+    n_classes (`int`, optional, in `compute`): length of `recall` and `precision`; default: the largest class seen + 1.
+Returns:
+    mcc (`float`): from -1 to 1; 0 if all predictions, or all references, are of one class.
+    recall (`list`): per class; None for a class that is in no reference.
+    precision (`list`): per class; None for a class that is never predicted.
+Examples:
+    >>> mcc = evaluate.load("bend/mcc")
+    >>> mcc.compute(predictions=[0, 1, 1, 2], references=[0, 1, 2, -100])
+    {'mcc': 0.6123724356957946, 'recall': [1.0, 1.0, 0.0], 'precision': [1.0, 0.5, None]}
+"""
+
+_CITATION = """\
+@article{gorodkin2004comparing,
+  author = {Jan Gorodkin},
+  title = {Comparing two {K}-category assignments by a {K}-category correlation coefficient},
+  journal = {Computational Biology and Chemistry},
+  volume = {28},
+  number = {5--6},
+  pages = {367--374},
+  year = {2004},
+  doi = {10.1016/j.compbiolchem.2004.09.006}
+}
+"""
+
+
+def _labels(name: str, values: Any) -> np.ndarray:
+    """Return labels as a flat integer array; anything else is refused rather than rounded."""
+    array = np.asarray(values).ravel()
+    if len(array) and array.dtype.kind not in "iub":
+        raise ValueError(f"`{name}` must be integer classes, got {array.dtype}; of class scores take the argmax first.")
+    return array if array.dtype.kind in "iu" else array.astype(np.int8)
+
+
+def _pair(references: Any, predictions: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return both as flat integer arrays, after comparing their shapes."""
+    if np.shape(references) != np.shape(predictions):
+        raise ValueError(
+            f"`references` and `predictions` differ in shape: {np.shape(references)} and {np.shape(predictions)}."
+        )
+    return _labels("references", references), _labels("predictions", predictions)
+
+
+def confusion_matrix(references: Any, predictions: Any, n_classes: int) -> np.ndarray:
+    """Count pairs of true and predicted class; positions whose reference is -100 are left out.
+
+    Args:
+        references: Integers of any shape, 0 … n_classes - 1 or -100.
+        predictions: Integers of the same shape, 0 … n_classes - 1 (anything where ignored).
+        n_classes: Number of classes.
+
+    Returns:
+        (n_classes, n_classes) int64; rows are true classes, columns predicted ones. Matrices of parts of the data
+        may be added.
+
+    Raises:
+        ValueError: Shapes differ, labels are not integers or out of range.
+    """
+    truth, guess = _pair(references, predictions)
+    counts = np.zeros(n_classes * n_classes, dtype=np.int64)
+    for start in range(0, len(truth), _BLOCK):
+        t, g = truth[start : start + _BLOCK], guess[start : start + _BLOCK]
+        keep = t != IGNORED
+        if not keep.all():
+            t, g = t[keep], g[keep]
+        if not len(t):
+            continue
+        for name, values in (("references", t), ("predictions", g)):
+            if values.min() < 0 or values.max() >= n_classes:
+                raise ValueError(
+                    f"`{name}` has classes from {values.min()} to {values.max()}; with {n_classes} classes they must "
+                    f"be 0 to {n_classes - 1}" + (f" (or {IGNORED})." if name == "references" else ".")
+                )
+        pairs = t.astype(np.intp)
+        pairs *= n_classes
+        pairs += g.astype(np.intp, copy=False)
+        counts += np.bincount(pairs, minlength=len(counts))
+    return counts.reshape(n_classes, n_classes)
+
+
+def scores_from_confusion(confusion: np.ndarray) -> dict[str, Any]:
+    """Return MCC, recall and precision of one confusion matrix, or of many at once.
+
+    MCC is Gorodkin's for K classes, sum(TP TN - FP FN) / sqrt(sum t (n - t)) / sqrt(sum p (n - p)) with t and p the
+    true and predicted counts of a class: no difference of large numbers, so that it is exact for rare classes too.
+
+    Args:
+        confusion: (…, K, K) counts, rows are true classes.
+
+    Returns:
+        For one matrix, ``mcc`` as a float, ``recall`` and ``precision`` as lists of K with None where undefined. With
+        leading axes, arrays (…), (…, K), (…, K) with NaN where undefined. MCC is 0 where all references or all
+        predictions are of one class.
+    """
+    counts = np.asarray(confusion, dtype=np.float64)
+    true, predicted = counts.sum(axis=-1), counts.sum(axis=-2)
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    total = true.sum(axis=-1, keepdims=True)
+    covariance = (hits * (total - true - predicted + hits) - (true - hits) * (predicted - hits)).sum(axis=-1)
+    spread = np.sqrt((true * (total - true)).sum(axis=-1)) * np.sqrt((predicted * (total - predicted)).sum(axis=-1))
+    with np.errstate(invalid="ignore"):
+        scores = {
+            "mcc": np.where(spread > 0, covariance / np.where(spread > 0, spread, 1), 0.0),
+            "recall": hits / true,
+            "precision": hits / predicted,
+        }
+    if counts.ndim > 2:
+        return scores
+    return {
+        "mcc": float(scores["mcc"]),
+        **{name: [None if np.isnan(x) else float(x) for x in scores[name]] for name in ("recall", "precision")},
+    }
+
+
+@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
+class Mcc(evaluate.Metric):
+    """The metric as `evaluate` loads it; it keeps a confusion matrix that grows with the classes seen."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.num_process > 1:
+            raise ValueError(
+                "num_process > 1 is not supported: gather predictions and references (Accelerate's "
+                "`gather_for_metrics`) or add the processes' `confusion_matrix`, and compute in one process."
+            )
+        self._confusion: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        """Return the number of labels counted since the last `compute`."""
+        return 0 if self._confusion is None else int(self._confusion.sum())
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description=_DESCRIPTION,
+            citation=_CITATION,
+            inputs_description=_KWARGS_DESCRIPTION,
+            features=datasets.Features({"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}),
+            reference_urls=["https://doi.org/10.1016/j.compbiolchem.2004.09.006"],
+        )
+
+    def add(self, *, prediction: Any = None, reference: Any = None, **kwargs: Any) -> None:
+        """Count one label, or all labels of one sequence."""
+        self.add_batch(predictions=prediction, references=reference, **kwargs)
+
+    def add_batch(self, *, predictions: Any = None, references: Any = None, **kwargs: Any) -> None:
+        """Count a batch of labels."""
+        # `evaluate.combine` calls `add` with the plural names.
+        unknown = kwargs.keys() - {"predictions", "references"}
+        predictions = kwargs.get("predictions", predictions)
+        references = kwargs.get("references", references)
+        if unknown or predictions is None or references is None:
+            raise ValueError(f"Give predictions and references, both and nothing else (also got: {sorted(unknown)}).")
+        truth, guess = _pair(references, predictions)
+        keep = truth != IGNORED
+        if not keep.all():
+            truth, guess = truth[keep], guess[keep]
+        known = 0 if self._confusion is None else len(self._confusion)
+        classes = max(known, 1 + max((int(x.max()) for x in (truth, guess) if len(x)), default=-1))
+        if classes > MAX_CLASSES:
+            raise ValueError(f"Class {classes - 1} is beyond the {MAX_CLASSES} classes this metric is made for.")
+        confusion = confusion_matrix(truth, guess, classes)
+        if self._confusion is not None:
+            confusion[:known, :known] += self._confusion
+        self._confusion = confusion
+
+    def compute(
+        self, *, predictions: Any = None, references: Any = None, n_classes: int | None = None
+    ) -> dict[str, Any]:
+        """Score all labels counted since the last `compute`, and begin anew."""
+        if predictions is not None or references is not None:
+            self.add_batch(predictions=predictions, references=references)
+        confusion = self._confusion
+        if confusion is None or not confusion.any():
+            raise ValueError("There is no label to score: call `add` or `add_batch` first (-100 is not counted).")
+        if n_classes is not None:
+            if n_classes < len(confusion):
+                raise ValueError(f"n_classes={n_classes}, but class {len(confusion) - 1} was seen.")
+            confusion = np.pad(confusion, (0, n_classes - len(confusion)))
+        self._confusion = None
+        return scores_from_confusion(confusion)
