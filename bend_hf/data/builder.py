@@ -13,12 +13,12 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import datasets
 import pyarrow as pa
 
-from bend_hf import files as file_tools
 from bend_hf import resources
 from bend_hf.data import rows
 from bend_hf.data.genome import Genome
@@ -28,6 +28,10 @@ from bend_hf.tasks import Task, get_config, get_tasks
 
 NAMESPACE = "bend_hf"
 """Datasets built here do not answer for ``load_dataset("bend/…")``; `bend-hf prepare` is what places those."""
+
+CITATION = (
+    "Marin et al., BEND: Benchmarking DNA Language Models on Biologically Meaningful Tasks, ICLR 2024, arXiv:2311.12570"
+)
 
 
 def configurations(dataset: str) -> list[datasets.BuilderConfig]:
@@ -83,13 +87,9 @@ class TaskBuilder(datasets.ArrowBasedBuilder):
         return _restore, (self.dataset, self.__dict__)
 
     def _info(self) -> datasets.DatasetInfo:
-        digests = "".join(f"; {name} sha256 {value}" for name, value in self.files.digests.items())
         return datasets.DatasetInfo(
-            description=(
-                f"BEND (2024 tasks), {self.task.title}. {self.task.summary}\n"
-                f"Genome {self.task.build}; coordinates 0-based half-open; rows digest {self.files.digest}{digests}."
-            ),
-            citation="Marin et al., BEND: Benchmarking DNA Language Models on Biologically Meaningful Tasks, ICLR 2024, arXiv:2311.12570",
+            description=rows.describe(self.files),
+            citation=CITATION,
             homepage="https://arxiv.org/abs/2311.12570",
             features=rows.features(self.task),
         )
@@ -109,9 +109,10 @@ class TaskBuilder(datasets.ArrowBasedBuilder):
             yield position, rows.make_rows(self.task, reader.get_batch(position), genome).select(order)
 
     def _download_and_prepare(self, *args: Any, **options: Any) -> None:
-        # Called under the dataset's lock, with the output in a temporary folder: a killed run may have left files there.
-        for leftover in os.scandir(self._output_dir):
-            os.unlink(leftover.path)
+        # Called under the dataset's lock, with the output in a folder where a killed run may have left files.
+        with os.scandir(self._output_dir) as leftovers:
+            for leftover in leftovers:
+                os.remove(leftover)
         super()._download_and_prepare(*args, **options)
 
 
@@ -164,8 +165,14 @@ def prepare_builder(builder: TaskBuilder, *, num_proc: int | None = None) -> Non
     Raises:
         BendError: Bad input, or a full disk.
     """
-    try:
+    with _own_errors(builder):
         builder.download_and_prepare(num_proc=num_proc)
+
+
+@contextmanager
+def _own_errors(builder: TaskBuilder) -> Iterator[None]:
+    try:
+        yield
     except (datasets.exceptions.DatasetGenerationError, OSError) as error:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, BendError | OSError):
@@ -174,8 +181,8 @@ def prepare_builder(builder: TaskBuilder, *, num_proc: int | None = None) -> Non
             raise cause from None
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise BendError(
-                f"{builder.cache_dir}: the disk is full ({cause}). Nothing was kept; free space, or set HF_DATASETS_CACHE "
-                f"to a folder on another disk."
+                f"The disk is full: {cause}. Nothing partial was kept. Free space, or set HF_DATASETS_CACHE and "
+                f"BEND_HF_CACHE to folders on another disk (datasets go to {builder.cache_dir})."
             ) from error
         raise
 
@@ -212,6 +219,7 @@ def load_dataset(
     task = get_config(name.rstrip("/").removesuffix(".py"), config)
     builder = builder_class(task.dataset)(cache_dir, files=locate(task, data_dir, genome))
     if streaming:
-        return builder.as_streaming_dataset(split=split)
+        with _own_errors(builder):
+            return builder.as_streaming_dataset(split=split)
     prepare_builder(builder, num_proc=num_proc)
     return builder.as_dataset(split=split)

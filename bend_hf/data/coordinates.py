@@ -106,7 +106,8 @@ def read_text(task: Task, bed: Path) -> pa.Table:
         for number, line in enumerate(bed.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
             if line and line.count("\t") != len(header) - 1:
                 raise BendError(
-                    f"{bed}, line {number}: {line.count(chr(9)) + 1} tab-separated fields instead of {len(header)}: {line[:80]!r}."
+                    f"{bed}, line {number}: {line.count(chr(9)) + 1} tab-separated fields instead of "
+                    f"{len(header)}: {line[:80]!r}."
                 ) from error
         raise BendError(f"{bed} cannot be read: {error}.") from error
     if not len(table):
@@ -233,8 +234,8 @@ def _check_variants(fail: _Failure, codes: np.ndarray, position: np.ndarray, gen
             for row in wrong[:3].tolist()
         )
         raise BendError(
-            f"{fail.bed}, column 'ref': {len(wrong):,} of {len(ref):,} reference alleles ({len(wrong) / len(ref):.1%}) differ "
-            f"from {genome.path} ({first}). Probably this FASTA is another genome build than the coordinates: pass the "
+            f"{fail.bed}, column 'ref': {len(wrong):,} of {len(ref):,} reference alleles ({len(wrong) / len(ref):.1%}) "
+            f"differ from {genome.path} ({first}). Probably this FASTA is another genome build than the coordinates: pass the "
             f"right one with genome= (--genome)."
         )
 
@@ -260,12 +261,13 @@ def _label_lists(fail: _Failure, n_labels: int) -> pa.ChunkedArray:
         def complain(field: int, problem: str, offsets: np.ndarray = offsets, offset: int = offset) -> NoReturn:
             fail(offset + int(np.searchsorted(offsets, field, side="right")) - 1, "label", problem)
 
-        well_formed = pc.match_substring_regex(fields, r"^\d{1,4}$")
-        if (bad := _first(pc.invert(well_formed))) is not None:
-            complain(bad, "is no comma-separated list of label indices such as 3,17,40.")
-        labels = pc.cast(fields, pa.int64())
+        try:
+            labels = pc.cast(fields, pa.int64())
+        except pa.ArrowInvalid:
+            malformed = _first(pc.invert(pc.match_substring_regex(fields, r"^\d{1,4}$")))
+            complain(malformed or 0, "is no comma-separated list of label indices such as 3,17,40.")
         numbers = labels.to_numpy()
-        if (bad := _first(numbers >= n_labels)) is not None:
+        if (bad := _first((numbers < 0) | (numbers >= n_labels))) is not None:
             complain(bad, f"holds the label {numbers[bad]}: labels are 0 to {n_labels - 1}.")
         rows = np.repeat(np.arange(len(chunk)), lengths)
         keys = np.sort(rows * n_labels + numbers)
@@ -299,8 +301,8 @@ def _hdf5_labels(files: TaskFiles, fail: _Failure, lengths: np.ndarray) -> pa.Ch
         data = opened["labels"]
         if data.shape[:1] != (len(wanted),):
             raise BendError(
-                f"{path}, dataset 'labels': {data.shape[0] if data.shape else 0:,} rows, but {fail.bed} has {len(wanted):,}. "
-                f"Row i of one belongs to row i of the other: use the two files of one release."
+                f"{path}, dataset 'labels': {data.shape[0] if data.shape else 0:,} rows, but {fail.bed} "
+                f"has {len(wanted):,}. Row i of one belongs to row i of the other: use the two files of one release."
             )
         rows_at_once = max(1, 4_000_000 // int(wanted.max()))
         chunks = []
@@ -309,8 +311,8 @@ def _hdf5_labels(files: TaskFiles, fail: _Failure, lengths: np.ndarray) -> pa.Ch
             for row, values in enumerate(block, start=begin):
                 if len(values) != wanted[row]:
                     raise BendError(
-                        f"{path}, dataset 'labels', row {row} ({fail.bed}, line {fail.line(row)}): {len(values):,} labels "
-                        f"for a window of {wanted[row]:,} {unit}. Use the two files of one release."
+                        f"{path}, dataset 'labels', row {row} ({fail.bed}, line {fail.line(row)}): {len(values):,} "
+                        f"labels for a window of {wanted[row]:,} {unit}. Use the two files of one release."
                     )
             values = np.concatenate(block)
             # Comparisons with NaN are false, so that NaN is refused too.
@@ -318,8 +320,8 @@ def _hdf5_labels(files: TaskFiles, fail: _Failure, lengths: np.ndarray) -> pa.Ch
             if (bad := _first(~good)) is not None:
                 row = begin + int(np.searchsorted(np.cumsum([len(v) for v in block]), bad, side="right"))
                 raise BendError(
-                    f"{path}, dataset 'labels', row {row} ({fail.bed}, line {fail.line(row)}): the label {values[bad]} is out of "
-                    f"range. Labels of {task.name} are the whole numbers 0 to {n_classes - 1}."
+                    f"{path}, dataset 'labels', row {row} ({fail.bed}, line {fail.line(row)}): the label "
+                    f"{values[bad]} is out of range. Labels of {task.name} are the whole numbers 0 to {n_classes - 1}."
                 )
             offsets = np.zeros(len(block) + 1, dtype=np.int32)
             np.cumsum([len(values) for values in block], out=offsets[1:])

@@ -16,6 +16,7 @@ import gzip
 import mmap
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,18 @@ import numpy as np
 
 from bend_hf import files
 from bend_hf.console import log
+from bend_hf.data.digests import identity
 from bend_hf.errors import BendError, unknown
 
 AMBIGUITY_CODES = b"RYSWKMBDHVU"
 _NEWLINES = b"\r\n"
-_BASES = b"ACGTNacgtn"
-_FORWARD = bytes.maketrans(
-    b"acgtn" + AMBIGUITY_CODES + AMBIGUITY_CODES.lower(), b"ACGTN" + b"N" * 2 * len(AMBIGUITY_CODES)
-)
+_BLOCK = 1 << 24
+# Upper-cases bases; marks ambiguity codes with "n" and what is no nucleotide with a zero byte.
+_READ = bytes(
+    ord(base) if (base := chr(code).upper()) in "ACGTN" else ord("n") if ord(base) in AMBIGUITY_CODES else 0
+    for code in range(128)
+) + bytes(128)
 _COMPLEMENT = bytes.maketrans(b"ACGTN", b"TGCAN")
-_COMPLEMENT_OF = np.frombuffer(_COMPLEMENT, dtype=np.uint8)
 
 
 class Genome:
@@ -149,12 +152,15 @@ class Genome:
             right = width_in_bp - left - int(last[row] - first[row])
             pieces[row] = b"N" * left + pieces[row] + b"N" * right
         raw = b"".join(pieces)
-        flat = raw.translate(_FORWARD, _NEWLINES)
+        flat = raw.translate(_READ, _NEWLINES)
+        if b"\0" in flat:
+            alien = chr(raw.translate(None, _NEWLINES)[flat.index(b"\0")])
+            raise BendError(f"{self.path}: {alien!r} is no nucleotide. Use a DNA FASTA of one genome build.")
+        if b"n" in flat:
+            self._warn_of_ambiguity()
+            flat = flat.replace(b"n", b"N")
         offsets = np.zeros(len(starts) + 1, dtype=np.int64)
         np.cumsum(ends - starts, out=offsets[1:])
-        strange = raw.translate(None, _BASES + _NEWLINES)
-        if strange:
-            self._report(strange)
         if len(flat) != offsets[-1]:
             raise BendError(f"{self.path} does not match its index any more: it was changed while in use. Start again.")
         letters = np.frombuffer(flat, dtype=np.uint8)
@@ -162,22 +168,20 @@ class Genome:
             letters = _reverse_complement(letters, offsets, minus)
         return letters, offsets
 
-    def _report(self, strange: bytes) -> None:
-        """Refuse what is no base, and tell once how many ambiguity codes the file has."""
-        alien = strange.upper().translate(None, AMBIGUITY_CODES)
-        if alien:
-            raise BendError(f"{self.path}: {chr(alien[0])!r} is no nucleotide. Use a DNA FASTA of one genome build.")
+    def _warn_of_ambiguity(self) -> None:
+        """Tell once how many ambiguity codes the whole file has."""
         if self._warned:
             return
         self._warned = True
-        codes = b"".join(
-            self._bytes()[offset : offset + length + length // bases * (width - bases)].translate(
-                None, _BASES + _NEWLINES
-            )
-            for length, offset, bases, width in self._columns.T.tolist()
-        )
-        kinds = "".join(sorted(set(codes.upper().decode())))
-        log.warning("%s: %d IUPAC ambiguity codes (%s) are read as N.", self.path, len(codes), kinds)
+        data = self._bytes()
+        found: Counter[str] = Counter()
+        for length, offset, bases, width in self._columns.T.tolist():
+            end = offset + length + (length - 1) // bases * (width - bases)
+            for at in range(offset, end, _BLOCK):
+                codes = data[at : min(at + _BLOCK, end)].translate(None, b"ACGTNacgtn" + _NEWLINES)
+                found.update(codes.decode("latin-1").upper())
+        kinds = ", ".join(f"{count:,} {code}" for code, count in sorted(found.items()))
+        log.warning("%s: %s IUPAC ambiguity codes (%s) are read as N.", self.path, f"{found.total():,}", kinds)
 
 
 def _reverse_complement(letters: np.ndarray, offsets: np.ndarray, minus: np.ndarray) -> np.ndarray:
@@ -185,11 +189,12 @@ def _reverse_complement(letters: np.ndarray, offsets: np.ndarray, minus: np.ndar
     lengths = np.diff(offsets)
     if (lengths == lengths[0]).all():
         rows = letters.reshape(len(lengths), -1)
-        rows[minus] = _COMPLEMENT_OF[rows[minus]][:, ::-1]
+        complement = rows[minus].tobytes().translate(_COMPLEMENT)
+        rows[minus] = np.frombuffer(complement, dtype=np.uint8).reshape(-1, rows.shape[1])[:, ::-1]
     else:
         for row in np.flatnonzero(minus):
             window = letters[offsets[row] : offsets[row + 1]]
-            window[:] = _COMPLEMENT_OF[window][::-1]
+            window[:] = np.frombuffer(window.tobytes().translate(_COMPLEMENT), dtype=np.uint8)[::-1]
     return letters
 
 
@@ -209,7 +214,7 @@ def _plain(path: Path) -> Path:
         raise BendError(
             f"{path} is compressed with gzip, not bgzip. Decompress it (gunzip -k {path}) or compress it with bgzip."
         )
-    copy = files.cache_dir("genomes") / f"{files.digest_of(_identity(path))}.fa"
+    copy = files.cache_dir("genomes") / f"{files.digest_of(identity(path))}.fa"
     if not copy.exists():
         log.warning("%s is decompressed once, to %s.", path, copy)
         try:
@@ -219,12 +224,6 @@ def _plain(path: Path) -> Path:
         except (EOFError, gzip.BadGzipFile) as error:
             raise BendError(f"{path} is truncated or damaged ({error}). Download it again.") from error
     return copy
-
-
-def _identity(path: Path) -> list[Any]:
-    """Return what tells a file's present state from an earlier one, without reading it."""
-    status = path.stat()
-    return [str(path.resolve()), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 Entries = dict[str, tuple[int, int, int, int]]
@@ -239,32 +238,48 @@ def _index(fasta: Path, data: mmap.mmap) -> Entries:
         if beside.stat().st_mtime_ns >= fasta.stat().st_mtime_ns and (entries := _read_index(beside, data)):
             return entries
         log.warning("%s is older than its FASTA or does not fit it; another index is made and used.", beside)
-    own = files.cache_dir("indexes") / f"{files.digest_of(_identity(fasta))}.fai"
+    own = files.cache_dir("indexes") / f"{files.digest_of(identity(fasta))}.fai"
     if own.is_file() and (entries := _read_index(own, data)):
         return entries
-    target = beside if os.access(fasta.parent, os.W_OK) and not beside.exists() else own
-    try:
-        with files.atomic(target) as temporary:
-            _write_index(fasta, temporary)
-    except PermissionError:
-        target = own
-        with files.atomic(target) as temporary:
-            _write_index(fasta, temporary)
-    entries = _read_index(target, data)
-    if not entries:
-        raise BendError(f"{fasta} cannot be indexed: its last record is cut short or empty. Download it again.")
+    entries = _make_index(fasta, data)
+    text = "".join(
+        f"{name}\t{length}\t{offset}\t{bases}\t{width}\n" for name, (length, offset, bases, width) in entries.items()
+    )
+    target = own if beside.exists() or not os.access(fasta.parent, os.W_OK) else beside
+    with files.atomic(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return entries
 
 
-def _write_index(fasta: Path, target: Path) -> None:
-    import pyfaidx
-
-    try:
-        pyfaidx.Faidx(str(fasta), indexname=str(target), build_index=True).close()
-    except (pyfaidx.FastaIndexingError, pyfaidx.UnsupportedCompressionFormat, ValueError, UnicodeDecodeError) as error:
-        raise BendError(
-            f"{fasta} cannot be indexed: {error}. Every line of a record but the last must be equally long."
-        ) from error
+def _make_index(fasta: Path, data: mmap.mmap) -> Entries:
+    """Measure every record, and check that all its lines but the last are equally long."""
+    entries: Entries = {}
+    start, size = 0, len(data)
+    while start < size:
+        begin = data.find(b"\n", start) + 1
+        fields = data[start + 1 : begin].split(maxsplit=1)
+        following = data.find(b"\n>", max(begin - 1, start))
+        stop = size if following < 0 else following + 1
+        end = stop
+        while data[end - 1 : end] in (b"\n", b"\r"):
+            end -= 1
+        if not begin or not fields or end <= begin:
+            raise BendError(f"{fasta} cannot be indexed: the record at byte {start:,} has no name or no sequence.")
+        name = fields[0].decode()
+        if name in entries:
+            raise BendError(f"{fasta} cannot be indexed: there are two records {name!r}.")
+        newline = data.find(b"\n", begin, end)
+        width = (newline if newline >= 0 else end) + 1 - begin
+        bases = width - 1 - (newline >= 0 and data[newline - 1 : newline] == b"\r")
+        lines, rest = divmod(end - begin, width)
+        letters = np.frombuffer(data, dtype=np.uint8, count=end - begin, offset=begin)
+        ends = letters[width - 1 :: width]
+        newlines = sum(data[at : min(at + _BLOCK, end)].count(b"\n") for at in range(begin, end, _BLOCK))
+        if rest == 0 or rest > bases or newlines != lines or not (ends == ord("\n")).all():
+            raise BendError(f"{fasta} cannot be indexed: in {name!r}, lines other than the last differ in length.")
+        entries[name] = (lines * bases + rest, begin, bases, width)
+        start = stop
+    return entries
 
 
 def _read_index(path: Path, data: mmap.mmap) -> Entries | None:

@@ -10,12 +10,15 @@ same batches and `make_rows`, so that all give identical rows in identical order
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from bend_hf import files as file_tools
 from bend_hf.data.coordinates import read
@@ -23,7 +26,7 @@ from bend_hf.data.genome import Genome
 from bend_hf.data.sources import TaskFiles
 from bend_hf.tasks import Task
 
-BASES_PER_BATCH = 1 << 23
+BASES_PER_BATCH = 1 << 22
 """A batch is made whole in memory: at most this many bases, unless one window is longer."""
 
 VARIANT_OFFSET = 512
@@ -84,7 +87,7 @@ def _bounds(task: Task, table: pa.Table) -> list[tuple[int, int]]:
         bases = np.cumsum(table["end"].to_numpy() - table["start"].to_numpy())
         cuts = np.flatnonzero(np.diff(bases // BASES_PER_BATCH, prepend=-1))
     edges = [*cuts.tolist(), len(table)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(itertools.pairwise(edges))
 
 
 def batches(path: Path) -> pa.ipc.RecordBatchFileReader:
@@ -112,6 +115,43 @@ def rows_per_split(files: TaskFiles) -> dict[str, int]:
     return json.loads(batches(prepare(files)).schema.metadata[b"splits"])
 
 
+def facts(files: TaskFiles) -> dict[str, Any]:
+    """Return what a card or a result says of a dataset, validating the files if that was not done before.
+
+    Returns:
+        ``task dataset config version build``, ``digest`` (of the rows), ``files`` (name → SHA-256 of ``bed``, ``hdf5``
+        and ``genome``), ``rows`` and ``declared_rows`` (split → number), all JSON-able.
+    """
+    task = files.task
+    return {
+        "task": task.name,
+        "dataset": task.dataset,
+        "config": task.config,
+        "version": task.version,
+        "build": task.build,
+        "digest": files.digest,
+        "files": dict(files.digests),
+        "rows": rows_per_split(files),
+        "declared_rows": dict(task.rows),
+    }
+
+
+def describe(files: TaskFiles) -> str:
+    """Return the description of a dataset, which carries the digests of its rows and of what they are made from."""
+    task = files.task
+    digests = "".join(f"; {name} sha256:{value}" for name, value in files.digests.items())
+    return (
+        f"BEND (2024 tasks), {task.title}. {task.summary}\n"
+        f"Genome {task.build}; coordinates 0-based half-open; rows sha256:{files.digest}{digests}."
+    )
+
+
+def described_digest(description: str) -> str | None:
+    """Return the rows' digest from ``dataset.info.description``, or None if it has none."""
+    found = re.search(r"\brows sha256:([0-9a-f]{64})\b", description)
+    return found and found[1]
+
+
 def make_rows(task: Task, batch: pa.RecordBatch, genome: Genome) -> pa.Table:
     """Return the dataset's rows for a batch of coordinates."""
     chromosomes = batch["chromosome"].dictionary_encode()
@@ -124,7 +164,7 @@ def make_rows(task: Task, batch: pa.RecordBatch, genome: Genome) -> pa.Table:
         columns |= _contexts(genome, codes, start, batch["alt"])
         columns["variant_offset"] = pa.array(np.full(len(start), VARIANT_OFFSET, dtype=np.int64))
     else:
-        minus = np.array(batch["strand"].to_pylist()) == "-" if task.stranded else None
+        minus = pc.equal(batch["strand"], "-").to_numpy(zero_copy_only=False) if task.stranded else None
         letters, offsets = genome.gather(codes, start, batch["end"].to_numpy(), minus=minus)
         columns["sequence"] = _strings(letters, offsets)
     return pa.table(columns)

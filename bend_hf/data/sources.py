@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bend_hf import files
 from bend_hf.data import download
+from bend_hf.data.digests import content_digest
 from bend_hf.errors import BendError
 from bend_hf.tasks import Build, Task
 
@@ -45,7 +46,7 @@ class TaskFiles:
     def digests(self) -> dict[str, str]:
         """SHA-256 of each file's bytes: ``bed``, ``hdf5`` (where there is one) and ``genome``."""
         paths = {"bed": self.bed, "hdf5": self.hdf5, "genome": self.fasta}
-        return {name: files.digest_file(path) for name, path in paths.items() if path is not None}
+        return {name: content_digest(path) for name, path in paths.items() if path is not None}
 
     @cached_property
     def digest(self) -> str:

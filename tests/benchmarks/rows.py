@@ -1,0 +1,131 @@
+"""Rows from coordinates: this package against the reference's way, on the same input in one run.
+
+    python tests/benchmarks/rows.py                     # 2,000,000 windows
+    python tests/benchmarks/rows.py --rows 20000 --reference-rows 2000
+
+Makes a genome and a BED file like those of chromatin accessibility (512 bp, 125 labels, every second window on the
+minus strand). The reference's data flow is written here in plain form: the table is walked row by row, each window is
+read from the FASTA and reverse-complemented letter by letter, and labels become a multi-hot vector. It validates
+nothing and writes nothing; this package parses, validates, gathers and writes Arrow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyfaidx
+
+from bend_hf.data.builder import load_dataset
+from bend_hf.data.genome import Genome
+
+WINDOW = 512
+LABELS = 125
+
+
+def make_input(folder: Path, n_rows: int, *, chromosomes: int = 10, bases: int = 20_000_000) -> tuple[Path, Path]:
+    """Write a genome and a BED file; windows start at different places, in the order of the genome."""
+    rng = np.random.default_rng(0)
+    fasta = folder / "genomes" / "GRCh37.fa"
+    fasta.parent.mkdir(parents=True)
+    with fasta.open("wb") as handle:
+        for k in range(1, chromosomes + 1):
+            letters = np.frombuffer(b"ACGT", dtype=np.uint8)[rng.integers(0, 4, bases)].reshape(-1, 50)
+            handle.write(b">%d\n" % k + np.insert(letters, 50, ord("\n"), axis=1).tobytes())
+    Genome(fasta)  # writes the index, which both ways need once per genome
+    bed = folder / "chromatin_accessibility" / "chromatin_accessibility.bed"
+    bed.parent.mkdir()
+    per_chromosome = -(-n_rows // chromosomes)
+    with bed.open("w") as file:
+        file.write("chromosome\tstart\tend\tscore\t-\tstrand\tlabel\tsplit\n")
+        for row in range(n_rows):
+            k, i = divmod(row, per_chromosome)
+            start = i * ((bases - WINDOW) // per_chromosome)
+            first = row % 40
+            label = ",".join(str(index) for index in range(first, min(LABELS, first + 3 * (row % 7) + 1), 3))
+            split = ("train", "train", "train", "train", "train", "train", "train", "valid", "test", "test")[k]
+            file.write(f"{k + 1}\t{start}\t{start + WINDOW}\t.\t1\t{'+-'[row % 2]}\t{label}\t{split}\n")
+    return bed, fasta
+
+
+def reference_rows(bed: Path, fasta: Path, n_rows: int) -> int:
+    """Walk the first rows as the reference does: pandas rows, one read per window."""
+    complement = {"A": "T", "C": "G", "G": "C", "T": "A"}
+    genome = pyfaidx.Faidx(str(fasta))
+    frame = pd.read_csv(bed, sep="\t", nrows=n_rows, low_memory=False)
+    done = 0
+    for _, line in frame.iterrows():
+        chromosome, start, end, strand = line.iloc[0], int(line.iloc[1]), int(line.iloc[2]), line.iloc[5]
+        label = line.iloc[6]
+        on = [int(index) for index in label.split(",")] if isinstance(label, str) else []
+        multi_hot = np.eye(LABELS, dtype=np.int64)[on].sum(axis=0)
+        sequence = genome.fetch(str(chromosome), start + 1, end).seq.upper()
+        if strand == "-":
+            sequence = "".join(reversed([complement.get(base, "N") for base in sequence]))
+        done += len(sequence) == WINDOW and len(multi_hot) == LABELS
+    return done
+
+
+def package_rows(folder: Path, num_proc: int | None) -> int:
+    """Build the dataset: parse, validate, gather, write Arrow."""
+    built = load_dataset(
+        "chromatin_accessibility", data_dir=folder, num_proc=num_proc, cache_dir=folder / f"built{num_proc}"
+    )
+    return sum(len(split) for split in built.values())
+
+
+def measured(work: Callable[..., int], *arguments: Any) -> dict[str, float]:
+    """Run `work` in a process of its own; return rows, seconds and peak memory of it and its largest child in GB."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+
+    def run() -> None:
+        start = time.perf_counter()
+        n_rows = work(*arguments)
+        seconds = time.perf_counter() - start
+        peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        sender.send({"rows": n_rows, "seconds": seconds, "gb": peak * 1024 / 1e9})
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    process.join()
+    return receiver.recv()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=2_000_000)
+    parser.add_argument("--reference-rows", type=int, default=200_000)
+    parser.add_argument("--num-proc", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--json", type=Path, help="write the figures here, too")
+    options = parser.parse_args()
+    figures = {}
+    with tempfile.TemporaryDirectory(prefix="bend_hf_rows_") as name:
+        folder = Path(name)
+        bed, fasta = make_input(folder, options.rows)
+        figures["reference"] = measured(reference_rows, bed, fasta, options.reference_rows)
+        for num_proc in options.num_proc:
+            # Each with a cache of its own, so that validation and digests are part of the time.
+            os.environ["BEND_HF_CACHE"] = str(folder / f"cache{num_proc}")
+            figures[f"bend_hf, num_proc={num_proc}"] = measured(package_rows, folder, num_proc)
+    base = figures["reference"]["rows"] / figures["reference"]["seconds"]
+    print(f"{'':24}{'rows':>10}{'seconds':>9}{'rows/s':>11}{'ratio':>8}{'peak GB':>9}")
+    for who, figure in figures.items():
+        speed = figure["rows"] / figure["seconds"]
+        line = f"{who:24}{figure['rows']:>10,}{figure['seconds']:>9.2f}{speed:>11,.0f}{speed / base:>7.1f}x"
+        print(f"{line}{figure['gb']:>9.2f}")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
