@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bend_hf.embed.vectors import Distinct, Precision
+from bend_hf.embed.vectors import Distinct, Precision, take
 from bend_hf.errors import BendError
 
 if TYPE_CHECKING:
@@ -77,16 +77,16 @@ def estimate(
     """
     total = int(found.nucleotides.sum())
     chosen = np.unique(np.linspace(0, max(len(found.first) - 1, 0), SAMPLE).astype(int))[: len(found.first)]
-    sample = [sequences[int(found.first[number])] for number in chosen]
+    sample = take(sequences, found.first[chosen])
     sampled = max(sum(map(len, sample)), 1)
     tokens = round(int(np.sum(embedder.count_tokens(sample))) / sampled * total)
     width = VALUE_BYTES[precision] * embedder.dim + 2 + (4 if precision == "int8" else 0)
     missing = total if missing is None else missing
     seconds = missing * _pace(embedder, sample) if missing > TRIAL_NUCLEOTIDES else None
-    return Estimate(len(found.index), total, tokens, embedder.dim, tokens * width + 24 * len(found.first), seconds)
+    return Estimate(len(found.inverse), total, tokens, embedder.dim, tokens * width + 24 * len(found.first), seconds)
 
 
-def _pace(embedder: SequenceEmbedder, sample: Sequence[str]) -> float:
+def _pace(embedder: SequenceEmbedder, sample: list[str]) -> float:
     """Seconds per nucleotide, of the middle of the sample; the first sequence warms up."""
     sample = sample[len(sample) // 2 :] + sample[: len(sample) // 2]
     elapsed, count = 0.0, 1
@@ -129,8 +129,8 @@ def time_text(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def free_memory() -> int:
-    """A quarter of the memory that is free, shared with the processes beside this one; at most 8 GB."""
+def spare_memory() -> int:
+    """A quarter of the free memory in bytes, shared with the processes beside this one; at most 8 GB."""
     try:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):

@@ -89,7 +89,7 @@ def write(
 
 
 def _append(handle: BinaryIO, sha: Any, array: np.ndarray) -> None:
-    content = memoryview(array).cast("B") if array.size else b""
+    content = array.data.cast("B") if array.size else b""
     sha.update(content)
     handle.write(content)
 

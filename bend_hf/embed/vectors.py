@@ -31,7 +31,7 @@ class VectorSource(Protocol):
 
     Attributes:
         dim: Width D of a vector.
-        lengths_in_tokens: (n,) int64, tokens of each row.
+        lengths_in_tokens: (n,) int64, tokens of each row (`OnTheFly`: as the embedder counts them beforehand).
     """
 
     dim: int
@@ -128,13 +128,13 @@ class Distinct(NamedTuple):
 
     Attributes:
         first: (u,) int64, where each distinct sequence first appears.
-        index: (n,) int64, the distinct sequence of each row.
+        inverse: (n,) int64, the distinct sequence of each row.
         digests: (u, 16) uint8, BLAKE2b of each distinct sequence.
         nucleotides: (u,) int64, their lengths.
     """
 
     first: np.ndarray
-    index: np.ndarray
+    inverse: np.ndarray
     digests: np.ndarray
     nucleotides: np.ndarray
 
@@ -142,16 +142,24 @@ class Distinct(NamedTuple):
 def distinct(sequences: Iterable[str]) -> Distinct:
     """Find the distinct sequences by their digests."""
     seen: dict[bytes, int] = {}
-    index, first, nucleotides = [], [], []
+    inverse: list[int] = []
+    first: list[int] = []
+    nucleotides: list[int] = []
     for row, sequence in enumerate(sequences):
         digest = hashlib.blake2b(sequence.encode(), digest_size=16).digest()
         number = seen.setdefault(digest, len(seen))
         if number == len(first):
             first.append(row)
             nucleotides.append(len(sequence))
-        index.append(number)
+        inverse.append(number)
     digests = np.frombuffer(b"".join(seen), dtype=np.uint8).reshape(-1, 16)
-    return Distinct(np.array(first, np.int64), np.array(index, np.int64), digests, np.array(nucleotides, np.int64))
+    return Distinct(np.array(first, np.int64), np.array(inverse, np.int64), digests, np.array(nucleotides, np.int64))
+
+
+def take(sequences: Sequence[str], rows: np.ndarray) -> list[str]:
+    """Pick sequences out of a list or tuple, or at once out of what takes a list of indices (a `datasets` column)."""
+    wanted = rows.tolist()
+    return [sequences[row] for row in wanted] if isinstance(sequences, list | tuple) else list(sequences[wanted])
 
 
 def run_length_type(longest: int) -> type[np.unsignedinteger]:
@@ -167,9 +175,9 @@ class InMemory:
 
         found = distinct(sequences)
         self.dim = embedder.dim
-        self._index = found.index
+        self._inverse = found.inverse
         self._kept: list[tuple[Packed, np.ndarray]] = []
-        embedded = embed_checked(embedder, [sequences[int(row)] for row in found.first])
+        embedded = embed_checked(embedder, take(sequences, found.first))
         bar = progress(embedded, name="bend_hf.embed", desc="embedding", total=len(found.first), unit="seq")
         for row, (vectors, lengths) in zip(found.first, bar, strict=True):
             packed = pack(vectors, precision, f"{embedder.name}, sequence {row}")
@@ -177,14 +185,14 @@ class InMemory:
                 packed = Packed(packed.vectors.clone(), packed.scales)
             self._kept.append((packed, lengths.astype(run_length_type(lengths.max(initial=0)))))
         tokens = np.array([len(lengths) for _, lengths in self._kept], np.int64)
-        self.lengths_in_tokens = tokens[self._index]
+        self.lengths_in_tokens = tokens[self._inverse]
 
     def __len__(self) -> int:
-        return len(self._index)
+        return len(self._inverse)
 
     def read(self, rows: Sequence[int]) -> list[Tokens]:
         """Return the vectors and run lengths of some rows, in the order asked for."""
-        kept = (self._kept[self._index[row]] for row in rows)
+        kept = (self._kept[self._inverse[row]] for row in rows)
         return [Tokens(unpack(packed), lengths.astype(np.int64)) for packed, lengths in kept]
 
 
@@ -201,7 +209,7 @@ class OnTheFly:
 
     def read(self, rows: Sequence[int]) -> list[Tokens]:
         """Embed some rows, in the order asked for; a sequence that occurs more than once is embedded once."""
-        wanted = [self._sequences[int(row)] for row in rows]
+        wanted = take(self._sequences, np.asarray(rows, np.int64))
         unique = list(dict.fromkeys(wanted))
         name = self._embedder.name
         made = {

@@ -51,15 +51,16 @@ class FakeEmbedder:
 
 
 if __name__ == "__main__":
-    from bend_hf.embed import store
+    from bend_hf.embed import layout
+    from bend_hf.embed.filling import fill
 
-    store.SMALLEST_SHARD = 2048  # several shards of little data
+    layout.SMALLEST_SHARD = 2048  # several shards of little data
     folder, count, pause, *share = sys.argv[1:]
-    layout = store.fill(
+    made = fill(
         FakeEmbedder(pause=float(pause)),
         sequences(int(count)),
         store_dir=Path(folder),
         share=tuple(map(int, share[0].split("/"))) if share else None,
         wait=not share,
     )
-    print(layout.complete)
+    print(made.complete)

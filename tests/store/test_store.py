@@ -14,17 +14,17 @@ from fake_embedder import FakeEmbedder, sequences
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bend_hf.embed import store
+from bend_hf.embed import layout, store
 from bend_hf.embed.embedder import Tokens
-from bend_hf.embed.estimate import parse_size, size_text, time_text
+from bend_hf.embed.estimate import estimate, parse_size, size_text, time_text
 from bend_hf.embed.shard import Shard
-from bend_hf.embed.vectors import InMemory, OnTheFly, VectorSource, distinct, pack, unpack
+from bend_hf.embed.vectors import InMemory, OnTheFly, Precision, VectorSource, distinct, pack, unpack
 from bend_hf.errors import BendError
 
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "SMALLEST_SHARD", 4096)
+    monkeypatch.setattr(layout, "SMALLEST_SHARD", 4096)
 
 
 def same(left: list[Tokens], right: list[Tokens]) -> bool:
@@ -37,12 +37,12 @@ def same(left: list[Tokens], right: list[Tokens]) -> bool:
 
 
 def stored(embedder: FakeEmbedder, rows: list[str], folder: Path, **options: object) -> VectorSource:
-    return store.vectors_for(embedder, rows, store_dir=folder, **options)
+    return store.vectors_for(embedder, rows, store_dir=folder, **{"memory_bytes": 0} | options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("precision", ["auto", "bfloat16", "float16", "float32", "int8"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_all_sources_give_the_same_vectors(tmp_path: Path, dtype: torch.dtype, precision: store.Precision) -> None:
+def test_all_sources_give_the_same_vectors(tmp_path: Path, dtype: torch.dtype, precision: Precision) -> None:
     embedder, rows = FakeEmbedder(dtype=dtype), sequences(60)
     rows += rows[10:20]
     order = np.random.default_rng(1).permutation(len(rows))
@@ -70,8 +70,8 @@ def test_half_precision_is_stored_without_loss(tmp_path: Path) -> None:
 
 def test_float32_is_rounded_to_float16(tmp_path: Path) -> None:
     embedder, rows = FakeEmbedder(dtype=torch.float32), sequences(8)
-    for kept, exact in zip(stored(embedder, rows, tmp_path).read(range(8)), embedder.embed(rows), strict=True):
-        assert torch.equal(kept.vectors, exact.vectors.half())
+    for rounded, exact in zip(stored(embedder, rows, tmp_path).read(range(8)), embedder.embed(rows), strict=True):
+        assert torch.equal(rounded.vectors, exact.vectors.half())
 
 
 @settings(max_examples=30, deadline=None)
@@ -86,7 +86,7 @@ def test_int8_is_within_half_a_level_of_each_token(seed: int, size: float) -> No
 
 
 @pytest.mark.parametrize("precision", ["auto", "float16", "int8"])
-def test_values_beyond_float16_are_an_error_with_a_way_out(precision: store.Precision) -> None:
+def test_values_beyond_float16_are_an_error_with_a_way_out(precision: Precision) -> None:
     vectors = torch.full((2, 3), 1e5)
     with pytest.raises(BendError, match=r"seq 4: values up to 1e\+05.*precision='bfloat16'"):
         pack(vectors, precision, "seq 4")
@@ -97,7 +97,7 @@ def test_values_beyond_float16_are_an_error_with_a_way_out(precision: store.Prec
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("precision", ["auto", "float16", "bfloat16", "float32", "int8"])
-def test_nan_and_infinity_are_an_error(value: float, precision: store.Precision) -> None:
+def test_nan_and_infinity_are_an_error(value: float, precision: Precision) -> None:
     vectors = torch.zeros(2, 3)
     vectors[1, 1] = value
     with pytest.raises(BendError, match="seq 4: the model gives NaN"):
@@ -137,7 +137,7 @@ def test_sequences_of_another_task_are_copied(tmp_path: Path, caplog: pytest.Log
 def test_a_damaged_shard_of_another_task_is_not_copied(tmp_path: Path) -> None:
     embedder, rows = FakeEmbedder(), sequences(10)
     stored(embedder, rows, tmp_path)
-    store._sound.clear()
+    layout._sound.clear()
     for path in tmp_path.glob("*/shard-*"):
         content = bytearray(path.read_bytes())
         content[4100] ^= 1
@@ -209,19 +209,19 @@ def test_shards_are_ordinary_safetensors(tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
     embedder, rows = FakeEmbedder(), sequences(10)
-    layout = store.fill(embedder, rows, store_dir=tmp_path)
-    tensors = load_file(layout.path(0))
+    kept = store.fill(embedder, rows, store_dir=tmp_path)
+    tensors = load_file(kept.path(0))
     assert set(tensors) == {"vectors", "lengths", "offsets", "digests"}
     first = next(iter(embedder.embed(rows)))
     assert torch.equal(tensors["vectors"][: len(first.lengths)], first.vectors)
     assert tensors["lengths"].dtype == torch.uint16
-    assert Shard(layout.path(0)).lengths.dtype == np.uint16
+    assert Shard(kept.path(0)).lengths.dtype == np.uint16
 
 
 def test_a_token_longer_than_65535_nucleotides(tmp_path: Path) -> None:
     embedder, rows = FakeEmbedder(k=70_000), ["ACGT" * 20_000, "ACG"]
-    layout = store.fill(embedder, rows, store_dir=tmp_path)
-    assert Shard(layout.path(0)).lengths.dtype == np.uint32
+    kept = store.fill(embedder, rows, store_dir=tmp_path)
+    assert Shard(kept.path(0)).lengths.dtype == np.uint32
     assert stored(embedder, rows, tmp_path).read([0])[0].lengths.tolist() == [70_000, 10_000]
 
 
@@ -232,13 +232,13 @@ def test_shares_cover_a_store_exactly(tmp_path: Path) -> None:
     made = []
     for share in ((2, 3), (0, 3), (1, 3)):
         embedder = FakeEmbedder()
-        layout = store.fill(embedder, rows, store_dir=tmp_path / "parts", share=share)
+        kept = store.fill(embedder, rows, store_dir=tmp_path / "parts", share=share)
         made += embedder.calls
-        assert layout.complete == (share == (1, 3))
+        assert kept.complete == (share == (1, 3))
     assert sorted(made) == sorted(rows)
     for number in range(whole.count):
-        assert whole.path(number).read_bytes() == layout.path(number).read_bytes()
-    assert (whole.folder / "manifest.json").read_bytes() == (layout.folder / "manifest.json").read_bytes()
+        assert whole.path(number).read_bytes() == kept.path(number).read_bytes()
+    assert (whole.folder / "manifest.json").read_bytes() == (kept.folder / "manifest.json").read_bytes()
 
 
 @pytest.mark.parametrize("share", [(3, 3), (-1, 3), (0, 0)])
@@ -251,9 +251,11 @@ def test_ranks_of_a_launcher_share_the_work(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     embedder, rows = FakeEmbedder(), sequences(80)
-    layout = store.fill(embedder, rows, store_dir=tmp_path)
-    assert [layout.path(number).exists() for number in range(4)] == [False, True, False, True]
-    assert not layout.complete
+    kept = store.fill(embedder, rows, store_dir=tmp_path)
+    assert [kept.path(number).exists() for number in range(4)] == [False, True, False, True]
+    assert not kept.complete
+    fresh = store.vectors_for(embedder, rows[:9], store_dir=tmp_path)  # small, and yet better made once than twice
+    assert isinstance(fresh, store.Store)
     assert isinstance(stored(embedder, rows, tmp_path), store.Store)  # nobody else does rank 0's share
 
 
@@ -265,9 +267,13 @@ def test_the_policy(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         assert isinstance(stored(FakeEmbedder(), rows, tmp_path, limit_bytes=1000), OnTheFly)
         assert "More than the limit of 1.0 KB" in caplog.text
         assert not list(tmp_path.iterdir())
-        assert isinstance(stored(FakeEmbedder(name="onehot"), rows, tmp_path), InMemory)
+        assert isinstance(store.vectors_for(FakeEmbedder(), rows, store_dir=tmp_path), InMemory)
+        assert isinstance(store.vectors_for(FakeEmbedder(name="onehot"), rows, store_dir=tmp_path), InMemory)
+        assert isinstance(stored(FakeEmbedder(name="onehot"), rows, tmp_path), OnTheFly)
+        assert store.fill(FakeEmbedder(name="onehot"), rows, store_dir=tmp_path).complete is False
         assert not list(tmp_path.iterdir())
         assert isinstance(stored(FakeEmbedder(), rows, tmp_path, limit_bytes=10**6), store.Store)
+        assert isinstance(store.vectors_for(FakeEmbedder(), rows, store_dir=tmp_path), store.Store)  # it is there
     assert "fake: 30 sequences, 2,186 distinct nucleotides, 376 tokens of 16: 13.5 KB" in caplog.text
     assert "shards to make in" in caplog.text
 
@@ -275,15 +281,15 @@ def test_the_policy(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
 def test_the_estimate_is_what_is_written(tmp_path: Path) -> None:
     for precision in ("auto", "int8"):
         embedder, rows = FakeEmbedder(dim=64), sequences(50)
-        cost = store.estimate(embedder, rows, distinct(rows), precision)
-        layout = store.fill(embedder, rows, store_dir=tmp_path, precision=precision)
-        written = sum(layout.path(number).stat().st_size - 4096 - 8 for number in range(layout.count))
+        cost = estimate(embedder, rows, distinct(rows), precision)
+        kept = store.fill(embedder, rows, store_dir=tmp_path, precision=precision)
+        written = sum(kept.path(number).stat().st_size - 4096 - 8 for number in range(kept.count))
         assert cost.bytes == written
 
 
 def test_the_time_is_estimated_from_a_trial() -> None:
     embedder, rows = FakeEmbedder(pause=0.002), sequences(1000, length=1000)
-    cost = store.estimate(embedder, rows, distinct(rows))
+    cost = estimate(embedder, rows, distinct(rows))
     assert cost.seconds == pytest.approx(2.0, rel=0.5)
     assert "about" in str(cost)
 
@@ -318,6 +324,16 @@ def test_vectors_that_do_not_fit_their_sequences_are_refused(
     with pytest.raises(BendError, match=message):
         stored(embedder, rows, tmp_path)
     assert not list(tmp_path.glob("*/*shard*"))
+
+
+def test_sequences_may_be_a_column_of_a_dataset(tmp_path: Path) -> None:
+    import datasets
+
+    embedder, rows = FakeEmbedder(), sequences(40)
+    column = datasets.Dataset.from_dict({"sequence": rows})["sequence"]
+    expected = InMemory(embedder, rows).read(range(40))
+    for source in (stored(embedder, column, tmp_path), InMemory(embedder, column), OnTheFly(embedder, column)):
+        assert same(source.read(range(40)), expected)
 
 
 def test_no_sequences(tmp_path: Path) -> None:

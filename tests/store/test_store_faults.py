@@ -19,7 +19,9 @@ import pytest
 from fake_embedder import FakeEmbedder, sequences
 from test_store import same
 
-from bend_hf.embed import store
+from bend_hf.embed import filling, store
+from bend_hf.embed.layout import _sound, plan
+from bend_hf.embed.vectors import distinct
 from bend_hf.errors import BendError
 
 WORKER = str(Path(fake_embedder.__file__).resolve())
@@ -28,9 +30,9 @@ ROOT = str(Path(store.__file__).resolve().parents[2])
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "SMALLEST_SHARD", 2048)
-    monkeypatch.setattr(store, "POLL_SECONDS", 0.01)
-    store._sound.clear()
+    monkeypatch.setattr("bend_hf.embed.layout.SMALLEST_SHARD", 2048)
+    monkeypatch.setattr(filling, "POLL_SECONDS", 0.01)
+    _sound.clear()
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -119,12 +121,12 @@ def test_the_share_of_a_worker_that_died_is_made_by_the_others(tmp_path: Path) -
 
 def test_a_claimed_shard_is_left_to_its_process(tmp_path: Path) -> None:
     rows = sequences(60)
-    layout = store.plan(FakeEmbedder(), store.distinct(rows), tmp_path)
+    layout = plan(FakeEmbedder(), distinct(rows), tmp_path)
     layout.folder.mkdir(parents=True)
     ready, go = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
-        with (layout.folder / ".lock").open("a+b") as locks, store._claim(locks, 1) as claim:
+        with (layout.folder / ".lock").open("a+b") as locks, filling._claim(locks, 1) as claim:
             os.write(ready[1], b"1" if claim == (True, True) else b"0")
             os.read(go[0], 1)
         os._exit(0)
@@ -149,7 +151,7 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_full_disk_keeps_what_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = sequences(60)
     embedder = FakeEmbedder()
-    write, written = store.shards.write, []
+    write, written = filling.shard.write, []
 
     def full(path: Path, *arguments: object, **options: object) -> str:
         if len(written) == 3:
@@ -157,12 +159,12 @@ def test_a_full_disk_keeps_what_is_finished(tmp_path: Path, monkeypatch: pytest.
         written.append(path)
         return write(path, *arguments, **options)
 
-    monkeypatch.setattr(store.shards, "write", full)
+    monkeypatch.setattr(filling.shard, "write", full)
     with pytest.raises(BendError, match=r"No space left on device; .* are free. Finished shards are kept: make room"):
         store.fill(embedder, rows, store_dir=tmp_path)
     assert sorted(path.name for path in tmp_path.glob("*/*") if path.name != ".lock") == [p.name for p in written]
     monkeypatch.undo()
-    monkeypatch.setattr(store, "SMALLEST_SHARD", 2048)
+    monkeypatch.setattr("bend_hf.embed.layout.SMALLEST_SHARD", 2048)
     embedder = FakeEmbedder()
     layout = store.fill(embedder, rows, store_dir=tmp_path)
     assert layout.complete
@@ -203,10 +205,10 @@ def test_a_damaged_shard_is_found_said_and_made_again(
         os.truncate(path, {"truncated": size - 100, "longer": size + 1, "emptied": 0}[damage])
     if not with_manifest:
         (layout.folder / "manifest.json").unlink()
-    store._sound.clear()
+    _sound.clear()
     embedder = FakeEmbedder()
     with caplog.at_level(logging.WARNING, "bend_hf"):
-        source = store.vectors_for(embedder, rows, store_dir=tmp_path)
+        source = store.vectors_for(embedder, rows, store_dir=tmp_path, memory_bytes=0)
     assert embedder.calls == rows[layout.rows(1)]
     assert content(layout.folder) == whole
     assert same(source.read(range(60)), list(FakeEmbedder().embed(rows)))
@@ -226,13 +228,13 @@ def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
         flip(path, byte, bit)
         assert layout.check(0) is not None, f"bit {bit} of byte {byte}"
         flip(path, byte, bit)
-    store._sound.clear()
+    _sound.clear()
     assert layout.check(0) is None
 
 
 def test_a_fast_opening_sees_missing_and_truncated_shards(tmp_path: Path) -> None:
     layout = store.fill(FakeEmbedder(), sequences(60), store_dir=tmp_path)
-    store._sound.clear()
+    _sound.clear()
     flip(layout.path(0), 4100)
     store.Store(layout)
     os.truncate(layout.path(0), 5000)
