@@ -134,7 +134,7 @@ def score(predictions: Predictions) -> dict[str, Any]:
     if task.metric == "mcc":
         return metric.score(task, [predictions.labels], [predictions.scores])
     if task.metric == "auroc":
-        return metric.score(task, predictions.labels, predictions.scores)  # type: ignore[arg-type]
+        return metric.score(task, predictions.labels, predictions.scores)
     module = load_module("metrics", task.metric)
     part = np.repeat(predictions.column("part"), predictions.lengths)
     names = list(dict.fromkeys(predictions.column("part").tolist()))

@@ -34,7 +34,9 @@ def table(results: Iterable[Result]) -> str:
                 line[0] = line[1] = ""
         failed = [f"FAILED {row.title} on {row.task}: {row.failure}" for row in chosen if row.failure]
         head = [TOY] if toy else []
-        blocks.append("\n".join([*head, f"protocol: {protocol}", "", *_aligned([list(HEADER), *lines]), *failed]))
+        blocks.append(
+            "\n".join([*head, f"protocol: {protocol}", "", *aligned([list(HEADER), *lines], left=3), *failed])
+        )
     return "\n\n".join(blocks)
 
 
@@ -52,9 +54,9 @@ def _cells(row: Row, onehot: float | None) -> list[str]:
     ]
 
 
-def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+def aligned(lines: Sequence[Sequence[str]], *, left: int) -> list[str]:
+    """Lines of text in columns, the first of them the header; the first `left` columns are flushed left."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    left = 3
     text = [
         "  ".join(
             cell.ljust(width) if i < left else cell.rjust(width)

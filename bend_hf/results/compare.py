@@ -1,0 +1,283 @@
+"""Compare models on the same test rows: paired differences with intervals, corrected p-values, rankings with ties.
+
+    comparison = bend_hf.compare(["bend-results/model-a", "bend-results/model-b"])
+    print(comparison)
+    comparison.ranking["gene_finding"]              # [("1", "model-a"), ("2–3", "model-b"), ("2–3", "model-c")]
+
+Both models are scored on the same resamples of the test rows, so what makes a test set easy or hard for both cancels.
+The standard error of the difference is that of the resamples, with the factor n / (n - 1) for n clusters; interval and
+p-value are those of a t distribution with n - 1 degrees of freedom. P-values are corrected by Holm's method over all
+pairs and tasks of one call. Different protocols, data or test rows are refused: their difference means nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bend_hf.errors import BendError
+from bend_hf.results.board import Row, board
+from bend_hf.results.record import Predictions, Result, read_predictions, read_results
+from bend_hf.results.statistics import bootstrap, score
+from bend_hf.results.table import aligned, interval, number
+from bend_hf.tasks import TASKS, get_tasks
+
+
+@dataclass(frozen=True)
+class Difference:
+    """`a` minus `b` on one task.
+
+    Attributes:
+        task: Name of the task.
+        a: The better model.
+        b: The other one.
+        difference: Of the scores (means over seeds).
+        interval: Confidence interval of the difference, over test rows.
+        p: Two-sided p-value of no difference.
+        corrected: The same, corrected over all differences of the comparison.
+        clusters: Number of clusters resampled.
+        unit: What they are.
+    """
+
+    task: str
+    a: str
+    b: str
+    difference: float
+    interval: list[float]
+    p: float
+    corrected: float
+    clusters: int
+    unit: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found.
+
+    Attributes:
+        rows: The leaderboard rows compared, by task and falling score.
+        differences: Every pair of models on every task.
+        ranking: Task → (rank, model), best first; models that cannot be told apart share a rank (``"2–4"``).
+        notes: What was left out, and why.
+        level: Of the intervals; p-values below 1 - level tell models apart.
+    """
+
+    rows: list[Row]
+    differences: list[Difference]
+    ranking: dict[str, list[tuple[str, str]]]
+    notes: list[str]
+    level: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Differences, ranking and notes as JSON-able values."""
+        return {
+            "level": self.level,
+            "differences": [dataclasses.asdict(difference) for difference in self.differences],
+            "ranking": {task: [list(place) for place in places] for task, places in self.ranking.items()},
+            "notes": self.notes,
+        }
+
+    def __str__(self) -> str:
+        blocks = []
+        for task, places in self.ranking.items():
+            rows = {row.model: row for row in self.rows if row.task == task}
+            lines = [["rank", "model", "score", f"{self.level:.0%} interval"]]
+            lines += [[rank, m, number(rows[m].score), interval(rows[m].interval)] for rank, m in places]
+            mine = [difference for difference in self.differences if difference.task == task]
+            pairs = [["difference", "", f"{self.level:.0%} interval", "p", "corrected p"]]
+            pairs += [
+                [f"{d.a} - {d.b}", f"{d.difference:+.4f}", interval(d.interval, 4), p_value(d.p), p_value(d.corrected)]
+                for d in mine
+            ]
+            unit = f"{mine[0].clusters} {mine[0].unit}s resampled"
+            title = f"{TASKS[task].title} ({TASKS[task].metric}; {unit})"
+            blocks.append("\n".join([title, *aligned(lines, left=2), "", *aligned(pairs, left=1)]))
+        return "\n\n".join([*blocks, *self.notes])
+
+
+def compare(
+    results: Iterable[Result | Iterable[Result] | str | Path],
+    *,
+    tasks: str | Iterable[str] = "all",
+    protocol: str | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Comparison:
+    """Compare models pairwise on every task that at least two of them have.
+
+    Args:
+        results: Folders or files of records, records, or lists of records as `evaluate` returns them. A model that
+            occurs in two folders is compared with itself under the folders' names.
+        tasks: Restrict to these.
+        protocol: Restrict to this one.
+        resamples: Bootstrap resamples.
+        seed: Of the resampling.
+        level: Of the intervals.
+
+    Raises:
+        BendError: Protocols, data or test rows differ, predictions are missing, or there is nothing to compare.
+    """
+    wanted = {task.name for task in get_tasks(tasks)}
+    chosen = [
+        result
+        for result in _gather(results)
+        if result.task in wanted and (protocol is None or result.protocol == protocol)
+    ]
+    notes, differences, raw = [], [], []
+    for name in (task for task in TASKS if any(result.task == task for result in chosen)):
+        here = [result for result in chosen if result.task == name]
+        notes += [f"{r.model} is left out of {name}: {r.failure}" for r in here if r.failure]
+        here = [result for result in here if result.score is not None]
+        models = list(dict.fromkeys(result.model for result in here))
+        if len(models) < 2:
+            notes.append(f"{name} is left out: {models[0] if models else 'no model'} alone has a score.")
+            continue
+        same_conditions(here)
+        predictions = {model: [read_predictions(r) for r in here if r.model == model] for model in models}
+        same_rows(name, predictions)
+        drawn = {
+            model: _mean_over_seeds(several, resamples=resamples, seed=seed) for model, several in predictions.items()
+        }
+        for a, b in combinations(models, 2):
+            raw.append(difference(name, {a: drawn[a], b: drawn[b]}, level=level))
+    if not raw:
+        raise BendError(" ".join(["There is nothing to compare: give two models' results on the same task.", *notes]))
+    corrected = holm([item.p for item in raw])
+    differences = [dataclasses.replace(item, corrected=p) for item, p in zip(raw, corrected, strict=True)]
+    compared = {(item.task, model) for item in differences for model in (item.a, item.b)}
+    rows = [row for row in board(chosen) if (row.task, row.model) in compared]
+    ranking = {
+        name: _ranked([row for row in rows if row.task == name], differences, 1 - level)
+        for name in dict.fromkeys(item.task for item in differences)
+    }
+    return Comparison(rows, differences, ranking, notes, level)
+
+
+def _gather(results: Iterable[Result | Iterable[Result] | str | Path]) -> list[Result]:
+    """Flatten; a model that an earlier folder also holds is named after its folder."""
+    found: list[Result] = []
+    for item in [results] if isinstance(results, str | Path) else results:
+        if isinstance(item, str | Path):
+            models = {result.model for result in found}
+            found += [
+                dataclasses.replace(r, model=f"{r.model} [{item}]") if r.model in models else r
+                for r in read_results(item)
+            ]
+        else:
+            found += [item] if isinstance(item, Result) else list(item)
+    return found
+
+
+def same_conditions(results: Sequence[Result]) -> None:
+    """Refuse results of one task that were not made under the same conditions.
+
+    Raises:
+        BendError: Protocols or data digests differ; the message names both models and values.
+    """
+    first = results[0]
+    for other in results[1:]:
+        for what, of, remedy in (
+            ("protocol", lambda r: r.protocol, "choose one (protocol=, --protocol) or evaluate again"),
+            ("data digest", lambda r: r.provenance.get("dataset_digest"), "evaluate both on the same data"),
+        ):
+            if of(first) != of(other):
+                raise BendError(
+                    f"{first.task}: {first.model} and {other.model} differ in their {what} "
+                    f"({of(first)}; {of(other)}), so their difference means nothing: {remedy}."
+                )
+
+
+def same_rows(task: str, predictions: dict[str, list[Predictions]]) -> None:
+    """Refuse predictions that are not of the same test rows and labels, in the same order.
+
+    Raises:
+        BendError: They differ; the message names both models.
+    """
+    first = next(iter(predictions))
+    for model, several in predictions.items():
+        for item in several:
+            if item.keys_digest != predictions[first][0].keys_digest:
+                raise BendError(
+                    f"{task}: {first} and {model} were tested on different rows ({len(predictions[first][0])} and "
+                    f"{len(item)} rows; their keys or labels differ): evaluate both on the same data."
+                )
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    score: float
+    scores: np.ndarray
+    clusters: int
+    unit: str
+
+
+def _mean_over_seeds(several: Sequence[Predictions], *, resamples: int, seed: int) -> _Drawn:
+    metric = several[0].task.metric
+    boots = [bootstrap(item, resamples=resamples, seed=seed) for item in several]
+    value = float(np.mean([score(item)[metric] for item in several]))
+    return _Drawn(value, np.mean([boot.scores for boot in boots], axis=0), boots[0].clusters, boots[0].unit)
+
+
+def difference(task: str, drawn: dict[str, _Drawn], *, level: float = 0.95) -> Difference:
+    """The paired difference of two models from their resampled scores, better minus worse."""
+    from scipy import stats
+
+    a, b = sorted(drawn, key=lambda model: -drawn[model].score)
+    n = drawn[a].clusters
+    value = drawn[a].score - drawn[b].score
+    resampled = drawn[a].scores - drawn[b].scores
+    resampled = resampled[np.isfinite(resampled)]
+    if n < 2 or len(resampled) < 2:
+        raise BendError(f"{task}: {n} {drawn[a].unit} with both classes is too little to compare {a} and {b}.")
+    error = float(resampled.std(ddof=1)) * np.sqrt(n / (n - 1))
+    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * error
+    p = float(2 * stats.t.sf(value / error, n - 1)) if error > 0 else float(value == 0)
+    return Difference(task, a, b, value, [value - half, value + half], p, p, n, drawn[a].unit)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's correction: the k-th smallest of m times m - k + 1, and never below an earlier one."""
+    order = np.argsort(p_values)
+    steps = np.asarray(p_values, float)[order] * np.arange(len(order), 0, -1)
+    corrected = np.empty(len(order))
+    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return [float(p) for p in corrected]
+
+
+def _ranked(rows: Sequence[Row], differences: Sequence[Difference], alpha: float) -> list[tuple[str, str]]:
+    models = [row.model for row in sorted(rows, key=lambda row: -(row.score or 0.0))]
+    apart = {frozenset((item.a, item.b)): item.corrected < alpha for item in differences if item.task == rows[0].task}
+    return rank(models, lambda a, b: apart[frozenset((a, b))])
+
+
+def rank(models: Sequence[str], apart: Callable[[str, str], bool]) -> list[tuple[str, str]]:
+    """Give places to models sorted best first; who cannot be told apart from a group's first shares its places.
+
+    Args:
+        models: Best first.
+        apart: Whether two models can be told apart.
+
+    Returns:
+        (``"1"`` or ``"2–4"``, model), in the order of `models`.
+    """
+    places: list[tuple[str, str]] = []
+    while len(places) < len(models):
+        first = len(places)
+        last = first + 1
+        while last < len(models) and not apart(models[first], models[last]):
+            last += 1
+        label = str(last) if last == first + 1 else f"{first + 1}–{last}"
+        places += [(label, model) for model in models[first:last]]
+    return places
+
+
+def p_value(p: float) -> str:
+    """A p-value as text, ``<0.0001`` below that."""
+    return "<0.0001" if p < 1e-4 else f"{p:.4f}"
