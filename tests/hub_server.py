@@ -38,6 +38,7 @@ _GIT = r"/(?P<prefix>datasets/|spaces/)?(?P<id>[^/]+/[^/]+)"
 ROUTES = (
     ("GET", "/api/whoami-v2", "_whoami"),
     ("POST", "/api/repos/create", "_create"),
+    ("DELETE", "/api/repos/delete", "_delete"),
     ("POST", "/api/validate-yaml", "_validate"),
     ("GET", f"{_API}/leaderboard", "_leaderboard"),
     ("GET", f"{_API}(/revision/(?P<revision>[^/]+))?", "_info"),
@@ -305,6 +306,14 @@ class _Handler(BaseHTTPRequestHandler):
             raise Answer(409, "You already created this repo", url=url)
         self.hub.create(type_, id_, {".gitattributes": b""}, private=body.get("visibility") == "private")
         return {"url": url, "name": id_}
+
+    def _delete(self) -> Any:
+        body = self._json()
+        namespace = body.get("organization") or "tester"
+        self._may_write(namespace)
+        self.hub.repo(body.get("type", "model"), f"{namespace}/{body['name']}")
+        del self.hub.repos[body.get("type", "model"), f"{namespace}/{body['name']}"]
+        return {}
 
     def _validate(self) -> Any:
         body = self._json()
