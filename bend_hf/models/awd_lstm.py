@@ -119,7 +119,7 @@ class AWDLSTMModel(AWDLSTMPreTrainedModel):
         return BaseModelOutput(last_hidden_state=x, hidden_states=tuple(states) if output_hidden_states else None)
 
 
-class AWDLSTMForLM(AWDLSTMPreTrainedModel):
+class AWDLSTMForCausalLM(AWDLSTMPreTrainedModel):
     """The AWD-LSTM with its next-token head, whose weight is the embedding's."""
 
     _tied_weights_keys = {"decoder.weight": "encoder.embedding.weight"}  # noqa: RUF012

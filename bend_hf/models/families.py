@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel
 
 from bend_hf.errors import BendError
@@ -47,50 +47,60 @@ def _is_mosaic_bert(config: Config) -> str | None:
     return "auto_map names bert_layers" if _remote_file(config, "bert_layers") else None
 
 
+def _is_gena_bert(config: Config) -> str | None:
+    if config.get("model_type") == "gena-bert":
+        return "model_type 'gena-bert'"
+    is_bert = config.get("model_type", "bert") == "bert"
+    return "layer norms before the layers: pre_layer_norm" if is_bert and config.get("pre_layer_norm") else None
+
+
+def _is_hyena(config: Config) -> str | None:
+    if config.get("model_type") == "hyenadna":
+        return "model_type 'hyenadna'"
+    layer = config.get("layer")
+    return (
+        "the older form: layer._name_ 'hyena'" if isinstance(layer, dict) and layer.get("_name_") == "hyena" else None
+    )
+
+
 @dataclass(frozen=True)
 class Family:
     """One native architecture.
 
     Attributes:
         name: As users see it.
-        module: Module of `bend_hf.models` that holds the classes.
-        config: Name of the configuration class; its ``model_type`` is what the Auto classes know.
-        base: Name of the model class without a head.
-        lm: Name of the class with a language-model head.
+        module: Module of `bend_hf.models` with the classes ``<stem>Config``, ``<stem>Model`` and ``<stem>ForMaskedLM``
+            or ``<stem>ForCausalLM``. Where published configurations or keys differ from those of the classes, its
+            ``adapt(settings, state)`` returns both as the classes want them.
+        stem: First part of the classes' names.
         objective: Of the language model.
         recognise: Returns why a ``config.json`` is of this family, or None.
-        adapt: Turns a published configuration and state dictionary into those of the classes here, where they differ.
     """
 
     name: str
     module: str
-    config: str
-    base: str
-    lm: str
-    objective: Literal["masked", "causal"]
+    stem: str
+    objective: Literal["Masked", "Causal"]
     recognise: Callable[[Config], str | None]
-    adapt: Callable[[dict[str, Any], dict[str, Tensor]], tuple[dict[str, Any], dict[str, Tensor]]] | None = None
 
-    def get(self, name: str) -> Any:
-        """Import the family's module and return a class of it."""
-        return getattr(importlib.import_module(f"bend_hf.models.{self.module}"), name)
+    def classes(self) -> tuple[Any, ...]:
+        """Import the module and return its configuration, base model and language model."""
+        module = self.load_module()
+        return tuple(getattr(module, self.stem + end) for end in ("Config", "Model", f"For{self.objective}LM"))
+
+    def load_module(self) -> ModuleType:
+        """Import the module."""
+        return importlib.import_module(f"bend_hf.models.{self.module}")
 
 
 FAMILIES = (
-    Family(
-        "convnet", "convnet", "ConvNetConfig", "ConvNetModel", "ConvNetForMaskedLM", "masked", _model_type("ConvNet")
-    ),
-    Family("awd-lstm", "awd_lstm", "AWDLSTMConfig", "AWDLSTMModel", "AWDLSTMForLM", "causal", _model_type("AWDLSTM")),
-    Family("nt-v2", "nt_v2", "NTv2Config", "NTv2Model", "NTv2ForMaskedLM", "masked", _is_nt_v2),
-    Family(
-        "mosaic-bert",
-        "mosaic_bert",
-        "MosaicBertConfig",
-        "MosaicBertModel",
-        "MosaicBertForMaskedLM",
-        "masked",
-        _is_mosaic_bert,
-    ),
+    Family("convnet", "convnet", "ConvNet", "Masked", _model_type("ConvNet")),
+    Family("awd-lstm", "awd_lstm", "AWDLSTM", "Causal", _model_type("AWDLSTM")),
+    Family("nt-v2", "nt_v2", "NTv2", "Masked", _is_nt_v2),
+    Family("mosaic-bert", "mosaic_bert", "MosaicBert", "Masked", _is_mosaic_bert),
+    Family("gena-bert", "gena_bert", "GenaBert", "Masked", _is_gena_bert),
+    Family("gpn", "gpn", "GPN", "Masked", _model_type("GPN")),
+    Family("hyenadna", "hyena", "HyenaDNA", "Causal", _is_hyena),
 )
 
 # What a config.json says of the files around the model, not of the model.
@@ -118,12 +128,12 @@ def register() -> None:
     """Register every family with AutoConfig, AutoModel and AutoModelForMaskedLM or -CausalLM."""
     from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
 
+    heads = {"Masked": AutoModelForMaskedLM, "Causal": AutoModelForCausalLM}
     for family in FAMILIES:
-        config = family.get(family.config)
+        config, base, lm = family.classes()
         AutoConfig.register(config.model_type, config, exist_ok=True)
-        AutoModel.register(config, family.get(family.base), exist_ok=True)
-        auto = AutoModelForMaskedLM if family.objective == "masked" else AutoModelForCausalLM
-        auto.register(config, family.get(family.lm), exist_ok=True)
+        AutoModel.register(config, base, exist_ok=True)
+        heads[family.objective].register(config, lm, exist_ok=True)
 
 
 def load(
@@ -139,12 +149,12 @@ def load(
     family, _ = found
     state = read_state_dict(source, revision)
     settings = {key: value for key, value in config.items() if key not in _NOT_ARCHITECTURE}
-    if family.adapt is not None:
-        settings, state = family.adapt(settings, state)
+    adapt = getattr(family.load_module(), "adapt", None)
+    if adapt is not None:
+        settings, state = adapt(settings, state)
+    config_class, base, lm = family.classes()
     with torch.device("meta"):  # no time for random weights that are replaced at once
-        model: PreTrainedModel = family.get(family.lm if lm_head else family.base)(
-            family.get(family.config)(**settings)
-        )
+        model: PreTrainedModel = (lm if lm_head else base)(config_class(**settings))
     state = align(state, model)
     own = model.state_dict()
     fitting = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}

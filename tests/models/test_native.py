@@ -118,11 +118,44 @@ def test_a_missing_tensor_is_refused_by_name(name, tmp_path):
 
     model = load(name)
     state = {key: value.clone() for key, value in align(read_state_dict(GOLDENS / name), model).items()}
-    key = [key for key in model.state_dict() if "weight" in key][-1]
+    key = [key for key in model.state_dict() if "weight" in key][3]
     del state[key]
     save_file(state, tmp_path / "model.safetensors")
     with pytest.raises(BendError, match=key.replace(".", r"\.")):
         models.load(tmp_path, config_of(name))
+
+
+def test_older_hyenadna_repositories_load(tmp_path):
+    from bend_hf.models.checkpoint import read_state_dict
+
+    config, state = config_of("hyenadna"), read_state_dict(GOLDENS / "hyenadna")
+    layer = {"_name_": "hyena", "l_max": config["max_seq_len"], "modulate": True, "local_order": 3}
+    layer |= {"emb_dim": config["emb_dim"], "filter_order": config["filter_order"], "w": config["activation_freq"]}
+    names = ("d_model", "d_inner", "n_layer", "vocab_size", "pad_vocab_size_multiple")
+    older = {name: config[name] for name in names} | {"layer": layer, "checkpoint_mixer": True, "checkpoint_mlp": True}
+    weights = {}
+    for key, value in state.items():
+        key = key.removeprefix("hyena.").replace(".mixer.", ".mixer.layer.").replace(".mlp.", ".mlp.layer.")
+        weights[f"model.{key}"] = value
+        if key.endswith("1.freq"):  # the pickle holds the shared tensor under each of its names
+            weights |= {f"model.{key}".replace("1.freq", f"{i}.freq"): value for i in (3, 5)}
+    torch.save({"state_dict": weights | {"train/loss": torch.ones(())}, "global_step": 9}, tmp_path / "weights.ckpt")
+    golden = np.load(GOLDENS / "hyenadna" / "golden.npz")
+    assert_close(
+        models.load(tmp_path, older)(torch.from_numpy(golden["input_ids"])).last_hidden_state, golden["hidden"]
+    )
+    logits = models.load(tmp_path, older, lm_head=True)(torch.from_numpy(golden["input_ids"])).logits
+    assert_close(logits, golden["logits"])
+    weights["model.backbone.layers.0.mixer.layer.filter_fn.implicit_filter.3.freq"] = torch.zeros(1, 12)
+    torch.save({"state_dict": weights}, tmp_path / "weights.ckpt")
+    with pytest.raises(BendError, match="share one frequency"):
+        models.load(tmp_path, older)
+
+
+def test_inputs_longer_than_the_positions_are_refused():
+    for name in ("hyenadna", "gena_bert"):
+        with pytest.raises(BendError, match="positions of this"):
+            load(name)(torch.full((1, 900), 7))
 
 
 def test_every_family_has_a_golden():
