@@ -75,7 +75,7 @@ def _auroc(positive: np.ndarray, values: np.ndarray) -> float | None:
 
     All values are sorted, and only those of the rarer class are looked up in them.
     """
-    n, n_positive = len(values), np.count_nonzero(positive)
+    n, n_positive = len(values), int(np.count_nonzero(positive))
     if n_positive in (0, n):
         return None
     positives_rarer = 2 * n_positive <= n

@@ -170,16 +170,13 @@ class Mcc(evaluate.Metric):
 
     def add(self, *, prediction: Any = None, reference: Any = None, **kwargs: Any) -> None:
         """Count one label, or all labels of one sequence."""
-        self.add_batch(predictions=prediction, references=reference, **kwargs)
+        # `evaluate.combine` calls `add` with the plural names.
+        self.add_batch(**{"predictions": prediction, "references": reference, **kwargs})
 
     def add_batch(self, *, predictions: Any = None, references: Any = None, **kwargs: Any) -> None:
         """Count a batch of labels."""
-        # `evaluate.combine` calls `add` with the plural names.
-        unknown = kwargs.keys() - {"predictions", "references"}
-        predictions = kwargs.get("predictions", predictions)
-        references = kwargs.get("references", references)
-        if unknown or predictions is None or references is None:
-            raise ValueError(f"Give predictions and references, both and nothing else (also got: {sorted(unknown)}).")
+        if kwargs or predictions is None or references is None:
+            raise ValueError(f"Give predictions and references, both and nothing else (also got: {sorted(kwargs)}).")
         truth, guess = _pair(references, predictions)
         keep = truth != IGNORED
         if not keep.all():
