@@ -34,7 +34,9 @@ def load_metric(name: str, **options: Any) -> Any:
     return evaluate.load(str(folder("metrics") / name / f"{name}.py"), **options)
 
 
-def score(task: Task, labels: Sequence[np.ndarray], scores: Sequence[np.ndarray]) -> dict[str, Any]:
+def score(
+    task: Task, labels: Sequence[np.ndarray] | np.ndarray, scores: Sequence[np.ndarray] | np.ndarray
+) -> dict[str, Any]:
     """Return a task's metric with its secondary values, as the metric's module returns them.
 
     Args:

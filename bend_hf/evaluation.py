@@ -1,0 +1,285 @@
+"""`evaluate`: one line scores a model on the tasks of BEND, and leaves one JSON per task behind.
+
+    import bend_hf
+    results = bend_hf.evaluate("LongSafari/hyenadna-tiny-1k-seqlen-hf", tasks=["gene_finding", "variant_effects"])
+
+The recipe walks one road: coordinates → rows → token vectors → head (or zero-shot distance) → score → record. Whatever
+can be checked without the model is checked first, for all tasks. A task that fails then is recorded with its reason
+and does not stop the others. A result that is there already, from the same data and settings, is not made again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bend_hf.console import log
+from bend_hf.errors import BendError
+from bend_hf.files import cache_dir, digest_of
+from bend_hf.protocols import Protocol, get_protocol
+from bend_hf.tasks import Task, get_tasks
+from bend_hf.walk import Outcome, Road, supervised, zero_shot
+
+if TYPE_CHECKING:
+    import datasets
+
+    from bend_hf.data.sources import TaskFiles
+    from bend_hf.results.record import Result
+
+COMPOSITION = "composition"
+"""The baseline that sees k-mer frequencies only, and base changes for variants."""
+SUPERVISED = {
+    "resnet-supervised": ("per_nucleotide_class", "per_bin_binary", "multilabel"),
+    "basset": ("multilabel",),
+}
+"""Baselines that train a whole network on one-hot input in the head's place, and the kinds of labels they are for."""
+
+Folder = str | os.PathLike[str]
+
+
+def evaluate(
+    model: Any,
+    tasks: str | Iterable[str] = "all",
+    *,
+    data_dir: Folder | None = None,
+    genome: Folder | Mapping[str, Folder] | None = None,
+    protocol: str = "default",
+    seeds: int | Sequence[int] = 1,
+    epochs: int | None = None,
+    patience: int | None = None,
+    precision: str = "auto",
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    dtype: str = "auto",
+    layer: int | str = -1,
+    strand: str = "forward",
+    device: str | None = None,
+    store: Folder | None = None,
+    store_limit: str | int | None = "100GB",
+    vectors: str = "auto",
+    num_proc: int | None = None,
+    trackers: Sequence[str] = (),
+    output: Folder = "bend-results",
+    overwrite: bool = False,
+) -> list[Result]:
+    """Evaluate a model on the tasks, and write one record per task (and seed) below `output`.
+
+    Args:
+        model: A Hub id, a folder, a name of the catalogue, a baseline (``"onehot"``, ``"composition"``,
+            ``"resnet-supervised"``, ``"basset"``), an object with the interface of
+            `bend_hf.embed.embedder.SequenceEmbedder`, or a callable ``sequences -> (vectors, lengths)``.
+        tasks: ``"all"``, a name, or several; see `bend_hf.tasks.get_tasks`.
+        data_dir: Folder in the layout of BEND's release; None for ``$BEND_HF_DATA``, else downloaded.
+        genome: A FASTA for every task, or a mapping from build to FASTA.
+        protocol: ``"default"``, or ``"bend-2024"`` to reproduce the reference code.
+        seeds: Number of heads to train side by side, or their seeds.
+        epochs: Instead of the recipe's 100.
+        patience: Stop a head after that many epochs without a better validation score.
+        precision: Of head training: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        revision: Branch, tag or commit of a Hub model.
+        trust_remote_code: Whether to run Python that comes with the model.
+        dtype: Of the model's forward: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+        layer: Hidden state to use; -1 for the last.
+        strand: ``"forward"``, or ``"average"`` over both strands.
+        device: Torch device; None for the best there is.
+        store: Folder for token vectors; None for the package's cache.
+        store_limit: Bytes (or ``"50GB"``) that vectors may take for a task; beyond it they are made in every epoch.
+        vectors: How vectors are kept: ``auto`` (two bytes), ``float32`` or ``int8``.
+        num_proc: Processes that build rows.
+        trackers: Names of Accelerate's trackers.
+        output: Folder for results.
+        overwrite: Make results again that are there already.
+
+    Returns:
+        The results, in the order of the tasks; a failed task is a result with `failure` set. Under
+        ``accelerate launch``, processes other than the first return an empty list.
+
+    Raises:
+        BendError: Unknown names, missing files or a model that cannot be loaded; nothing has been computed then.
+    """
+    from accelerate import PartialState
+
+    from bend_hf.data.builder import build
+    from bend_hf.data.sources import locate
+    from bend_hf.embed.estimate import parse_size
+
+    chosen = _applicable(model, tasks)
+    rules = get_protocol(protocol)
+    numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    limit = parse_size(str(store_limit)) if store_limit is not None else None
+    files = {task.name: locate(task, data_dir, genome) for task in chosen}
+    state = PartialState()
+    data: dict[str, datasets.DatasetDict | BendError] = {}
+    for task in chosen:
+        log.info("%s: rows from %s", task.name, files[task.name].bed)
+        try:
+            with state.main_process_first():
+                data[task.name] = build(files[task.name], num_proc=num_proc)
+        except BendError as error:
+            if len(chosen) == 1:
+                raise
+            data[task.name] = error
+
+    loading = {"revision": revision, "trust_remote_code": trust_remote_code, "dtype": dtype, "layer": layer}
+    name, embedder, network = _open(model, rules, loading | {"strand": strand, "device": device})
+    road = Road(
+        name=name,
+        embedder=embedder,
+        network=network,
+        protocol=rules,
+        epochs=epochs,
+        patience=patience,
+        precision=precision,
+        vectors=vectors,
+        device=device,
+        trackers=trackers,
+        store=Path(store) if store is not None else cache_dir("vectors"),
+        store_limit=limit,
+        states=Path(output),
+    )
+    results = []
+    for task in chosen:
+        results += _results(task, files[task.name], data[task.name], road, numbers, Path(output), overwrite)
+    return results if state.is_main_process else []
+
+
+def _applicable(model: Any, tasks: str | Iterable[str]) -> tuple[Task, ...]:
+    """Return the tasks asked for; where that is all of them, those that a supervised baseline is meant for."""
+    names = [tasks] if isinstance(tasks, str) else list(tasks)
+    chosen = get_tasks(names)
+    if not (isinstance(model, str) and model in SUPERVISED):
+        return chosen
+    left = tuple(task for task in chosen if task.label_kind in SUPERVISED[model])
+    out = ", ".join(task.name for task in chosen if task not in left)
+    if out and names != ["all"]:
+        raise BendError(f"{model} is no baseline for {out}: it is trained on {', '.join(SUPERVISED[model])} labels.")
+    if out:
+        log.warning("%s is no baseline for %s: left out.", model, out)
+    return left
+
+
+def _open(model: Any, rules: Protocol, options: dict[str, Any]) -> tuple[str, Any, Callable[..., Any] | None]:
+    """Return a model's name in results, its embedder (None: letters only), and what is trained in the head's place."""
+    from bend_hf.embed.embedder import load_embedder
+
+    if isinstance(model, str) and model == COMPOSITION:
+        return model, None, None
+    if isinstance(model, str) and model in SUPERVISED:
+        from bend_hf.models import supervised as networks
+
+        return model, load_embedder("onehot", protocol=rules), getattr(networks, model.replace("-", "_"))
+    embedder = load_embedder(model, protocol=rules, **options)
+    return embedder.name, embedder, None
+
+
+def _results(
+    task: Task,
+    files: TaskFiles,
+    data: datasets.DatasetDict | BendError,
+    road: Road,
+    seeds: tuple[int, ...],
+    output: Path,
+    overwrite: bool,
+) -> list[Result]:
+    """Return one task's results by seed: those that are there, and those made (and written) now."""
+    from bend_hf.results.record import Result, slug, write_result
+    from bend_hf.results.statistics import summarise
+
+    runs = {seed: _run(task, files, road, seed) for seed in (seeds if task.recipe else (None,))}
+    results: dict[int | None, Result] = {}
+    for seed, run in runs.items():
+        found = None if overwrite else _existing(output / slug(road.name), task, road, seed, run)
+        if found is not None:
+            log.info("%s: %s is there already (overwrite=True makes it again)", task.name, found.path)
+            results[seed] = found
+    missing = [seed for seed in runs if seed not in results]
+    road.seconds, road.bytes = {}, 0
+    road.states = output / ".states" / digest_of([slug(road.name), task.name, [runs[seed] for seed in missing]])[:16]
+    common: dict[str, Any] = {
+        "model": road.name,
+        "task": task.name,
+        "protocol": road.protocol.name,
+        "metric": task.metric,
+        "toy": (files.bed.parent.parent / "toy.json").is_file(),
+    }
+    try:
+        if isinstance(data, BendError):
+            raise data
+        outcomes: list[Outcome] = []
+        if missing:
+            trained = [seed for seed in missing if seed is not None]
+            outcomes = supervised(task, data, road, trained) if task.recipe else zero_shot(task, data, road)
+        for seed, outcome in zip(missing, outcomes, strict=True):
+            with road.timed("scoring"):
+                summary = asdict(summarise(outcome.predictions))
+            summary["secondary"] |= outcome.secondary
+            provenance = _provenance(task, files, road, runs[seed])
+            result = Result(**common, **summary, seed=seed, history=outcome.history, provenance=provenance)
+            if _is_main():
+                write_result(output, result, outcome.predictions)
+            results[seed] = result
+        shutil.rmtree(road.states, ignore_errors=True)
+    except Exception as error:
+        reason = str(error) if isinstance(error, BendError) else f"{type(error).__name__}: {error}"
+        log.error("%s failed: %s", task.name, reason, exc_info=not isinstance(error, BendError))
+        blank: dict[str, Any] = {"score": None, "interval": None, "secondary": {}, "counts": {}, "folds": None}
+        for seed in missing:
+            provenance = _provenance(task, files, road, runs[seed])
+            results[seed] = Result(
+                **common, **blank, chance=0.0, seed=seed, history=[], provenance=provenance, failure=reason
+            )
+            if _is_main():
+                write_result(output, results[seed])
+    return [results[seed] for seed in runs]
+
+
+def _is_main() -> bool:
+    from accelerate import PartialState
+
+    return bool(PartialState().is_main_process)
+
+
+def _run(task: Task, files: TaskFiles, road: Road, seed: int | None) -> dict[str, Any]:
+    """Return what decides a result: equal runs give equal numbers, and are not made twice."""
+    return {
+        "dataset_digest": files.digest,
+        "model": road.name if road.embedder is None else road.embedder.provenance()["key"],
+        "network": None if road.network is None else road.name,
+        "protocol": asdict(road.protocol),
+        "recipe": None if task.recipe is None else asdict(task.recipe),
+        "settings": {name: getattr(road, name) for name in ("epochs", "patience", "precision", "vectors")},
+        "seed": seed,
+    }
+
+
+def _existing(folder: Path, task: Task, road: Road, seed: int | None, run: dict[str, Any]) -> Result | None:
+    """Return the record of the same run, if there is one that ended well."""
+    from bend_hf.results.record import read_result
+
+    path = folder / f"{task.name}.{road.protocol.name}{'' if seed is None else f'.seed{seed}'}.json"
+    if not path.is_file():
+        return None
+    found = read_result(path)
+    same = found.failure is None and found.provenance.get("run") == digest_of(run)
+    return found if same else None
+
+
+def _provenance(task: Task, files: TaskFiles, road: Road, run: dict[str, Any]) -> dict[str, Any]:
+    from bend_hf.provenance import machine, peak_memory
+
+    model = {"name": road.name} if road.embedder is None else road.embedder.provenance()
+    return {
+        **run,
+        "model": model,
+        "run": digest_of(run),
+        "task_version": task.version,
+        "files": {"build": task.build, **files.digests},
+        "seconds": {stage: round(seconds, 3) for stage, seconds in road.seconds.items()},
+        "peak_memory": peak_memory(),
+        "bytes_stored": road.bytes,
+        **machine(),
+    }

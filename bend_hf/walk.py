@@ -1,0 +1,237 @@
+"""One task's walk: rows → token vectors → heads or distances → predictions. `bend_hf.evaluation` walks all tasks.
+
+outcomes = supervised(task, data, road, seeds=(0, 1, 2))     # one Outcome per seed
+[outcome] = zero_shot(task, data, road)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bend_hf.console import log
+from bend_hf.errors import BendError
+from bend_hf.protocols import Protocol
+from bend_hf.tasks import Task
+
+if TYPE_CHECKING:
+    import datasets
+
+    from bend_hf.embed.embedder import SequenceEmbedder
+    from bend_hf.embed.vectors import VectorSource
+    from bend_hf.results.record import Predictions
+
+
+@dataclass
+class Road:
+    """One model on its way through the tasks.
+
+    Attributes:
+        name: The model's name in results.
+        embedder: None for the composition baseline, which sees letters only.
+        network: Builder of a network to train in the CNN head's place, or None.
+        protocol: Default, or the reference's own.
+        epochs: Instead of the recipe's.
+        patience: Epochs without a better validation score after which a head stops.
+        precision: Of head training.
+        vectors: How token vectors are kept.
+        device: Torch device, or None.
+        trackers: Names of Accelerate's trackers.
+        store: Folder for token vectors that do not fit in memory.
+        store_limit: Bytes they may take there for one task.
+        states: Folder for the states of interrupted trainings.
+        seconds: Seconds that each stage of the present task took.
+        bytes: Bytes of the present task's token vectors.
+    """
+
+    name: str
+    embedder: SequenceEmbedder | None
+    network: Callable[..., Any] | None
+    protocol: Protocol
+    epochs: int | None
+    patience: int | None
+    precision: Any
+    vectors: Any
+    device: str | None
+    trackers: Sequence[str]
+    store: Path
+    store_limit: int | None
+    states: Path
+    seconds: dict[str, float] = field(default_factory=dict)
+    bytes: int = 0
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the time spent in the block to the stage's seconds."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a walk ends with: predictions of the test rows, the history of training, and scores beside the headline."""
+
+    predictions: Predictions
+    history: list[dict[str, Any]] = field(default_factory=list)
+    secondary: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Rows to train on, to choose the epoch by and to test on; `part` names the fold, None where there is one."""
+
+    part: str | None
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+
+def folds(task: Task, rows: dict[str, np.ndarray]) -> list[Fold]:
+    """Return how a task's splits are used.
+
+    Fold k of ten tests on part k, validates on part k+1 (cyclic) and trains on the other eight.
+
+    Args:
+        task: A supervised task.
+        rows: Rows of each split.
+
+    Raises:
+        BendError: A split that is needed has no rows.
+    """
+    for split in task.rows:
+        if not len(rows.get(split, ())):
+            raise BendError(
+                f"{task.name}: split {split!r} has no rows, and {task.split_scheme} splits need all of them."
+            )
+    if task.split_scheme == "fixed":
+        return [Fold(None, rows["train"], rows["validation"], rows["test"])]
+    parts = list(task.rows)
+    plans = []
+    for k, part in enumerate(parts):
+        following = parts[(k + 1) % len(parts)]
+        others = [rows[name] for name in parts if name not in (part, following)]
+        plans.append(Fold(part, np.concatenate(others), rows[following], rows[part]))
+    return plans
+
+
+def supervised(task: Task, data: datasets.DatasetDict, road: Road, seeds: Sequence[int]) -> list[Outcome]:
+    """Train heads on a task's token vectors (or the composition baseline on its letters), one outcome per seed."""
+    import datasets
+
+    from bend_hf.results.record import make_predictions
+    from bend_hf.train.labels import labels_of
+
+    whole = datasets.concatenate_datasets(list(data.values()))
+    ends = np.cumsum([len(split) for split in data.values()])
+    rows = {name: np.arange(end - len(split), end) for (name, split), end in zip(data.items(), ends, strict=True)}
+    plans = folds(task, rows)
+    labels = labels_of(task, whole)
+    with road.timed("embedding"):
+        source = None if road.embedder is None else _vectors(task, whole, road)
+    scores: list[list[np.ndarray]] = [[] for _ in seeds]
+    histories: list[list[dict[str, Any]]] = [[] for _ in seeds]
+    for plan in plans:
+        log.info("%s: training%s", task.name, f", testing on {plan.part}" if plan.part else "")
+        with road.timed("training"):
+            fitted = _fit(task, plan, whole, labels, source, road, seeds)
+        for i, head in enumerate(fitted):
+            scores[i] += head.scores
+            histories[i] += [entry | ({"part": plan.part} if plan.part else {}) for entry in head.history]
+    tested = np.concatenate([plan.test for plan in plans])
+    table = whole.select(tested)
+    if plans[0].part is not None:
+        table = table.add_column("part", np.repeat([plan.part for plan in plans], [len(plan.test) for plan in plans]))
+    truth = [labels[int(row)] for row in tested]
+    return [
+        Outcome(make_predictions(task, table, some, truth), history)
+        for some, history in zip(scores, histories, strict=True)
+    ]
+
+
+def _vectors(task: Task, whole: datasets.Dataset, road: Road) -> VectorSource:
+    from bend_hf.embed.store import vectors_for
+
+    assert road.embedder is not None
+    source = vectors_for(
+        road.embedder,
+        whole["sequence"],
+        store_dir=road.store,
+        limit_bytes=road.store_limit,
+        precision=road.vectors,
+    )
+    width = {"float32": 4, "int8": 1}.get(road.vectors, 2)
+    road.bytes = int(source.lengths_in_tokens.sum()) * (source.dim * width + 2)
+    return source
+
+
+def _fit(
+    task: Task,
+    plan: Fold,
+    whole: datasets.Dataset,
+    labels: Any,
+    source: VectorSource | None,
+    road: Road,
+    seeds: Sequence[int],
+) -> list[Any]:
+    """Train on one fold; the composition baseline is the same for every seed."""
+    if source is None:
+        from bend_hf.train.composition import Texts, composition
+
+        texts = [Texts(whole["sequence"], labels, rows) for rows in (plan.train, plan.validation, plan.test)]
+        return [composition(task, train=texts[0], validation=texts[1], test=texts[2])] * len(seeds)
+    from bend_hf.train.fit import Split, fit
+
+    train, validation, test = (Split(source, labels, rows) for rows in (plan.train, plan.validation, plan.test))
+    return fit(
+        task,
+        train=train,
+        validation=validation,
+        test=test,
+        protocol=road.protocol,
+        network=road.network,
+        epochs=road.epochs,
+        seeds=seeds,
+        precision=road.precision,
+        patience=road.patience,
+        checkpoint_dir=road.states / (plan.part or ""),
+        trackers=road.trackers,
+        device=road.device,
+    )
+
+
+def zero_shot(task: Task, data: datasets.DatasetDict, road: Road) -> list[Outcome]:
+    """Score variants by the cosine distance between the vectors of both alleles, each process its share of them.
+
+    Beside it stand the AUROCs of other distances from the same vectors, and of controls that need no model.
+    """
+    from accelerate import PartialState
+    from accelerate.utils import gather_object
+
+    from bend_hf.metric import score
+    from bend_hf.results.record import make_predictions
+    from bend_hf.zero_shot.variants import DISTANCES, control_scores, score_variants
+
+    state = PartialState()
+    [rows] = data.values()
+    share = rows.shard(state.num_processes, state.process_index, contiguous=True)
+    with road.timed("embedding"):
+        if road.embedder is None:
+            found = control_scores(share)
+        else:
+            found = score_variants(road.embedder, share, protocol=road.protocol, scores=tuple(DISTANCES))
+            found |= control_scores(share)
+    gathered = gather_object([found])
+    found = {name: np.concatenate([part[name] for part in gathered]) for name in found}
+    truth = np.asarray(rows.with_format("numpy")["label"][:])
+    headline = "gc_change" if road.embedder is None else "cosine"
+    by_score = {name: score(task, truth, values)[task.metric] for name, values in found.items()}
+    return [Outcome(make_predictions(task, rows, found[headline], truth), [], {"by_score": by_score})]
