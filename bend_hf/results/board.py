@@ -46,7 +46,7 @@ class Row:
         score: Mean over seeds; None where the task failed or the metric is undefined.
         interval: 95 % interval over test rows; with several seeds the mean of their ends.
         spread: Mean, deviation and range over seeds; None for one seed. Not part of `interval`.
-        chance: What no knowledge scores (mean over seeds); None for published values of AUPRC.
+        chance: What no knowledge scores; None where nothing is scored, and for published values of AUPRC.
         seconds: Durations over all stages, and over seeds that were trained apart; None where not recorded.
         memory: Highest peak memory in bytes.
         stored: Bytes of token vectors stored.
@@ -121,7 +121,7 @@ def _row(group: list[Result]) -> Row:
         score=float(np.mean(scores)) if scores else None,
         interval=np.mean(intervals, axis=0).tolist() if intervals and len(intervals) == len(scored) else None,
         spread=seed_spread(scores),
-        chance=float(np.mean([result.chance for result in group])),
+        chance=float(np.mean([result.chance for result in scored])) if scored else None,
         seconds=_total(group, "seconds", sum),
         memory=_total(group, "peak_memory", max),
         stored=_total(group, "bytes_stored", max),

@@ -1,0 +1,61 @@
+"""The command that makes a result again, and what came of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import pytest
+from result_factory import PROVENANCE, make_result
+
+from bend_hf.errors import BendError
+from bend_hf.results.record import read_result, write_result
+from bend_hf.results.rerun import compare_rerun, rerun_command
+
+COMMAND = "bend-hf evaluate org/model --tasks all --data-dir 'my data' --seeds 3 --push org/model --format=json"
+
+
+def test_recorded_command_is_restricted_to_the_task() -> None:
+    result = make_result("gene_finding", provenance={**PROVENANCE, "command": COMMAND})
+    assert rerun_command(result, output="again") == [
+        sys.executable, "-m", "bend_hf", "evaluate", "org/model", "--tasks", "all", "--data-dir", "my data",
+        "--seeds", "3", "--tasks", "gene_finding", "--protocol", "default", "--output", "again",
+    ]  # fmt: skip
+
+
+def test_a_run_from_python_is_rebuilt_from_its_settings() -> None:
+    provenance = {
+        **PROVENANCE,
+        "command": "notebook.py",
+        "settings": {"epochs": 5, "patience": None, "precision": "auto"},
+        "model": {"name": "org/model", "key": {"dtype": "fp32", "layer": [2], "strand": "average"}},
+    }
+    result = make_result("gene_finding", model="org/model", seed=2, provenance=provenance)
+    assert rerun_command(result, output="again", data_dir="data", genome="hg38.fa")[3:] == [
+        "evaluate", "org/model", "--seeds", "3", "--epochs", "5", "--precision", "auto", "--dtype", "fp32",
+        "--strand", "average", "--tasks", "gene_finding", "--protocol", "default", "--output", "again",
+        "--data-dir", "data", "--genome", "hg38.fa",
+    ]  # fmt: skip
+
+
+def test_the_old_result_is_not_overwritten(tmp_path: Path) -> None:
+    result = read_result(write_result(tmp_path, make_result("gene_finding")))
+    with pytest.raises(BendError, match="holds the result that is to be made again"):
+        rerun_command(result, output=tmp_path)
+
+
+def test_a_second_run_is_compared() -> None:
+    old = make_result("gene_finding")
+    assert str(compare_rerun(old, old)).startswith("the same score to the last digit")
+    packages = {**PROVENANCE["packages"], "torch": "9.9"}
+    new = dataclasses.replace(old, score=0.52, provenance={**PROVENANCE, "packages": packages})
+    found = compare_rerun(old, new)
+    assert found.changed == {"packages.torch": ("2.13.0", "9.9")}
+    assert (found.same, found.inside) == (False, True)
+    assert "packages.torch: 2.13.0 then, 9.9 now" in str(found)
+    assert "OUTSIDE" in str(compare_rerun(old, dataclasses.replace(old, score=0.9)))
+    with pytest.raises(BendError, match="Not the same run: seed is 0 and 1"):
+        compare_rerun(old, make_result("gene_finding", seed=1))
+    with pytest.raises(BendError, match="failed: no memory"):
+        compare_rerun(old, make_result("gene_finding", score=None, failure="no memory"))
