@@ -13,3 +13,28 @@ def mirror(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mirror")
     prepare(toy=True, to=folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def plain_data(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """Two data folders of different content that do not call themselves toys; by seed; treat them as read-only."""
+    from bend_hf.data import toy
+
+    folders = {}
+    for seed in (0, 1):
+        folders[seed] = toy.make(
+            tmp_path_factory.mktemp("plain") / "data", seed=seed, genes=2, chromatin=8, histone=8, cpgs=8, variants=20
+        )
+        (folders[seed] / toy.MANIFEST).unlink()
+    return folders
+
+
+@pytest.fixture
+def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Hugging Face caches of the test's own, in this process."""
+    import datasets
+    import evaluate
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf" / "datasets")
+    monkeypatch.setattr(evaluate.config, "HF_MODULES_CACHE", str(tmp_path / "hf" / "modules"))
+    return tmp_path / "hf"
