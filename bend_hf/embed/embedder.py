@@ -129,7 +129,7 @@ class Embedder:
                 self.measured.agreement,
             )
             half = None
-        self.network.compute_in(half or torch.float32)
+        self.network.dtype = half or torch.float32
         self.dim, self.causal = self.measured.dim, self.measured.causal
         self.batch_tokens = batch_tokens or BATCH_TOKENS.get(chosen.type, 16_384)
         if self.batch_tokens < 1:

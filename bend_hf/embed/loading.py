@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bend_hf import models
 from bend_hf.console import log
@@ -139,6 +139,7 @@ def load(
         model: nn.Module = models.load(source, config, revision=revision, lm_head=lm_head)
         architecture = f"{type(model).__name__} of bend_hf, {claim}"
     else:
+        state = read_state_dict(source, revision)
         if needs_code(config):
             if not trust_remote_code:
                 code = ", ".join(f"{k}: {v}" for k, v in config["auto_map"].items() if k in CODE_KEYS)
@@ -148,12 +149,15 @@ def load(
                 )
             from bend_hf.embed.remote import load_remote
 
-            model, architecture = load_remote(source, config, revision, lm_head), "the checkpoint's own code (trusted)"
+            model, architecture = (
+                load_remote(source, config, state, revision, lm_head),
+                "the checkpoint's own code (trusted)",
+            )
         else:
-            model = _load_stock(source, config, revision, lm_head)
+            model = _load_stock(source, config, state, revision, lm_head)
             architecture = f"transformers' {type(model).__name__}, by model_type {config.get('model_type')!r}"
         ignore = POOLERS if lm_head else (*POOLERS, *HEADS)
-        ignored = compare(model, read_state_dict(source, revision), name=repr(source), ignore=ignore)
+        ignored = compare(model, state, name=repr(source), ignore=ignore)
     rows = _embedding_rows(model)
     if rows is not None and scheme.largest >= rows:
         raise BendError(
@@ -167,7 +171,9 @@ def load(
     return Loaded(source, model, scheme, config, tokenizer_config, architecture, tuple(ignored), identity)
 
 
-def _load_stock(source: str, config: Mapping[str, Any], revision: str | None, lm_head: bool) -> nn.Module:
+def _load_stock(
+    source: str, config: Mapping[str, Any], state: Mapping[str, Tensor], revision: str | None, lm_head: bool
+) -> nn.Module:
     import transformers
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
@@ -179,7 +185,6 @@ def _load_stock(source: str, config: Mapping[str, Any], revision: str | None, lm
             f"{source!r} is of model_type {kind!r}, which neither bend_hf nor transformers "
             f"{transformers.__version__} knows; wrap it as a callable (see docs/embeddings.md) or upgrade."
         )
-    weight_files(source, revision)
     auto: Any = transformers.AutoModel
     if lm_head:
         if kind in MASKED and not config.get("is_decoder"):
@@ -191,17 +196,13 @@ def _load_stock(source: str, config: Mapping[str, Any], revision: str | None, lm
     try:
         with quiet():  # what loading reports is checked here, tensor by tensor
             return auto.from_pretrained(source, revision=revision, dtype=torch.float32, trust_remote_code=False)
-    except (RuntimeError, ValueError, OSError, KeyError, TypeError, AttributeError) as error:
-        raise BendError(f"{source!r} cannot be loaded: {_shape_report(source, config, revision) or error}") from error
-    except Exception as error:
-        if type(error).__name__ != "SafetensorError":
-            raise
-        read_state_dict(source, revision)  # names the damaged file
-        raise BendError(f"{source!r} cannot be loaded: {error}") from error
+    except Exception as error:  # a dozen types, from a wrong field of the configuration to a missing file
+        reason = _shape_report(config, state) or str(error)
+        raise BendError(f"{source!r} cannot be loaded: {reason}") from error
 
 
-def _shape_report(source: str, config: Mapping[str, Any], revision: str | None) -> str | None:
-    """The keys that keep a checkpoint from loading, where the reason lies in them."""
+def _shape_report(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> str | None:
+    """The tensors whose shape keeps a checkpoint from loading, where they are the reason."""
     import transformers
 
     try:
@@ -213,10 +214,9 @@ def _shape_report(source: str, config: Mapping[str, Any], revision: str | None) 
     except Exception:  # the configuration itself is at fault: the first error is the one to show
         return None
     own = model.state_dict()
-    given = align(read_state_dict(source, revision), model)
     wrong = [
         f"{key} ({tuple(value.shape)} in the checkpoint, {tuple(own[key].shape)} in the model)"
-        for key, value in given.items()
+        for key, value in align(state, model).items()
         if key in own and own[key].shape != value.shape
     ]
     return f"tensors of the wrong shape: {', '.join(wrong[:6])}" if wrong else None

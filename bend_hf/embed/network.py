@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from bend_hf.embed.tokens import Scheme
 from bend_hf.errors import BendError
@@ -60,17 +61,10 @@ class Network:
         self.fold_strands = fold_strands
         accepted = inspect.signature(model.forward).parameters
         self.masked = "attention_mask" in accepted
-        self.deep = "output_hidden_states" in accepted
+        # transformers takes it among the keywords of most of its models, without naming it.
+        keywords = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
+        self.deep = "output_hidden_states" in accepted or (keywords and isinstance(model, PreTrainedModel))
         self.fixed: dict[str, Any] = {k: v for k, v in (("return_dict", True), ("use_cache", False)) if k in accepted}
-
-    def compute_in(self, dtype: torch.dtype) -> None:
-        """Compute in another dtype from now on; matrices are then held in it, the rest stays float32."""
-        self.dtype = dtype
-        if dtype != torch.float32:
-            for module in self.model.modules():
-                # What autocast would do to them in every batch, once; with it the results are the same.
-                if type(module) in (nn.Linear, nn.Conv1d, nn.Conv2d):
-                    module.to(dtype)
 
     def __call__(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return hidden states (B, T, D) on the network's device.

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
@@ -120,8 +120,8 @@ def _words(codes: np.ndarray, starts: np.ndarray | slice, k: int) -> np.ndarray:
 
 
 def _characters(bases: Bases, first: int, *, table: np.ndarray) -> list[Encoded]:
-    ids, ones = table[bases.codes], np.ones(int(np.diff(bases.offsets).max(initial=0)), np.int64)
-    return [Encoded(ids[a:b], ones[: b - a]) for a, b in pairwise(bases.offsets)]
+    ids, ones = table[bases.codes], np.ones(len(bases.codes), np.int64)
+    return [Encoded(ids[a:b], ones[a:b]) for a, b in pairwise(bases.offsets)]
 
 
 def _kmers(bases: Bases, first: int, *, k: int, table: np.ndarray, singles: np.ndarray) -> list[Encoded]:
@@ -172,13 +172,11 @@ def _overlapping(bases: Bases, first: int, *, k: int, table: np.ndarray) -> list
     return [Encoded(ids[a : b - k + 1], overlap_lengths(int(b - a), k)) for a, b in pairwise(bases.offsets)]
 
 
-@lru_cache(maxsize=4096)
 def overlap_lengths(length: int, k: int) -> np.ndarray:
-    """Return the run lengths of the ``length - k + 1`` overlapping k-mers of a sequence (shared: do not write)."""
+    """Return the run lengths of the ``length - k + 1`` overlapping k-mers of a sequence."""
     lengths = np.ones(length - k + 1, np.int64)
     lengths[0] += (k - 1) // 2
     lengths[-1] += k - 1 - (k - 1) // 2
-    lengths.flags.writeable = False
     return lengths
 
 

@@ -1,0 +1,407 @@
+"""Vectors: equal to one sequence at a time, in order, whatever they are batched, cut or buffered with."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import tiny_models
+import torch
+from torch import nn
+
+from bend_hf.embed import embedder as module
+from bend_hf.embed.adapters import CallableEmbedder
+from bend_hf.embed.embedder import Embedder, Tokens, average_strands, load_embedder
+from bend_hf.embed.onehot import OneHotEmbedder
+from bend_hf.embed.tokens import reverse_complement
+from bend_hf.errors import BendError
+from bend_hf.protocols import get_protocol
+
+FAMILIES = tuple(tiny_models.FAMILIES)
+TOLERANCE = {"mamba": 1e-4}  # its recurrence, with these large random weights, magnifies rounding
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("models")
+    return {name: make(root / name) for name, make in tiny_models.FAMILIES.items()}
+
+
+def load(folder, **options):
+    return Embedder.from_pretrained(str(folder), **{"dtype": "float32", "device": "cpu", **options})
+
+
+SEQUENCES = [tiny_models.dna(n, n) for n in (61, 13, 700, 512, 20, 512, 233)] + ["ACGTN" * 9, "N" * 30]
+
+
+def same(found, expected, tolerance=1e-5):
+    assert found.lengths.tolist() == expected.lengths.tolist()
+    assert found.vectors.shape == expected.vectors.shape
+    scale = max(1.0, float(expected.vectors.float().square().mean().sqrt()))
+    assert (found.vectors.float() - expected.vectors.float()).abs().max() <= tolerance * scale
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_batching_changes_no_vector(folders, name):
+    embedder = load(folders[name])
+    together = list(embedder.embed(SEQUENCES))
+    for sequence, found in zip(SEQUENCES, together, strict=True):
+        assert found.lengths.sum() == len(sequence)
+        assert found.vectors.shape == (len(found.lengths), embedder.dim)
+        same(found, next(embedder.embed([sequence])), TOLERANCE.get(name, 1e-5))
+    small = load(folders[name], batch_tokens=1)
+    for found, expected in zip(small.embed(iter(SEQUENCES)), together, strict=True):
+        same(found, expected, TOLERANCE.get(name, 1e-5))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_equals_the_plain_loop(folders, name):
+    """One sequence at a time through transformers' own tokenizer and model, specials cut off."""
+    from transformers import AutoModel, AutoTokenizer
+
+    embedder = load(folders[name])
+    tokenizer = AutoTokenizer.from_pretrained(folders[name])
+    model = (
+        AutoModel.from_pretrained(folders[name], dtype=torch.float32, attn_implementation="eager").eval()
+        if name != "mamba"
+        else AutoModel.from_pretrained(folders[name]).eval()
+    )
+    front, behind = len(embedder.scheme.prefix), len(embedder.scheme.suffix)
+    for sequence in SEQUENCES[:2] + SEQUENCES[3:5]:
+        text = " ".join(sequence[i : i + 6] for i in range(len(sequence) - 5)) if name == "dnabert" else sequence
+        ids = torch.tensor([tokenizer(text)["input_ids"]])
+        with torch.no_grad():
+            hidden = model(input_ids=ids).last_hidden_state[0]
+        assert torch.allclose(hidden[front : len(hidden) - behind], next(embedder.embed([sequence])).vectors, atol=2e-5)
+
+
+def test_measured(folders):
+    found = {name: load(folders[name]).measured for name in FAMILIES}
+    assert {name for name, measured in found.items() if measured.causal} == {"gpt2", "llama", "mamba"}
+    assert all(measured.padding_safe for measured in found.values())
+
+
+class Unmasked(nn.Module):
+    """A bidirectional convolution without an attention mask: padding reaches its vectors."""
+
+    def __init__(self, dim=8):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding = nn.Embedding(16, dim)
+        self.convolution = nn.Conv1d(dim, dim, 9, padding=4)
+        self.widest = 0
+
+    def forward(self, input_ids):
+        self.widest = max(self.widest, len(input_ids))
+        return (self.convolution(self.embedding(input_ids).transpose(1, 2)).transpose(1, 2),)
+
+
+def of_model(model, **options):
+    from bend_hf.embed.loading import Loaded
+    from bend_hf.embed.tokens import character_scheme
+
+    loaded = Loaded("test", model.eval(), character_scheme(suffix=()), {}, {}, "a test", (), {"files": "none"})
+    return Embedder(loaded, **{"dtype": "float32", "device": "cpu", **options})
+
+
+def test_models_that_padding_reaches_get_batches_of_one_length():
+    model = Unmasked()
+    embedder = of_model(model)
+    assert not embedder.measured.padding_safe
+    model.widest = 0
+    together = list(embedder.embed(SEQUENCES))
+    assert model.widest == 2  # the two sequences of 512
+    for sequence, found in zip(SEQUENCES, together, strict=True):
+        same(found, next(embedder.embed([sequence])))
+
+
+class Hungry(Unmasked):
+    def forward(self, input_ids):
+        if input_ids.numel() > 1500:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().forward(input_ids)
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on(caplog):
+    embedder = of_model(Hungry(), batch_tokens=100_000)
+    sequences = [tiny_models.dna(400, n) for n in range(12)]
+    found = list(embedder.embed(sequences))
+    assert "memory ran out" in caplog.text
+    assert embedder.batch_tokens <= 1500
+    for one, other in zip(found, of_model(Unmasked()).embed(sequences), strict=True):
+        same(one, other)
+    with pytest.raises(BendError, match="one input of 2000 tokens"):
+        list(embedder.embed([tiny_models.dna(2000)]))
+
+
+# Long input.
+
+
+@pytest.mark.parametrize("name", ["dnabert", "esm", "bpe", "gpt2"])
+@pytest.mark.parametrize("policy", ["overlap", "abut"])
+def test_windows_equal_one_at_a_time(tmp_path, name, policy):
+    """Long input is cut, batched and stitched; done by hand, one window after the other, it is the same."""
+    from bend_hf.embed.windows import plan
+
+    embedder = load(tiny_models.FAMILIES[name](tmp_path, context=66), windows=policy)
+    size, scheme = embedder.limits.content, embedder.scheme
+    sequence = tiny_models.dna(1100, 5)
+    found = next(embedder.embed([sequence]))
+    assert found.lengths.sum() == 1100
+    tokens = scheme.encode([sequence])[0]
+    for window in plan(len(tokens.ids), size, policy, embedder.causal):
+        ids = np.concatenate((scheme.prefix, tokens.ids[window.start : window.stop], scheme.suffix)).astype(np.int64)
+        hidden = embedder.network(torch.from_numpy(ids)[None])[0]
+        at = len(scheme.prefix) - window.start
+        expected = hidden[at + window.keep_start : at + window.keep_stop]
+        assert torch.allclose(found.vectors[window.keep_start : window.keep_stop], expected, atol=1e-5)
+
+
+def test_reference_pieces_of_kmers_are_cut_in_nucleotides(folders, tmp_path):
+    """NT's pieces are tokens times six nucleotides: an N in one piece does not move the next."""
+    embedder = load(tiny_models.esm(tmp_path, context=21), windows="abut")
+    assert embedder.limits.piece == 120
+    sequence = tiny_models.dna(60, 1) + "N" + tiny_models.dna(300, 2)
+    found = next(embedder.embed([sequence]))
+    pieces = [next(embedder.embed([sequence[i : i + 120]])) for i in range(0, 361, 120)]
+    assert found.lengths.tolist() == [n for piece in pieces for n in piece.lengths]
+    assert torch.allclose(found.vectors, torch.cat([piece.vectors for piece in pieces]), atol=1e-5)
+
+
+def test_overlap_is_nearer_to_the_whole_than_abutting(tmp_path):
+    """A bidirectional model of local context gives the vectors of uncut input where windows overlap enough."""
+    whole = of_model(Unmasked())
+    cut = of_model(Unmasked(), context=160)
+    sequence = tiny_models.dna(1500, 3)
+    same(next(cut.embed([sequence])), next(whole.embed([sequence])), 1e-6)
+    abut = next(of_model(Unmasked(), context=160, policy="abut").embed([sequence]))
+    assert (abut.vectors - next(whole.embed([sequence])).vectors).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("length", [100_096, 1_000_000])
+def test_very_long_input(length):
+    embedder = of_model(Unmasked(4))
+    found = next(embedder.embed([tiny_models.dna(length)]))
+    assert found.vectors.shape == (length, 4)
+    assert found.lengths.sum() == length
+
+
+def test_a_stream_is_read_as_far_as_needed(folders, monkeypatch):
+    """Memory does not grow with the number of sequences: a generator is read in chunks."""
+    monkeypatch.setattr(module, "BUFFER_BYTES", 2**16)
+    embedder = load(folders["esm"], batch_tokens=64)
+    read = 0
+
+    def stream():
+        nonlocal read
+        for n in range(1200):
+            read += 1
+            yield tiny_models.dna(120, n % 7)
+
+    tracemalloc.start()
+    peaks = []
+    for n, tokens in enumerate(embedder.embed(stream())):
+        assert read - n < 200
+        assert len(tokens.lengths) == 20
+        if n in (300, 1199):
+            peaks.append(tracemalloc.get_traced_memory()[1])
+    tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
+
+
+# Layers, strands, precision.
+
+
+def test_layers(folders):
+    from transformers import AutoModel
+
+    one, several, last = (load(folders["esm"], layer=layer) for layer in (1, [0, 1, "last"], "last"))
+    sequence = tiny_models.dna(60)
+    found = next(several.embed([sequence])).vectors
+    assert found.shape == (10, 96)
+    assert several.dim == 96
+    assert torch.allclose(found[:, 32:64], next(one.embed([sequence])).vectors, atol=1e-6)
+    assert torch.allclose(found[:, 64:], next(last.embed([sequence])).vectors, atol=1e-6)
+    model = AutoModel.from_pretrained(folders["esm"], dtype=torch.float32).eval()
+    ids = torch.tensor([[*one.scheme.prefix, *one.scheme.encode([sequence])[0].ids]])
+    states = model(ids, output_hidden_states=True).hidden_states
+    assert torch.allclose(found[:, 32:64], states[1][0, 1:], atol=1e-5)
+    with pytest.raises(BendError, match="hidden states 0 to 2, not 9"):
+        load(folders["esm"], layer=9)
+    with pytest.raises(BendError, match="layer='first'"):
+        load(folders["esm"], layer="first")
+    assert load(folders["esm"], layer=1).provenance()["key"] != load(folders["esm"], layer=0).provenance()["key"]
+
+
+@pytest.mark.parametrize("name", ["esm", "bpe", "gpt2", "dnabert"])
+def test_strand_average(folders, name):
+    """At every nucleotide the mean of both strands; reverse complementing the input reverses the result."""
+    embedder, forward = load(folders[name], strand="average"), load(folders[name])
+    sequence = tiny_models.dna(157, 8)
+
+    def per_nucleotide(tokens):
+        return tokens.vectors.repeat_interleave(torch.from_numpy(tokens.lengths), 0)
+
+    found = per_nucleotide(next(embedder.embed([sequence])))
+    one, other = (per_nucleotide(next(forward.embed([text]))) for text in (sequence, reverse_complement(sequence)))
+    assert torch.allclose(found, (one + other.flip(0)) / 2, atol=1e-5)
+    flipped = per_nucleotide(next(embedder.embed([reverse_complement(sequence)]))).flip(0)
+    assert torch.allclose(found, flipped, atol=1e-5)
+    assert embedder.count_tokens([sequence])[0] >= len(next(embedder.embed([sequence])).lengths)
+
+
+def test_average_of_partitions():
+    forward = Tokens(torch.tensor([[0.0], [2.0]]), np.array([2, 3]))
+    reverse = Tokens(torch.tensor([[10.0], [20.0]]), np.array([4, 1]))
+    found = average_strands(forward, reverse)
+    assert found.lengths.tolist() == [1, 1, 3]
+    assert found.vectors[:, 0].tolist() == [10.0, 5.0, 6.0]
+
+
+class BothStrands(Unmasked):
+    """Channels of both strands, as Caduceus-ps: the second half is the reverse complement's, channels reversed."""
+
+    def forward(self, input_ids):
+        paired = torch.tensor([0, 1, 2, 3, 4, 5, 6, 10, 9, 8, 7, 11, 12, 13, 14, 15])
+        one = super().forward(input_ids)[0]
+        other = super().forward(paired[input_ids].flip(1))[0]
+        return (torch.cat([one, other.flip(1).flip(2)], -1),)
+
+
+def test_channels_of_both_strands():
+    from dataclasses import replace
+
+    sequence = tiny_models.dna(80, 4)
+    whole = of_model(BothStrands())
+    assert whole.dim == 16
+    loaded = replace(whole.loaded, config={"rcps": True})
+    folded = Embedder(loaded, dtype="float32", device="cpu", strand="average")
+    assert folded.dim == 8
+    found = next(folded.embed([sequence])).vectors
+    assert torch.allclose(found, next(folded.embed([reverse_complement(sequence)])).vectors.flip(0), atol=1e-6)
+    same(Tokens(found, np.ones(80)), next(of_model(Unmasked(), strand="average").embed([sequence])), 1e-5)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_bfloat16_agrees(folders, name):
+    exact, half = load(folders[name]), load(folders[name], dtype="bfloat16")
+    assert half.dtype == "bfloat16"
+    assert half.measured.agreement > 0.99
+    sequence = [tiny_models.dna(300, 2)]
+    cosine = torch.cosine_similarity(
+        next(exact.embed(sequence)).vectors, next(half.embed(sequence)).vectors.float(), dim=-1
+    )
+    assert cosine.mean() > 0.995
+
+
+def test_auto_precision_falls_back(monkeypatch):
+    monkeypatch.setattr(module, "native_half", lambda device: torch.bfloat16)
+    assert of_model(Unmasked(), dtype="auto").dtype == "bfloat16"
+    monkeypatch.setattr(module, "AGREEMENT", 1.1)
+    assert of_model(Unmasked(), dtype="auto").dtype == "float32"
+
+
+class Overflowing(Unmasked):
+    def forward(self, input_ids):
+        hidden = super().forward(input_ids)[0]
+        return (hidden.masked_fill((input_ids == 11)[..., None], torch.inf),)
+
+
+def test_infinite_vectors_name_model_sequence_and_dtype():
+    embedder = of_model(Overflowing())
+    with pytest.raises(
+        BendError, match=r"test in float32 gives NaN or infinite vectors for sequence 2 \(6 nucleotides"
+    ):
+        list(embedder.embed(["ACGT", "ACGTT", "ACGTNN", "ACG"]))
+
+
+# One-hot, adapters, loading by name, provenance.
+
+
+def test_onehot():
+    found = next(OneHotEmbedder().embed(["ACGNTa"]))
+    assert found.vectors.argmax(1).tolist() == [0, 1, 2, 3, 4, 0]  # A C G N T
+    assert found.vectors.sum() == 6
+    assert found.lengths.tolist() == [1] * 6
+    assert OneHotEmbedder().count_tokens(["ACG", "A"]).tolist() == [3, 1]
+    with pytest.raises(BendError, match="Sequence 1 is empty"):
+        list(OneHotEmbedder().embed(["A", ""]))
+
+
+def halves(sequences):
+    return [np.full((2, 3), len(s), np.float32) for s in sequences], [
+        [len(s) // 2, len(s) - len(s) // 2] for s in sequences
+    ]
+
+
+def test_callables():
+    embedder = load_embedder(halves, protocol=get_protocol("default"))
+    assert (embedder.name, embedder.dim, embedder.causal) == ("halves", 3, False)
+    found = list(embedder.embed(tiny_models.dna(n) for n in (5, 8)))
+    assert [tokens.lengths.tolist() for tokens in found] == [[2, 3], [4, 4]]
+    per_nucleotide = CallableEmbedder(lambda s: ([torch.zeros(len(x), 7) for x in s], None), name="evo2", causal=True)
+    assert (per_nucleotide.dim, per_nucleotide.causal) == (7, True)
+    assert per_nucleotide.count_tokens(["ACGT"]).tolist() == [4]
+    assert per_nucleotide.provenance()["key"]["model"] == "evo2"
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        (lambda s: [np.zeros((4, 2)) for _ in s], "want \\(vectors, lengths\\)"),
+        (lambda s: ([np.zeros((2, 2)) for _ in s], [[1, 1] for _ in s]), "run lengths that sum to 2"),
+        (lambda s: ([np.full((len(x), 2), np.nan) for x in s], None), "NaN"),
+        (lambda s: ([np.zeros(len(x)) for x in s], None), "shape"),
+    ],
+)
+def test_callables_that_are_not_as_described(result, message):
+    with pytest.raises(BendError, match=message):
+        CallableEmbedder(result, name="mine")
+
+
+def test_load_embedder(folders):
+    protocol = get_protocol("bend-2024")
+    assert load_embedder("onehot", protocol=protocol).name == "onehot"
+    embedder = load_embedder(folders["dnabert"], protocol=protocol, dtype="float32")
+    assert embedder.provenance()["key"]["windows"]["policy"] == "abut"
+    assert load_embedder(embedder, protocol=protocol) is embedder
+    found = next(embedder.embed(["ACGTTGCAACGT"]))
+    plain = next(embedder.without_shift().embed(["ACGTTGCAACGT"]))
+    assert found.lengths.sum() == 12
+    upsampled = found.vectors.repeat_interleave(torch.from_numpy(found.lengths), 0)
+    assert torch.equal(upsampled, plain.vectors[[0, 0, 1, 2, 3, 4, 5, 6, 0, 6, 6, 6]])
+    assert embedder.count_tokens(["ACGTTGCAACGT"])[0] == len(found.lengths)
+    with pytest.raises(BendError, match="is no model"):
+        load_embedder(7, protocol=protocol)
+
+
+def test_key_ignores_path_and_batch_but_not_weights(tmp_path, folders):
+    import shutil
+
+    copied = shutil.copytree(folders["esm"], tmp_path / "elsewhere")
+    one, other = load(folders["esm"]), load(copied, batch_tokens=100)
+    assert one.provenance()["key"] == other.provenance()["key"]
+    different = load(tiny_models.esm(tmp_path / "seed", seed=1))
+    assert different.provenance()["key"] != one.provenance()["key"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"strand": "both"}, "Unknown strand"),
+        ({"windows": "overlapp"}, "Did you mean 'overlap'"),
+        ({"dtype": "float61"}, "Unknown dtype"),
+        ({"device": "cuda:7"}, "is not there"),
+        ({"device": "gpu"}, "is none"),
+        ({"context": 1}, "leaves no room"),
+    ],
+)
+def test_bad_options(folders, options, message):
+    with pytest.raises(BendError, match=message):
+        load(folders["esm"], **options)
+
+
+def test_a_bare_string_is_refused(folders):
+    with pytest.raises(BendError, match="into a list"):
+        next(load(folders["esm"]).embed("ACGT"))
