@@ -235,8 +235,8 @@ def _check_variants(fail: _Failure, codes: np.ndarray, position: np.ndarray, gen
         )
         raise BendError(
             f"{fail.bed}, column 'ref': {len(wrong):,} of {len(ref):,} reference alleles ({len(wrong) / len(ref):.1%}) "
-            f"differ from {genome.path} ({first}). Probably this FASTA is another genome build than the coordinates: pass the "
-            f"right one with genome= (--genome)."
+            f"differ from {genome.path} ({first}). Probably this FASTA is another genome build than the coordinates: "
+            f"pass the right one with genome= (--genome)."
         )
 
 

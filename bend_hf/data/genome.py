@@ -16,6 +16,7 @@ import gzip
 import mmap
 import os
 import shutil
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from bend_hf.errors import BendError, unknown
 AMBIGUITY_CODES = b"RYSWKMBDHVU"
 _NEWLINES = b"\r\n"
 _BLOCK = 1 << 24
+# The empty block at the end of every bgzip file (SAM specification, section 4.1.2).
+_BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 # Upper-cases bases; marks ambiguity codes with "n" and what is no nucleotide with a zero byte.
 _READ = bytes(
     ord(base) if (base := chr(code).upper()) in "ACGTN" else ord("n") if ord(base) in AMBIGUITY_CODES else 0
@@ -214,6 +217,10 @@ def _plain(path: Path) -> Path:
         raise BendError(
             f"{path} is compressed with gzip, not bgzip. Decompress it (gunzip -k {path}) or compress it with bgzip."
         )
+    with path.open("rb") as handle:
+        handle.seek(-min(path.stat().st_size, len(_BGZIP_END)), 2)
+        if handle.read() != _BGZIP_END:
+            raise BendError(f"{path} is truncated: the block that ends bgzip files is missing. Download it again.")
     copy = files.cache_dir("genomes") / f"{files.digest_of(identity(path))}.fa"
     if not copy.exists():
         log.warning("%s is decompressed once, to %s.", path, copy)
@@ -221,8 +228,8 @@ def _plain(path: Path) -> Path:
             with files.atomic(copy) as temporary:
                 with gzip.open(path, "rb") as source, temporary.open("wb") as target:
                     shutil.copyfileobj(source, target, 1 << 22)
-        except (EOFError, gzip.BadGzipFile) as error:
-            raise BendError(f"{path} is truncated or damaged ({error}). Download it again.") from error
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise BendError(f"{path} is damaged ({error}). Download it again.") from error
     return copy
 
 

@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import gzip
+import logging
+import multiprocessing
+import os
+import pickle
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pyfaidx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bend_hf.data.genome import Genome, reverse_complement
+from bend_hf.errors import BendError
+
+COMPLEMENT = {"A": "T", "C": "G", "G": "C", "T": "A", "N": "N"}
+
+
+def truth(sequence: str, start: int, end: int, strand: str) -> str:
+    """A window of a sequence, N beyond its ends, in the slowest possible way."""
+    window = "".join(sequence[i].upper() if 0 <= i < len(sequence) else "N" for i in range(start, end))
+    return "".join(COMPLEMENT[base] for base in reversed(window)) if strand == "-" else window
+
+
+def write(path: Path, records: dict[str, str], width: int = 60, newline: str = "\n") -> Path:
+    text = ""
+    for name, sequence in records.items():
+        text += f">{name} note{newline}"
+        text += "".join(sequence[i : i + width] + newline for i in range(0, len(sequence), width))
+    path.write_bytes(text.encode())
+    return path
+
+
+@given(
+    records=st.lists(st.text("ACGTNacgtn", min_size=1, max_size=90), min_size=1, max_size=4),
+    width=st.integers(1, 40),
+    newline=st.sampled_from(["\n", "\r\n"]),
+    windows=st.lists(
+        st.tuples(st.integers(0, 3), st.integers(-20, 100), st.integers(1, 60), st.sampled_from("+-.")), min_size=1
+    ),
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_windows_equal_plain_slices(tmp_path_factory, records, width, newline, windows) -> None:
+    path = tmp_path_factory.mktemp("fasta") / "g.fa"
+    named = {f"chr{k}": sequence for k, sequence in enumerate(records, start=1)}
+    genome = Genome(write(path, named, width, newline))
+    assert genome.lengths == {name: len(sequence) for name, sequence in named.items()}
+    windows = [(k % len(records), start, start + length, strand) for k, start, length, strand in windows]
+    expected = [truth(records[k], start, end, strand) for k, start, end, strand in windows]
+    got = [genome.window(f"chr{k + 1}", start, end, strand, pad=True) for k, start, end, strand in windows]
+    assert got == expected
+    codes, starts, ends = (np.array([window[i] for window in windows]) for i in range(3))
+    letters, offsets = genome.gather(codes, starts, ends, np.array([w[3] == "-" for w in windows]), pad=True)
+    assert letters.tobytes().decode() == "".join(expected)
+    assert offsets.tolist() == np.cumsum([0, *map(len, expected)]).tolist()
+
+
+@given(st.text("ACGTN", max_size=200))
+def test_reverse_complement_is_its_own_inverse(sequence: str) -> None:
+    assert reverse_complement(sequence) == truth(sequence, 0, len(sequence), "-")
+    assert reverse_complement(reverse_complement(sequence)) == sequence
+
+
+def test_agrees_with_pyfaidx_and_its_index(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    records = {f"c{k}": "".join(rng.choices("ACGTacgtN", k=rng.randrange(1, 3_000))) for k in range(20)}
+    path = write(tmp_path / "g.fa", records, 61)
+    genome = Genome(path)
+    other = pyfaidx.Fasta(str(path), indexname=str(tmp_path / "other.fai"))
+    assert (tmp_path / "g.fa.fai").read_text() == (tmp_path / "other.fai").read_text()
+    for name, sequence in records.items():
+        start = rng.randrange(len(sequence))
+        assert genome.window(name, start, len(sequence)) == str(other[name][start:]).upper()
+
+
+def test_equal_windows_on_both_strands_are_vectorised_alike(tmp_path: Path) -> None:
+    rng = random.Random(1)
+    sequence = "".join(rng.choices("ACGT", k=5_000))
+    genome = Genome(write(tmp_path / "g.fa", {"chr1": sequence}))
+    starts = np.array([rng.randrange(4_400) for _ in range(300)])
+    minus = np.array([rng.random() < 0.5 for _ in starts])
+    letters, _ = genome.gather(np.zeros(300, dtype=int), starts, starts + 512, minus)
+    for row, start, is_minus in zip(letters.reshape(300, 512), starts, minus, strict=True):
+        assert row.tobytes().decode() == truth(sequence, start, start + 512, "-" if is_minus else "+")
+
+
+def test_names_with_and_without_chr(tmp_path: Path) -> None:
+    genome = Genome(write(tmp_path / "g.fa", {"chr1": "ACGT", "X": "GGGG"}))
+    assert genome.window("1", 0, 4) == "ACGT"
+    assert genome.window("chrX", 0, 4) == "GGGG"
+    with pytest.raises(BendError, match=r"Unknown chromosome of .*'chrY'.*Choices: chr1, X"):
+        genome.window("chrY", 0, 1)
+
+
+@pytest.mark.parametrize(("start", "end"), [(-1, 3), (0, 5), (3, 3), (3, 2), (4, 5)])
+def test_leaving_the_chromosome_is_an_error(tmp_path: Path, start: int, end: int) -> None:
+    genome = Genome(write(tmp_path / "g.fa", {"chr1": "ACGT"}))
+    with pytest.raises(BendError, match=rf"chr1:{start}-{end} .*4 bp"):
+        genome.window("chr1", start, end)
+
+
+def test_unknown_strand(tmp_path: Path) -> None:
+    with pytest.raises(BendError, match="Unknown strand '\\?'"):
+        Genome(write(tmp_path / "g.fa", {"chr1": "ACGT"})).window("chr1", 0, 1, "?")
+
+
+def test_ambiguity_codes_become_n_and_are_reported_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    genome = Genome(write(tmp_path / "g.fa", {"chr1": "ACGTRYACGT", "chr2": "AAmAA"}, 4))
+    with caplog.at_level(logging.WARNING, "bend_hf"):
+        assert genome.window("chr1", 2, 8) == "GTNNAC"
+        assert genome.window("chr1", 2, 8, "-") == "GTNNAC"
+        assert genome.window("chr2", 0, 5) == "AANAA"
+    assert [record.getMessage().split(": ")[1] for record in caplog.records] == [
+        "3 IUPAC ambiguity codes (1 M, 1 R, 1 Y) are read as N."
+    ]
+
+
+def test_what_is_no_nucleotide_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(BendError, match="'L' is no nucleotide"):
+        Genome(write(tmp_path / "protein.fa", {"P1": "AACLA"})).window("P1", 0, 5)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"<html></html>", "not a FASTA file"),
+        (b">chr1\nACGT\nAC\nACGT\n", "'chr1', lines other than the last differ"),
+        (b">chr1\nACGT\nACGTA\n", "'chr1', lines other than the last differ"),
+        (b">chr1\nACGT\nACGT\nACGTACGT\n", "'chr1', lines other than the last differ"),
+        (b">chr1\nACGT\n\nACGT\n", "'chr1', lines other than the last differ"),
+        (b">chr1\nACGT\n>chr1\nAC\n", "two records 'chr1'"),
+        (b">chr1\n>chr2\nAC\n", "no name or no sequence"),
+        (b">\nACGT\n", "no name or no sequence"),
+        (b">chr1", "no name or no sequence"),
+    ],
+)
+def test_broken_fasta(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "g.fa"
+    path.write_bytes(content)
+    with pytest.raises(BendError, match=message):
+        Genome(path)
+    assert not (tmp_path / "g.fa.fai").exists()
+
+
+def test_missing_fasta(tmp_path: Path) -> None:
+    with pytest.raises(BendError, match=r"none\.fa: there is no such FASTA file"):
+        Genome(tmp_path / "none.fa")
+
+
+def test_gzip_that_is_not_bgzip(tmp_path: Path) -> None:
+    path = tmp_path / "g.fa.gz"
+    path.write_bytes(gzip.compress(b">chr1\nACGT\n"))
+    with pytest.raises(BendError, match=r"compressed with gzip, not bgzip.*gunzip -k"):
+        Genome(path)
+
+
+@pytest.mark.skipif(shutil.which("bgzip") is None, reason="bgzip is not installed")
+def test_bgzip(tmp_path: Path, caches: Path) -> None:
+    sequence = "".join(random.Random(0).choices("ACGT", k=200_000))
+    plain = write(tmp_path / "g.fa", {"chr1": sequence})
+    subprocess.run(["bgzip", plain], check=True)
+    assert Genome(tmp_path / "g.fa.gz").window("chr1", 100_000, 100_300) == sequence[100_000:100_300]
+    content = (tmp_path / "g.fa.gz").read_bytes()
+    end = content[-28:]
+    broken = {
+        "truncated": content[:40_000],
+        "truncated, at a block": content[:-28],
+        "damaged": content[:30_000] + bytes(1_000) + content[31_000:],
+        "damaged, cut in the middle": content[:40_000] + end,
+    }
+    for how, bytes_ in broken.items():
+        (tmp_path / "cut.fa.gz").write_bytes(bytes_)
+        with pytest.raises(BendError, match=how.split(",")[0]):
+            Genome(tmp_path / "cut.fa.gz")
+    assert len(list((tmp_path / "cache" / "genomes").glob("*.fa"))) == 1, "nothing of a damaged file is kept"
+
+
+class TestIndex:
+    def test_is_written_beside_the_fasta_and_used(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "g.fa", {"chr1": "ACGTA"}, 2)
+        Genome(path)
+        assert (tmp_path / "g.fa.fai").read_text() == "chr1\t5\t11\t2\t3\n"
+        before = (tmp_path / "g.fa.fai").stat().st_mtime_ns
+        assert Genome(path).window("chr1", 0, 5) == "ACGTA"
+        assert (tmp_path / "g.fa.fai").stat().st_mtime_ns == before
+
+    def test_lies_in_the_cache_where_the_folder_is_read_only(
+        self, tmp_path: Path, caches: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = tmp_path / "locked"
+        folder.mkdir()
+        path = write(folder / "g.fa", {"chr1": "ACGTA"}, 2)
+        # Root may write anywhere: say what the system says to others.
+        monkeypatch.setattr(os, "access", lambda *_: False)
+        assert Genome(path).window("1", 1, 5) == "CGTA"
+        assert [entry.name for entry in folder.iterdir()] == ["g.fa"]
+        assert len(list((tmp_path / "cache" / "indexes").iterdir())) == 1
+
+    def test_older_than_its_fasta(self, tmp_path: Path, caches: Path, caplog: pytest.LogCaptureFixture) -> None:
+        path = write(tmp_path / "g.fa", {"chr1": "ACGT" * 10}, 8)
+        Genome(path)
+        os.utime(tmp_path / "g.fa.fai", ns=(1, 1))
+        path.write_bytes(path.read_bytes().replace(b"A", b"C"))
+        assert Genome(path).window("chr1", 0, 4) == "CCGT"
+        assert "is older than its FASTA" in caplog.text
+
+    @pytest.mark.parametrize(
+        "index",
+        [
+            "chr1\t40\t11\t9\t10\n",
+            "chr1\t40\t12\t8\t9\n",
+            "chr1\t20\t11\t8\t9\n",
+            "chr1\t90\t11\t8\t9\n",
+            "chr2\t40\t11\t8\t9\n",
+            "chr1\t40\t11\t8\n",
+            "chr1\t40\tx\t8\t9\n",
+            "",
+        ],
+    )
+    def test_that_does_not_fit_its_fasta(self, tmp_path: Path, caches: Path, index: str) -> None:
+        path = write(tmp_path / "g.fa", {"chr1": "ACGTT" * 8}, 8)
+        (tmp_path / "g.fa.fai").write_text(index)
+        assert Genome(path).window("chr1", 0, 40) == "ACGTT" * 8
+        assert (tmp_path / "g.fa.fai").read_text() == index, "the user's file is left alone"
+
+    def test_of_an_appended_fasta(self, tmp_path: Path, caches: Path) -> None:
+        path = write(tmp_path / "g.fa", {"chr1": "ACGT"})
+        Genome(path)
+        with path.open("a") as file:
+            file.write(">chr2\nGGGG\n")
+        os.utime(tmp_path / "g.fa.fai")
+        assert Genome(path).window("chr2", 0, 4) == "GGGG"
+
+
+def _read_many(genome: Genome, seed: int, sequence: str, wrong: multiprocessing.Queue) -> None:
+    rng = random.Random(seed)
+    starts = [rng.randrange(len(sequence) - 512) for _ in range(2_000)]
+    wrong.put(sum(genome.window("chr1", start, start + 512) != sequence[start : start + 512] for start in starts))
+
+
+def test_one_genome_read_by_forked_processes_at_once(tmp_path: Path) -> None:
+    """A file handle that is shared across fork has one position for all, and returns wrong DNA."""
+    sequence = "".join(random.Random(0).choices("ACGT", k=1_000_000))
+    genome = Genome(write(tmp_path / "g.fa", {"chr1": sequence}))
+    genome.window("chr1", 0, 10)
+    context = multiprocessing.get_context("fork")
+    wrong: multiprocessing.Queue = context.Queue()
+    workers = [context.Process(target=_read_many, args=(genome, seed, sequence, wrong)) for seed in range(8)]
+    for worker in workers:
+        worker.start()
+    counts = [wrong.get(timeout=120) for _ in workers]
+    for worker in workers:
+        worker.join()
+    assert counts == [0] * 8
+
+
+def test_pickling(tmp_path: Path) -> None:
+    genome = Genome(write(tmp_path / "g.fa", {"chr1": "ACGT"}))
+    genome.window("chr1", 0, 1)
+    assert pickle.loads(pickle.dumps(genome)).window("chr1", 1, 4) == "CGT"
