@@ -28,6 +28,8 @@ import yaml
 
 TOKEN = "hf_test_write"
 READ_TOKEN = "hf_test_read"
+ANSWER_LOST = -1
+"""A fault's status: the request is carried out, then the connection breaks."""
 PREFIXES = {"model": "", "dataset": "datasets/", "space": "spaces/"}
 COLORS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
 LICENSES = {"apache-2.0", "bsd-3-clause", "cc-by-4.0", "cc0-1.0", "mit", "other", "unknown"}
@@ -213,18 +215,18 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         self.query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         self.all_query = parse_qs(parts.query)
-        path, cut = parts.path, False
+        path, fault = parts.path, 0
         status, headers, body = 0, {}, b""
         try:
             with self.hub.lock:
-                cut = self._apply_faults(path)
-                if not cut or self.command == "GET":
+                fault = self._apply_faults(path)
+                if fault is not None or self.command == "GET":
                     status, headers, body = self._answer(path)
         except Answer as answer:
             status, headers, body = answer.status, answer.headers, json.dumps(answer.body).encode()
         with self.hub.lock:
-            self.hub.requests.append((self.command, unquote(path), 0 if cut else status))
-        if cut:
+            self.hub.requests.append((self.command, unquote(path), status if fault == 0 else 0))
+        if fault != 0:
             # Half of the answer for a read, nothing at all for a write: then the connection is gone.
             if self.command == "GET":
                 self.send_response(status)
@@ -245,17 +247,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815
 
-    def _apply_faults(self, path: str) -> bool:
+    def _apply_faults(self, path: str) -> int | None:
+        """Return 0, or None or `ANSWER_LOST` where the connection is to break."""
         for fault in self.hub.faults:
             if fault.method == self.command and fault.path.search(unquote(path)):
                 if fault.after > 0:
                     fault.after -= 1
                 elif fault.times > 0:
                     fault.times -= 1
-                    if fault.status is None:
-                        return True
+                    if fault.status in (None, ANSWER_LOST):
+                        return fault.status
                     raise Answer(fault.status, f"injected {fault.status}")
-        return False
+        return 0
 
     def _token(self) -> str:
         return self.headers.get("Authorization", "").removeprefix("Bearer ")

@@ -19,7 +19,7 @@ from bend_hf import __version__, resources
 from bend_hf import files as file_tools
 from bend_hf.data.sources import TaskFiles
 from bend_hf.errors import BendError
-from bend_hf.hub.cards import Built, dataset_card, eval_yaml
+from bend_hf.hub.cards import DATASETS, Built, dataset_card, eval_yaml
 from bend_hf.tasks import Task
 
 if TYPE_CHECKING:
@@ -108,15 +108,16 @@ def _read_marker(path: Path) -> dict[str, Any]:
 
 
 def read_mirror(folder: Path, namespace: str) -> list[Repository]:
-    """Return the repositories of a mirror.
+    """Return the repositories of a mirror: datasets in the order of declaration, then metrics.
 
     Raises:
         BendError: There are none.
     """
     found = []
-    for path in sorted((folder / namespace).glob(f"*/{MARKER}")):
-        marker = _read_marker(path.parent)
-        found.append(Repository(marker["kind"], f"{namespace}/{path.parent.name}", path.parent, marker))
+    for name in (*DATASETS, *METRICS):
+        path = folder / namespace / name
+        if marker := _read_marker(path):
+            found.append(Repository(marker["kind"], f"{namespace}/{name}", path, marker))
     if not found:
         raise BendError(f"{folder / namespace} holds no repositories; write them with: bend-hf prepare --to {folder}")
     return found

@@ -1,0 +1,241 @@
+"""Publishing to a Hub, by a client in another process: plans, one commit per repository, faults, results."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hub_server
+import pytest
+import yaml
+from hub_client import Client, ClientError
+
+from bend_hf.hub import cards
+
+DATASET, SPACE = "bend/gene_finding", "bend/mcc"
+IMPORTS = "from bend_hf.hub.publish import describe, publish"
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[hub_server.Hub]:
+    with hub_server.Hub() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def _client(hub: hub_server.Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with Client(tmp_path_factory.mktemp("client"), hub.environment()) as client:
+        client.run(IMPORTS, "import huggingface_hub", "from huggingface_hub import HfApi")
+        yield client
+
+
+@pytest.fixture
+def client(hub: hub_server.Hub, _client: Client) -> Client:
+    """The one client process, before an empty Hub without faults."""
+    for held in (hub.repos, hub.blobs, hub.faults, hub.requests):
+        held.clear()
+    return _client
+
+
+def publish(mirror: Path, tasks: str = "gene_finding", **options: Any) -> str:
+    return f"done = publish('bend', tasks={tasks!r}, toy=True, mirror={str(mirror)!r}, **{options!r})"
+
+
+COMMITS = "[[item.repo_id, item.commit, item.exists] for item in done]"
+
+
+def test_every_repository_changes_in_one_commit(hub: hub_server.Hub, client: Client, mirror: Path) -> None:
+    commits = client.run(publish(mirror, "all"), COMMITS)
+    assert {repo_id for repo_id, _, _ in commits} == {
+        f"bend/{name}" for name in (*cards.DATASETS, "mcc", "auroc", "auprc")
+    }
+    for (_, repo_id), repo in hub.repos.items():
+        assert len(repo.messages) == 2, repo_id  # the Hub's own, and ours
+        assert [repo_id, repo.refs["main"], False] in commits
+        assert not repo.private
+    for dataset in cards.DATASETS:
+        files = hub.files("dataset", f"bend/{dataset}")
+        assert {"README.md", "eval.yaml"} < set(files)
+        assert not any(path.endswith((".py", ".json")) for path in files)
+        assert yaml.safe_load(files["eval.yaml"])["evaluation_framework"] == "bend-hf"
+        local = mirror / "bend" / dataset
+        assert all((local / path).read_bytes() == content for path, content in files.items() if path[0] != ".")
+    assert {"app.py", "README.md", "requirements.txt", "mcc.py"} <= set(hub.files("space", SPACE))
+    # Again: nothing changes, nothing is uploaded.
+    before = len(hub.requests)
+    assert client.run(publish(mirror, "all"), COMMITS) == [[name, commit, True] for name, commit, _ in commits]
+    assert not [path for method, path, _ in hub.requests[before:] if method != "GET" and "validate" not in path]
+
+
+def test_dry_run_lists_every_file_and_uploads_nothing(hub: hub_server.Hub, client: Client, mirror: Path) -> None:
+    texts = client.run(publish(mirror, dry_run=True), "[describe(item) for item in done]")
+    assert hub.repos == {}
+    assert texts[0].startswith("dataset bend/gene_finding (new)\n")
+    for path in (mirror / DATASET).rglob("*"):
+        if path.is_file() and path.name != ".bend_hf.json":
+            assert f"{path.stat().st_size:,} B  {path.relative_to(mirror / DATASET)}" in texts[0]
+    client.run(publish(mirror))
+    hub.create("dataset", DATASET, {**hub.files("dataset", DATASET), "README.md": b"---\nlicense: mit\n---\n"})
+    [text] = client.run(publish(mirror, dry_run=True), "[describe(item) for item in done][:1]")
+    assert "  changed" in text
+    assert "README.md" in text
+    assert "1 files to upload" in text
+
+
+def test_dry_run_needs_no_login(hub: hub_server.Hub, client: Client, mirror: Path, tmp_path: Path) -> None:
+    with Client(tmp_path, hub.environment(token=None)) as anonymous:
+        assert anonymous.run(IMPORTS, publish(mirror, dry_run=True), "len(done)") == 4
+        with pytest.raises(ClientError, match="hf auth login"):
+            anonymous.run(publish(mirror))
+    assert hub.repos == {}
+
+
+def test_old_shards_and_scripts_go_and_other_files_stay(hub: hub_server.Hub, client: Client, mirror: Path) -> None:
+    old = {"default/train-00000-of-00002.parquet": b"old", "gene_finding.py": b"raise", "figure.png": b"picture"}
+    hub.create("dataset", DATASET, old)
+    client.run(publish(mirror))
+    files = hub.files("dataset", DATASET)
+    assert "figure.png" in files
+    assert "gene_finding.py" not in files
+    assert [path for path in files if "train" in path] == ["default/train-00000-of-00001.parquet"]
+
+
+def test_private(hub: hub_server.Hub, client: Client, mirror: Path) -> None:
+    client.run(publish(mirror, private=True))
+    assert all(repo.private for repo in hub.repos.values())
+    assert client.run("from datasets import load_dataset", f"load_dataset('{DATASET}', split='test').num_rows") == 16
+
+
+def broken(tmp_path: Path, mirror: Path) -> Path:
+    shutil.copytree(mirror, tmp_path / "mirror")
+    return tmp_path / "mirror"
+
+
+def _script(folder: Path) -> str:
+    (folder / DATASET / "gene_finding.py").write_text("")
+    return "must not hold scripts"
+
+
+def _truncated(folder: Path) -> str:
+    path = folder / DATASET / "default" / "test-00000-of-00001.parquet"
+    path.write_bytes(path.read_bytes()[:-100])
+    return "no whole Parquet file"
+
+
+def _missing_shard(folder: Path) -> str:
+    (folder / DATASET / "default" / "test-00000-of-00001.parquet").unlink()
+    return "0 rows, but README.md declares 16"
+
+
+def _licence(folder: Path) -> str:
+    path = folder / DATASET / "README.md"
+    path.write_text(path.read_text().replace("license: unknown", "license: free"))
+    return "does not accept the card's metadata"
+
+
+def _app(folder: Path) -> str:
+    (folder / SPACE / "app.py").unlink()
+    return "app.py is missing"
+
+
+@pytest.mark.parametrize("damage", [_script, _truncated, _missing_shard, _licence, _app])
+def test_nothing_is_uploaded_when_a_check_fails(
+    hub: hub_server.Hub, client: Client, mirror: Path, tmp_path: Path, damage: Any
+) -> None:
+    folder = broken(tmp_path, mirror)
+    message = damage(folder)
+    with pytest.raises(ClientError, match=message) as failure:
+        client.run(publish(folder))
+    assert failure.value.kind == "BendError"
+    assert hub.repos == {}
+
+
+def test_incomplete_data_is_published_only_when_asked_for(
+    hub: hub_server.Hub, client: Client, plain_data: dict[int, Path]
+) -> None:
+    data = f"publish('bend', tasks='gene_finding', data_dir={str(plain_data[0])!r}"
+    with pytest.raises(ClientError, match="BEND's release 5,977"):
+        client.run(f"{data})")
+    assert hub.repos == {}
+    client.run(f"{data}, incomplete=True)", "None")
+    assert b"differ from those declared" in hub.files("dataset", DATASET)["README.md"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "message"),
+    [
+        ("GET", "/api/whoami", 401, r"does not accept the token.*hf auth login"),
+        ("POST", "/api/repos/create", 403, "may not write there"),
+        ("POST", "/commit/", 401, "does not accept the token"),
+        ("POST", "/commit/", 403, "may not write there"),
+        ("POST", "/commit/", 404, "no such repository"),
+        ("POST", "/commit/", 412, "changed meanwhile"),
+        ("POST", "/commit/", 429, "Wait a few minutes"),
+        ("POST", "/commit/", 500, "the Hub failed"),
+        ("POST", "/commit/", 503, "the Hub failed"),
+        ("POST", "/commit/", None, "connection to the Hub broke"),
+        ("POST", "/info/lfs/", 403, "may not write there"),
+    ],
+)
+def test_a_fault_leaves_no_half_published_repository(
+    hub: hub_server.Hub, client: Client, mirror: Path, method: str, path: str, status: int | None, message: str
+) -> None:
+    hub.fault(method, path, status=status)
+    with pytest.raises(ClientError, match=message) as failure:
+        client.run(publish(mirror))
+    assert failure.value.kind == "BendError"
+    assert hub.repos == {}  # created for this, empty, and removed again
+    hub.faults.clear()
+    client.run(publish(mirror))
+    assert hub.files("dataset", DATASET)
+
+
+def test_a_fault_leaves_an_existing_repository_as_it_was(hub: hub_server.Hub, client: Client, mirror: Path) -> None:
+    hub.create("dataset", DATASET, {"README.md": b"---\nlicense: mit\n---\n"})
+    before = hub.files("dataset", DATASET)
+    hub.fault("POST", "gene_finding/commit/", status=500)
+    with pytest.raises(ClientError, match="gene_finding is as it was; published before it: nothing"):
+        client.run(publish(mirror))
+    assert hub.files("dataset", DATASET) == before
+    assert len(hub.repos) == 1
+
+
+def test_the_repositories_before_a_fault_are_whole_and_named(hub: hub_server.Hub, client: Client, mirror: Path) -> None:
+    assert cards.DATASETS[4] == "cpg_methylation"
+    hub.fault("POST", "cpg_methylation/commit/", status=500)
+    with pytest.raises(
+        ClientError, match="published before it: bend/gene_finding, bend/enhancer_annotation, bend/chrom"
+    ):
+        client.run(publish(mirror, "all"))
+    assert list(hub.repos) == [("dataset", f"bend/{name}") for name in cards.DATASETS[:4]]
+    assert all(len(repo.messages) == 2 for repo in hub.repos.values())
+
+
+def test_passing_faults_are_ridden_out(hub: hub_server.Hub, client: Client, mirror: Path) -> None:
+    hub.fault("PUT", "/lfs/", status=503, times=1)
+    hub.fault("POST", "/preupload/", status=429, times=1)
+    hub.fault("POST", "/info/lfs/", status=None, times=1)
+    client.run(publish(mirror))
+    assert hub.files("dataset", DATASET)["eval.yaml"] == (mirror / DATASET / "eval.yaml").read_bytes()
+
+
+def test_a_commit_whose_answer_was_lost_counts(hub: hub_server.Hub, client: Client, mirror: Path) -> None:
+    hub.fault("POST", "gene_finding/commit/", status=hub_server.ANSWER_LOST, times=1)
+    [[_, commit, _]] = client.run(publish(mirror), f"[item for item in {COMMITS} if item[0] == '{DATASET}']")
+    assert commit == hub.repo("dataset", DATASET).refs["main"]
+
+
+def test_who_may_write_where(hub: hub_server.Hub, client: Client, mirror: Path, tmp_path: Path) -> None:
+    with pytest.raises(ClientError, match="may not write to the namespace 'other' on the Hub, only to: bend, tester"):
+        client.run(f"publish('other', toy=True, mirror={str(mirror)!r})")
+    with pytest.raises(ClientError, match="is no namespace"):
+        client.run("publish('a/b')")
+    with Client(tmp_path, hub.environment(token=hub_server.READ_TOKEN)) as reader:
+        with pytest.raises(ClientError, match="may not write to the namespace 'bend'"):
+            reader.run(IMPORTS, publish(mirror))
+    with Client(tmp_path, {**hub.environment(), "HF_HUB_OFFLINE": "1"}) as offline:
+        with pytest.raises(ClientError, match="unset HF_HUB_OFFLINE"):
+            offline.run(IMPORTS, publish(mirror))
+    assert hub.repos == {}
