@@ -130,7 +130,7 @@ def steps(order: np.ndarray, batch_size: int, smallest: int = 1) -> list[np.ndar
 
 
 def micro_batches(
-    step: np.ndarray, sizes: np.ndarray, budget: int | None, share: tuple[int, int] = (0, 1), overhang: int = 0
+    step: np.ndarray, sizes: np.ndarray, budget: int | None, share: tuple[int, int] = (0, 1), overhang: int | None = 0
 ) -> list[Group]:
     """Split one step's rows into groups of like length.
 
@@ -139,7 +139,8 @@ def micro_batches(
         sizes: Length in bp of every place of the split.
         budget: Positions (rows × longest) a group may have, unless one row alone has more; None for one group.
         share: Index and number of the processes among which the rows are dealt out.
-        overhang: Positions of padding a row sees behind its end, where longer rows are in the batch.
+        overhang: Positions of padding computed behind the longest row where longer ones are in the batch; None for
+            as many as the batch has.
     """
     ordered = step[np.argsort(-sizes[step], kind="stable")]
     mine = ordered[share[0] :: share[1]]
@@ -148,7 +149,8 @@ def micro_batches(
     while start < len(mine):
         longest = int(sizes[mine[start]])
         count = len(mine) if budget is None else max(1, budget // longest)
-        width = min(longest + overhang, int(sizes[ordered[0]]))
+        widest = int(sizes[ordered[0]])
+        width = widest if overhang is None else min(longest + overhang, widest)
         groups.append(Group(mine[start : start + count], width))
         start += count
     return groups
@@ -171,6 +173,8 @@ def load(task: Task, split: Split, group: Group, dtype: torch.dtype | None = Non
     rows = [int(row) for row in split.rows[group.places]]
     tokens = split.vectors.read(rows)
     longest = max(len(lengths) for _, lengths in tokens)
+    if all(len(lengths) == lengths.sum() for _, lengths in tokens):
+        longest = max(longest, group.width)
     shape = (len(rows), longest, split.vectors.dim)
     vectors = torch.empty(shape, dtype=dtype or tokens[0].vectors.dtype, pin_memory=pin)
     lengths = np.zeros(shape[:2], np.int64)
@@ -180,10 +184,6 @@ def load(task: Task, split: Split, group: Group, dtype: torch.dtype | None = Non
     targets = np.full((len(rows), count) if classes else (len(rows), count, task.recipe.outputs), IGNORED, np.int8)
     positions = np.empty(len(rows), np.int64)
     for i, (row, (row_vectors, row_lengths)) in enumerate(zip(rows, tokens, strict=True)):
-        n = len(row_lengths)
-        vectors[i, :n] = row_vectors
-        vectors[i, n:] = 0
-        lengths[i, :n] = row_lengths
         target = split.labels[row]
         if not classes:
             target = target.reshape(-1, task.recipe.outputs)
@@ -193,7 +193,11 @@ def load(task: Task, split: Split, group: Group, dtype: torch.dtype | None = Non
                 f"{task.name}: row {row} has labels for {len(target)} positions, its sequence of "
                 f"{int(row_lengths.sum())} bp has {positions[i]}; vectors and labels are not of the same rows."
             )
+        n = len(row_lengths)
         targets[i, : len(target)] = target
+        lengths[i, :n] = row_lengths
+        vectors[i, :n] = row_vectors
+        vectors[i, n:] = 0
     batch = Batch(vectors, torch.from_numpy(lengths), group.width)
     return MicroBatch(
         group.places, batch, torch.from_numpy(targets.astype(np.int64) if classes else targets), positions

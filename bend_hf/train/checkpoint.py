@@ -108,5 +108,5 @@ def load(path: Path, state: State) -> bool:
     state.losses.copy_(tensors["losses"])
     for name, value in plain.items():
         setattr(state, name, value)
-    state.best = [below(f"best.{head}.") for head, epoch in enumerate(state.best_epoch) if epoch]
+    state.best = [below(f"best.{head}.") for head in range(len(state.best_epoch))]
     return True

@@ -30,6 +30,7 @@ from bend_hf.tasks import Recipe, Task
 from bend_hf.train import checkpoint
 from bend_hf.train.batches import IGNORED, MicroBatch, Split, load, micro_batches, nucleotides, prefetch, steps
 from bend_hf.train.checkpoint import State
+from bend_hf.train.head import CNNHead
 
 Network = Callable[[Task, int, Protocol], nn.Module]
 POSITIONS = {"cpu": 1 << 14}  # of a micro-batch: on a CPU what its caches like, elsewhere what memory allows
@@ -105,12 +106,15 @@ def training_steps(run: Run, model: nn.Module, order: np.ndarray) -> list[np.nda
 
 def _micro_batches(run: Run, model: nn.Module, step: np.ndarray, sizes: np.ndarray) -> list[Any]:
     budget = POSITIONS.get(run.device.type, DEFAULT_POSITIONS)
+    overhang: int | None = 0
+    if run.protocol.padding_reaches_head:  # of what lies behind a row, the CNN head sees one position
+        overhang = 1 if isinstance(model, CNNHead) else None
     return micro_batches(
         step,
         sizes,
         None if model.training and has_batch_norm(model) else budget,
         (run.accelerator.process_index, run.accelerator.num_processes),
-        overhang=1 if run.protocol.padding_reaches_head else 0,
+        overhang,
     )
 
 
@@ -288,6 +292,8 @@ def score(task: Task, labels: np.ndarray, values: np.ndarray) -> float | None:
     """Return the task's metric for one head's predictions; None where the labels leave it undefined."""
     module = load_module("metrics", task.metric)
     if task.metric == "mcc":
+        if len(np.unique(labels)) < 2:  # every prediction would score 0
+            return None
         confusion = module.confusion_matrix(labels, values, len(task.label_names))
         result = module.scores_from_confusion(confusion)["mcc"]
     elif task.metric == "auroc":
