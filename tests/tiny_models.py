@@ -26,7 +26,7 @@ def _save(folder: Path, config: Any, seed: int, lm: bool = False) -> Path:
     import transformers
 
     folder.mkdir(parents=True, exist_ok=True)
-    kinds = {"esm": "EsmForMaskedLM", "bert": "BertForMaskedLM"}
+    kinds = {"esm": "EsmForMaskedLM", "bert": "BertForMaskedLM", "gpt2": "GPT2LMHeadModel"}
     auto = getattr(transformers, kinds[config.model_type]) if lm else transformers.AutoModel.from_config
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -197,7 +197,9 @@ def with_ids(folder: Path, vocabulary: dict[str, int]) -> Path:
     return folder
 
 
-def gpt2(folder: Path, *, layers: int = 2, width: int = 32, seed: int = 0, context: int = 1024) -> Path:
+def gpt2(
+    folder: Path, *, layers: int = 2, width: int = 32, seed: int = 0, context: int = 1024, lm: bool = False
+) -> Path:
     """GPT-2 over single characters: causal, with absolute positions."""
     from transformers import GPT2Config
 
@@ -205,7 +207,7 @@ def gpt2(folder: Path, *, layers: int = 2, width: int = 32, seed: int = 0, conte
     config = GPT2Config(
         vocab_size=size, n_embd=width, n_layer=layers, n_head=HEADS, n_positions=context, bos_token_id=0, eos_token_id=0
     )
-    return _save(folder, config, seed)
+    return _save(folder, config, seed, lm)
 
 
 def llama(folder: Path, *, layers: int = 2, width: int = 32, seed: int = 0, context: int = 2048) -> Path:

@@ -112,7 +112,7 @@ class Embedder:
         if dtype != "auto" and dtype not in DTYPES:
             raise unknown("dtype", dtype, ("auto", *DTYPES))
         self.loaded = loaded
-        self.name = name or loaded.name
+        self.name = name or loaded.source
         self.scheme: Scheme = loaded.scheme
         self.strand, self.policy, self.kmer_shift = strand, policy, kmer_shift
         chosen = pick_device(device)

@@ -39,7 +39,7 @@ class Loaded:
     """A model, how it reads DNA, and where both come from.
 
     Attributes:
-        name: As given.
+        source: Folder or Hub id, as given.
         model: In evaluation mode, float32, on CPU.
         scheme: Its tokens.
         config: ``config.json``.
@@ -47,9 +47,11 @@ class Loaded:
         architecture: The class, and why it was chosen.
         ignored: Checkpoint keys without influence on embeddings that differ (heads, poolers).
         identity: What determines the weights and tokens: commit on the Hub, or digests of the files.
+        revision: As given.
+        trusted: Whether code that came with the checkpoint was allowed to run.
     """
 
-    name: str
+    source: str
     model: nn.Module
     scheme: Scheme
     config: dict[str, Any]
@@ -57,6 +59,8 @@ class Loaded:
     architecture: str
     ignored: tuple[str, ...]
     identity: dict[str, Any]
+    revision: str | None = None
+    trusted: bool = False
 
 
 @contextmanager
@@ -167,8 +171,18 @@ def load(
     if ignored:
         log.info("%s: without influence on embeddings and left out: %s", source, ", ".join(ignored))
     model = model.eval().requires_grad_(False)
-    identity = _identity(source, revision)
-    return Loaded(source, model, scheme, config, tokenizer_config, architecture, tuple(ignored), identity)
+    return Loaded(
+        source,
+        model,
+        scheme,
+        config,
+        tokenizer_config,
+        architecture,
+        tuple(ignored),
+        _identity(source, revision),
+        revision,
+        trust_remote_code,
+    )
 
 
 def _load_stock(

@@ -31,6 +31,12 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 
+def fixed_arguments(model: nn.Module) -> dict[str, Any]:
+    """Return the arguments that every call gets: outputs by name, no cache for generation; where they are taken."""
+    accepted = inspect.signature(model.forward).parameters
+    return {key: value for key, value in (("return_dict", True), ("use_cache", False)) if key in accepted}
+
+
 class Network:
     """A model on a device, computing in a dtype.
 
@@ -64,7 +70,7 @@ class Network:
         # transformers takes it among the keywords of most of its models, without naming it.
         keywords = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
         self.deep = "output_hidden_states" in accepted or (keywords and isinstance(model, PreTrainedModel))
-        self.fixed: dict[str, Any] = {k: v for k, v in (("return_dict", True), ("use_cache", False)) if k in accepted}
+        self.fixed = fixed_arguments(model)
 
     def __call__(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return hidden states (B, T, D) on the network's device.
@@ -82,7 +88,7 @@ class Network:
             if not self.deep:
                 raise BendError(f"{self.name} gives no hidden states of inner layers: use layer=-1.")
             arguments["output_hidden_states"] = True
-        with torch.inference_mode(), self._precision():
+        with torch.inference_mode(), self.precision():
             output = self.model(**arguments)
             if plain:
                 hidden = self._last(output, arguments)
@@ -99,7 +105,8 @@ class Network:
                 hidden = (hidden[..., :half] + hidden[..., half:].flip(-1)) / 2
             return hidden
 
-    def _precision(self) -> Any:
+    def precision(self) -> Any:
+        """Return the context in which the model computes in `dtype`."""
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
     def _pick(self, output: Any, states: Sequence[Tensor], layer: int | str) -> Tensor:

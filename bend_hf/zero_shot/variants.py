@@ -112,7 +112,7 @@ def score_variants(
     distances = [name for name in scores if name != "llr"]
     if distances:
         plain = getattr(embedder, "without_shift", lambda: embedder)()
-        for rows, windows in _chunks(dataset, embedder.causal, protocol):
+        for rows, windows in chunks(dataset, embedder.causal, protocol):
             pairs = _vectors(plain, windows)
             for name in distances:
                 found[name][rows] = _DISTANCES[name](*pairs)
@@ -123,7 +123,7 @@ def score_variants(
     return found
 
 
-def _chunks(dataset: Dataset, causal: bool, protocol: Protocol) -> Iterator[tuple[np.ndarray, list[Windows]]]:
+def chunks(dataset: Dataset, causal: bool, protocol: Protocol) -> Iterator[tuple[np.ndarray, list[Windows]]]:
     """Give rows and windows in genome order, so that variants at one position come together."""
     columns = dataset.select_columns(["chromosome", "start"]).with_format("numpy")[:]
     order = np.lexsort((np.asarray(columns["start"]), np.asarray(columns["chromosome"])))
