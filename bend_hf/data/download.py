@@ -90,8 +90,7 @@ def fetch(url: str, target: Path, *, offline: bool | None = None, decompress: bo
             raise BendError(
                 f"{target} cannot be written: {error}. Free space, or set BEND_HF_CACHE elsewhere."
             ) from error
-        part.unlink(missing_ok=True)
-        _state(part).unlink(missing_ok=True)
+        _discard(part)
     return target
 
 
@@ -186,7 +185,9 @@ def _attempt(url: str, part: Path) -> str | None:
                 name="bend_hf.download", total=total, initial=start, unit="B", unit_scale=True, desc=part.stem
             )
             with part.open("ab" if resumed else "wb") as handle, bar:
-                for chunk in response.iter_bytes(_CHUNK):
+                # Pieces as they arrive: gathered into larger ones, the last of them would be lost when the line breaks.
+                # Raw, for some servers declare what is a gzip file to be a compressed transfer of its contents.
+                for chunk in response.iter_raw():
                     handle.write(chunk)
                     bar.update(len(chunk))
     except httpx.RequestError as error:
@@ -214,7 +215,13 @@ _ELSEWHERE = "Pass data_dir= and genome= (--data-dir, --genome), or set BEND_HF_
 
 
 def _state(part: Path) -> Path:
+    """Return where it is kept what an incomplete download is a part of."""
     return part.with_name(part.name + ".json")
+
+
+def _discard(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _state(part).unlink(missing_ok=True)
 
 
 def _refuse_other_content(url: str, part: Path, kind: str) -> None:
@@ -238,7 +245,7 @@ def _refuse_other_content(url: str, part: Path, kind: str) -> None:
     elif kind in expected and not expected[kind]():
         problem = f"no complete {kind.removeprefix('.')} file (it starts with {start[:20]!r})"
     if problem:
-        part.unlink()
+        _discard(part)
         raise BendError(f"{url} gave {problem}. Has the share moved? {_ELSEWHERE}")
 
 
@@ -260,7 +267,7 @@ def _put_in_place(part: Path, target: Path, record: dict[str, Any], decompress: 
                 with gzip.open(part, "rb") as source, temporary.open("wb") as sink:
                     shutil.copyfileobj(source, sink, _CHUNK)
             except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-                part.unlink()
+                _discard(part)
                 raise BendError(
                     f"{record['url']} gave a damaged gzip file ({error}). Run again to download it anew."
                 ) from error

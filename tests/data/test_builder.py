@@ -107,13 +107,10 @@ def test_num_proc_with_forked_readers_on_many_rows(
 
 
 def test_columns_and_types() -> None:
-    assert list(rows.features(TASKS["gene_finding"])) == (
-        ["chromosome", "start", "end", "strand", "sequence", "labels", "transcript_id", "flank_left", "flank_right"]
-    )
-    assert list(rows.features(TASKS["variant_effects_disease"])) == (
-        ["chromosome", "start", "ref", "alt", "label", "consequence", "ref_sequence", "alt_sequence", "variant_offset"]
-        + ["full_label"]
-    )
+    names = "chromosome start end strand sequence labels transcript_id flank_left flank_right"
+    assert list(rows.features(TASKS["gene_finding"])) == names.split()
+    names = "chromosome start ref alt label consequence ref_sequence alt_sequence variant_offset full_label"
+    assert list(rows.features(TASKS["variant_effects_disease"])) == names.split()
     assert rows.features(TASKS["gene_finding"])["labels"] == datasets.List(datasets.Value("int8"))
     assert rows.features(TASKS["cpg_methylation"])["labels"].feature.names == [f"label_{i}" for i in range(7)]
     assert rows.features(TASKS["variant_effects_disease"])["label"].names == ["benign", "pathogenic"]

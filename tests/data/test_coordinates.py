@@ -72,7 +72,7 @@ BAD: dict[str, tuple[str, Callable[[DataFolder], None], str]] = {
     "unknown split": (
         MULTI,
         edit(MULTI, 6, split="validation"),
-        "line 8, column 'split': 'validation' is unknown. The splits of chromatin_accessibility are written: train, valid, test",
+        "line 8, column 'split': 'validation' is unknown. The splits of .* are written: train, valid, test",
     ),
     "unknown strand": (MULTI, edit(MULTI, 6, strand="1"), "line 8, column 'strand': '1' is unknown"),
     "label out of range": (
