@@ -111,8 +111,8 @@ def confusion_matrix(references: Any, predictions: Any, n_classes: int) -> np.nd
 def scores_from_confusion(confusion: np.ndarray) -> dict[str, Any]:
     """Return MCC, recall and precision of one confusion matrix, or of many at once.
 
-    MCC is Gorodkin's for K classes, sum(TP TN - FP FN) / sqrt(sum t (n - t)) / sqrt(sum p (n - p)) with t and p the
-    true and predicted counts of a class: no difference of large numbers, so that it is exact for rare classes too.
+    MCC is Gorodkin's for K classes, sum(TP TN - FP FN) / sqrt(sum t (n - t) · sum p (n - p)) with t and p the true and
+    predicted counts of a class: no difference of large numbers, so that it is exact for rare classes too.
 
     Args:
         confusion: (…, K, K) counts, rows are true classes.
@@ -127,7 +127,7 @@ def scores_from_confusion(confusion: np.ndarray) -> dict[str, Any]:
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
     total = true.sum(axis=-1, keepdims=True)
     covariance = (hits * (total - true - predicted + hits) - (true - hits) * (predicted - hits)).sum(axis=-1)
-    spread = np.sqrt((true * (total - true)).sum(axis=-1)) * np.sqrt((predicted * (total - predicted)).sum(axis=-1))
+    spread = np.sqrt((true * (total - true)).sum(axis=-1) * (predicted * (total - predicted)).sum(axis=-1))
     with np.errstate(invalid="ignore"):
         scores = {
             "mcc": np.where(spread > 0, covariance / np.where(spread > 0, spread, 1), 0.0),
