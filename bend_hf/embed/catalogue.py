@@ -25,6 +25,13 @@ LONGEST_ATTENTION = 2_048
 """The same for models with attention."""
 ALIBI_PIECE = 10_000
 """Nucleotides of DNABERT-2's pieces in the BEND reference."""
+SHARE_FILES = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "pytorch_model.bin",
+)
 BEND_FILES = "https://sid.erda.dk/share_redirect/dbQM0pgSlM/pretrained_models"
 
 
@@ -199,7 +206,13 @@ def fetch(name: str) -> Path:
     Raises:
         BendError: The files cannot be had.
     """
-    raise BendError(f"{name}: no downloads yet.")
+    from bend_hf.data import download
+    from bend_hf.files import cache_dir
+
+    root, folder = CATALOGUE[name].source, cache_dir("models", name)
+    for file in SHARE_FILES:
+        download.fetch(f"{root}/{file}", folder / file)
+    return folder
 
 
 @dataclass(frozen=True)

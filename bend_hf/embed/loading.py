@@ -31,6 +31,10 @@ TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer_confi
 CHARACTER_TOKENIZERS = ("HyenaDNATokenizer", "CaduceusTokenizer", "CharacterTokenizer")
 """Tokenizers whose code lies with the checkpoints, but whose rule their configuration states."""
 
+STOCK_OPTIONS: dict[str, dict[str, Any]] = {"big_bird": {"attention_type": "original_full"}}
+"""Options of transformers' classes. BigBird switches to full attention for good after one input of up to 704 tokens,
+so that vectors depend on what came before: it always runs with full attention here."""
+
 CODE_KEYS = ("AutoConfig", "AutoModel", "AutoModelForMaskedLM", "AutoModelForCausalLM")
 
 
@@ -209,7 +213,9 @@ def _load_stock(
             raise BendError(f"{source!r} (model_type {kind!r}) has no language-model head: use the distance scores.")
     try:
         with quiet():  # what loading reports is checked here, tensor by tensor
-            return auto.from_pretrained(source, revision=revision, dtype=torch.float32, trust_remote_code=False)
+            return auto.from_pretrained(
+                source, revision=revision, dtype=torch.float32, trust_remote_code=False, **STOCK_OPTIONS.get(kind, {})
+            )
     except Exception as error:  # a dozen types, from a wrong field of the configuration to a missing file
         reason = _shape_report(config, state) or str(error)
         raise BendError(f"{source!r} cannot be loaded: {reason}") from error

@@ -1,0 +1,221 @@
+"""What will happen to a model: how it is loaded, how it reads DNA, how fast it is here, and what each task will cost.
+
+    print(diagnose("InstaDeepAI/nucleotide-transformer-500m-human-ref").text())
+
+A model that cannot be loaded raises the `BendError` that says what is missing.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from bend_hf.embed.catalogue import CATALOGUE
+from bend_hf.embed.embedder import Embedder, SequenceEmbedder, load_embedder
+from bend_hf.embed.estimate import size_text, time_text
+from bend_hf.embed.network import native_half
+from bend_hf.protocols import get_protocol
+from bend_hf.tasks import TASKS, Task
+
+GENE_FINDING_LENGTH = 7_330
+"""Median length in bp of gene finding's windows, whose lengths vary."""
+VARIANT_WINDOW = 512
+SECONDS = 1.0
+"""Least time over which a speed is measured."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a task takes with a model: nucleotides to embed, seconds at the speed measured, bytes of a store."""
+
+    task: str
+    nucleotides: int
+    seconds: float
+    store_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found out about a model.
+
+    Attributes:
+        name: As given, or the catalogue's.
+        architecture: Class, and why it was chosen.
+        parameters: Number of weights; None where it is not known.
+        tokens: How it reads DNA.
+        tokens_per_kilobase: On windows of 512 bp of random DNA.
+        dim: Width of a vector.
+        context: Most tokens at once, and where that is known from.
+        windows: How longer input is cut.
+        causal: Whether tokens see their left side only.
+        padding_safe: Whether padding was measured to change no vector; None where it does not matter.
+        dtype: What it computes in here.
+        agreement: Mean cosine of half precision to float32; None where the hardware has none.
+        device: Where it ran.
+        speeds: Nucleotides per second by precision and length of input.
+        costs: Per task, at the speed of `dtype` on 512 bp.
+        ignored: Checkpoint keys without influence on embeddings.
+        licence: Of the weights, where the catalogue has it.
+        notes: From the catalogue.
+    """
+
+    name: str
+    architecture: str
+    parameters: int | None
+    tokens: str
+    tokens_per_kilobase: float
+    dim: int
+    context: str
+    windows: str
+    causal: bool
+    padding_safe: bool | None
+    dtype: str
+    agreement: float | None
+    device: str
+    speeds: dict[str, float]
+    costs: tuple[Cost, ...]
+    ignored: tuple[str, ...]
+    licence: str | None
+    notes: str
+
+    def text(self) -> str:
+        """Return the diagnosis for people."""
+        agreement = "not tried" if self.agreement is None else f"mean cosine {self.agreement:.5f} to float32"
+        batches = {True: "yes, measured", False: "no, measured: batches of one length", None: "does not apply"}
+        lines = [
+            ("model", self.name),
+            ("architecture", self.architecture),
+            ("parameters", "unknown" if self.parameters is None else f"{self.parameters:,}"),
+            ("tokens", f"{self.tokens}; {self.tokens_per_kilobase:.0f} per kilobase"),
+            ("vectors", f"{self.dim} wide, {'causal' if self.causal else 'bidirectional'}"),
+            ("context", self.context),
+            ("longer input", self.windows),
+            ("padding-safe", batches[self.padding_safe]),
+            ("precision", f"{self.dtype} on {self.device}; half precision: {agreement}"),
+            *((f"speed, {what}", f"{rate:,.0f} nucleotides/s") for what, rate in self.speeds.items()),
+        ]
+        if self.ignored:
+            more = f" and {len(self.ignored) - 4} more" if len(self.ignored) > 4 else ""
+            lines.append(("left out", ", ".join(self.ignored[:4]) + more + " (heads and poolers)"))
+        if self.licence:
+            lines.append(("licence", self.licence))
+        if self.notes:
+            lines.append(("note", self.notes))
+        width = max(len(label) for label, _ in lines)
+        table = [f"{label:<{width}}  {value}" for label, value in lines]
+        header = f"{'full task (estimate)':<28}{'nucleotides':>16}{'time':>12}{'store':>12}"
+        costs = [
+            f"{cost.task:<28}{cost.nucleotides:>16,}{time_text(cost.seconds):>12}"
+            f"{'-' if cost.store_bytes is None else size_text(cost.store_bytes):>12}"
+            for cost in self.costs
+        ]
+        return "\n".join([*table, "", header, *costs])
+
+
+def diagnose(model: Any, *, protocol: str = "default", **options: Any) -> Diagnosis:
+    """Load a model and find out how it will be handled.
+
+    Args:
+        model: As `bend_hf.embed.embedder.load_embedder` takes it.
+        protocol: Name of the protocol whose windows apply.
+        **options: Of `Embedder.from_pretrained`.
+
+    Raises:
+        BendError: The model cannot be loaded; the message says exactly what is missing.
+    """
+    embedder = load_embedder(model, protocol=get_protocol(protocol), **options)
+    random = np.random.default_rng(0)
+    sequences = ["".join(random.choice(list("ACGT"), 512)) for _ in range(64)]
+    density = float(np.sum(embedder.count_tokens(sequences))) / sum(map(len, sequences))
+    speeds: dict[str, float] = {}
+    if isinstance(embedder, Embedder):
+        speeds = _speeds(embedder, sequences)
+        rate = speeds[f"{embedder.dtype}, 512 bp"]
+    else:
+        rate = speeds["512 bp"] = speed(embedder, sequences)
+    costs = tuple(_cost(task, rate, density, embedder.dim) for task in TASKS.values())
+    entry = CATALOGUE.get(embedder.name)
+    about = {"licence": entry.licence if entry else None, "notes": entry.notes if entry else ""}
+    common: dict[str, Any] = dict(
+        name=embedder.name,
+        tokens_per_kilobase=1000 * density,
+        dim=embedder.dim,
+        causal=embedder.causal,
+        speeds=speeds,
+        costs=costs,
+        **about,
+    )
+    if not isinstance(embedder, Embedder):
+        return Diagnosis(
+            architecture=type(embedder).__name__,
+            parameters=None,
+            tokens="its own",
+            context="its own",
+            windows="its own",
+            padding_safe=None,
+            dtype="its own",
+            agreement=None,
+            device="its own",
+            ignored=(),
+            **common,
+        )
+    scheme, policy = embedder.scheme, embedder.provenance()["key"]["windows"]
+    cut = {
+        "overlap": f"windows of {policy['tokens']} tokens that share {policy['overlap']}, stitched",
+        "abut": f"abutting pieces of {policy['piece'] or policy['tokens']} {'nt' if policy['piece'] else 'tokens'}",
+    }[embedder.policy]
+    return Diagnosis(
+        architecture=embedder.loaded.architecture,
+        parameters=sum(weight.numel() for weight in embedder.loaded.model.parameters()),
+        tokens=f"{scheme.family}{f' (k = {scheme.k})' if scheme.k > 1 else ''}, read by {scheme.origin}",
+        context=f"{embedder.limits.context:,} tokens ({embedder.limits.reason})",
+        windows=cut,
+        padding_safe=embedder.measured.padding_safe,
+        dtype=embedder.dtype,
+        agreement=embedder.measured.agreement,
+        device=str(embedder.network.device),
+        ignored=embedder.loaded.ignored,
+        **common,
+    )
+
+
+def _speeds(embedder: Embedder, sequences: list[str]) -> dict[str, float]:
+    """Nucleotides per second in float32 and half precision at 512 bp, and in the chosen one at 10 kb."""
+    chosen, found = embedder.network.dtype, {}
+    half = native_half(embedder.network.device)
+    try:
+        for dtype in dict.fromkeys([torch.float32, *([half] if half else []), chosen]):
+            embedder.network.dtype = dtype
+            found[f"{str(dtype).removeprefix('torch.')}, 512 bp"] = speed(embedder, sequences)
+    finally:
+        embedder.network.dtype = chosen
+    long = ["".join(sequences)[:10_000]] * 8
+    found[f"{embedder.dtype}, 10 kb"] = speed(embedder, long)
+    return found
+
+
+def speed(embedder: SequenceEmbedder, sequences: list[str]) -> float:
+    """Return the nucleotides embedded per second, the first call left out."""
+    for _ in embedder.embed(sequences[:1]):
+        pass
+    done, start, count = 0, time.perf_counter(), 1
+    while (elapsed := time.perf_counter() - start) < SECONDS:
+        for _ in embedder.embed(sequences[:count]):
+            pass
+        done += sum(map(len, sequences[:count]))
+        count = min(2 * count, len(sequences))
+    return done / elapsed
+
+
+def _cost(task: Task, rate: float, density: float, dim: int) -> Cost:
+    """The cost of a whole task of the release; two bytes per value and per run length, as stored."""
+    rows = sum(task.rows.values())
+    variants = task.label_kind == "variant_binary"
+    length = 2 * VARIANT_WINDOW if variants else task.window or GENE_FINDING_LENGTH
+    nucleotides = rows * length
+    store = None if variants else round(nucleotides * density * (2 * dim + 2))
+    return Cost(task.name, nucleotides, nucleotides / rate, store)

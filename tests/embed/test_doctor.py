@@ -1,0 +1,57 @@
+"""The diagnosis says what the embedder does."""
+
+from __future__ import annotations
+
+import pytest
+import tiny_models
+import torch
+
+from bend_hf.embed import doctor
+from bend_hf.embed.doctor import diagnose
+from bend_hf.errors import BendError
+from bend_hf.tasks import TASKS
+
+
+@pytest.fixture(autouse=True)
+def _brief(monkeypatch):
+    monkeypatch.setattr(doctor, "SECONDS", 0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "density", "causal"), [("esm", 170, False), ("dnabert", 990, False), ("gpt2", 1000, True)]
+)
+def test_checkpoints(tmp_path, name, density, causal):
+    found = diagnose(str(tiny_models.FAMILIES[name](tmp_path / name)), device="cpu")
+    assert found.tokens_per_kilobase == pytest.approx(density, abs=1)
+    assert (found.dim, found.causal, found.padding_safe) == (32, causal, True)
+    assert "transformers'" in found.architecture
+    assert [cost.task for cost in found.costs] == list(TASKS)
+    assert all(rate > 0 for rate in found.speeds.values())
+    chromatin = found.costs[2]
+    assert chromatin.nucleotides == 2_062_129 * 512
+    assert chromatin.store_bytes == pytest.approx(chromatin.nucleotides * density / 1000 * 66, rel=0.01)
+    assert found.costs[-1].store_bytes is None
+    text = found.text()
+    assert "padding-safe" in text
+    assert "yes, measured" in text
+    assert f"{density} per kilobase" in text
+    assert all(task in text for task in TASKS)
+
+
+def test_protocol_and_options(tmp_path):
+    folder = str(tiny_models.esm(tmp_path / "esm"))
+    assert "abutting pieces of 5994 nt" in diagnose(folder, protocol="bend-2024").text()
+    assert "share 124, stitched" in diagnose(folder).text()
+    assert diagnose(folder, dtype="float32").dtype == "float32"
+
+
+def test_others(tmp_path):
+    assert "5 wide" in diagnose("onehot").text()
+    found = diagnose(lambda sequences: ([torch.zeros(len(s), 7) for s in sequences], None))
+    assert (found.dim, found.parameters) == (7, None)
+
+
+def test_what_is_missing(tmp_path):
+    tiny_models.write(tmp_path / "empty", "config.json", {"model_type": "bert"})
+    with pytest.raises(BendError, match="has no tokenizer"):
+        diagnose(str(tmp_path / "empty"))
