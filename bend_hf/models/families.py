@@ -101,6 +101,7 @@ FAMILIES = (
     Family("gena-bert", "gena_bert", "GenaBert", "Masked", _is_gena_bert),
     Family("gpn", "gpn", "GPN", "Masked", _model_type("GPN")),
     Family("hyenadna", "hyena", "HyenaDNA", "Causal", _is_hyena),
+    Family("caduceus", "caduceus", "Caduceus", "Masked", _model_type("caduceus")),
 )
 
 # What a config.json says of the files around the model, not of the model.

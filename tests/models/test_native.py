@@ -152,6 +152,31 @@ def test_older_hyenadna_repositories_load(tmp_path):
         models.load(tmp_path, older)
 
 
+@pytest.mark.parametrize("name", ["caduceus_ph", "caduceus_ps"])
+def test_caduceus_is_differentiable_and_its_pieces_fit_together(name, monkeypatch):
+    from bend_hf.models import caduceus
+
+    model, golden = load(name), np.load(GOLDENS / name / "golden.npz")
+    monkeypatch.setattr(caduceus, "SCAN_NUMBERS", 2**13)
+    ids = torch.from_numpy(golden["input_ids"])
+    assert_close(model(ids).last_hidden_state, golden["hidden"])
+    with torch.inference_mode(False), torch.enable_grad():
+        model = load(name)
+        hidden = model(ids.clone()).last_hidden_state
+        hidden.square().mean().backward()
+    assert_close(hidden.detach(), golden["hidden"])
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_caduceus_ps_gives_the_reverse_complement_turned_round():
+    model = load("caduceus_ps")
+    ids = torch.from_numpy(np.load(GOLDENS / "caduceus_ps" / "golden.npz")["input_ids"])
+    complement = torch.arange(16)
+    complement[[7, 8, 9, 10]] = torch.tensor([10, 9, 8, 7])
+    given, other = model(ids).last_hidden_state, model(complement[ids].flip(1)).last_hidden_state
+    assert_close(other.flip(1, 2), given.numpy())
+
+
 def test_inputs_longer_than_the_positions_are_refused():
     for name in ("hyenadna", "gena_bert"):
         with pytest.raises(BendError, match="positions of this"):
