@@ -1,13 +1,12 @@
 """The command line, `bend-hf` (also `hf-bend`, `python -m bend_hf` and `accelerate launch -m bend_hf`).
 
-Data go to standard output, messages to standard error, and the exit code is non-zero on any failure. Each command is
-one function here that calls one function of the package; what is heavy is imported there.
+Data go to standard output, messages to standard error, and the exit code is non-zero on any failure. What each command
+does is in `bend_hf.commands`; here is how it is called.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import sys
@@ -15,17 +14,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bend_hf import __version__
+from bend_hf import __version__, commands
 from bend_hf.console import log
-from bend_hf.errors import BendError, unknown
+from bend_hf.errors import BendError
 from bend_hf.protocols import PROTOCOLS
-from bend_hf.tasks import get_tasks
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C."""
-    parser = build_parser()
-    args = parser.parse_args(argv)
+    args = build_parser().parse_args(argv)
     if not log.handlers:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(message)s"))
@@ -33,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         log.propagate = False
     if "BEND_HF_VERBOSITY" not in os.environ:
         log.setLevel(logging.INFO)
+    if not sys.stderr.isatty():  # the libraries' bars would fill a log file
+        for name in ("HF_DATASETS_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_PROGRESS_BARS"):
+            os.environ.setdefault(name, "1")
     try:
         return int(args.run(args) or 0)
     except BendError as error:
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"\nbend-hf {args.command}: interrupted; the same command goes on where it stopped.", file=sys.stderr)
         return 130
-    except BrokenPipeError:
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
@@ -51,13 +51,15 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bend-hf",
         description="BEND (2024 tasks): benchmark DNA language models on seven biologically meaningful tasks.",
-        epilog="Start with:  bend-hf demo   (no download)   then:  bend-hf evaluate MODEL --help",
+        epilog="start with:\n  bend-hf demo               all seven tasks, no download\n"
+        "  bend-hf evaluate MODEL     a Hub id, a folder, or a name such as nt-v2-500m",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"bend_hf {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    group = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     def command(name: str, run: Callable[[Any], int | None], summary: str, *examples: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(
+        sub = group.add_parser(
             name,
             help=summary,
             description=summary[0].upper() + summary[1:] + ".",
@@ -67,40 +69,143 @@ def build_parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    demo = command(
-        "demo", _demo, "run all seven tasks on a toy genome, without any download", "demo", "demo -o /tmp/demo"
+    sub = command(
+        "demo", commands.demo, "run all seven tasks on a toy genome, without any download", "demo -o /tmp/demo"
     )
-    demo.add_argument(
-        "-o", "--output", type=Path, default=Path("bend-demo"), help="folder to write (default: bend-demo)"
+    sub.add_argument("-o", "--output", type=Path, default=Path("bend-demo"), help="folder to write (bend-demo)")
+
+    sub = command("tasks", commands.tasks, "list the tasks", "tasks", "tasks --format json")
+    _format(sub)
+
+    sub = command(
+        "prepare",
+        commands.prepare,
+        'make load_dataset("bend/…") and evaluate.load("bend/…") work on this machine, or write a mirror',
+        "prepare --toy",
+        "prepare variant_effects --data-dir DATA --genome GRCh38.fa",
+        "prepare --to mirror --namespace my-lab",
+        "prepare --list",
+        "prepare --remove gene_finding",
     )
+    _tasks(sub, positional=True)
+    _data(sub)
+    sub.add_argument("--toy", action="store_true", help="the toy data; cards say so")
+    sub.add_argument("--to", type=Path, metavar="DIR", help="write a mirror of the Hub namespace there instead")
+    sub.add_argument("--namespace", help="instead of bend")
+    sub.add_argument("--list", action="store_true", help="show what is prepared on this machine")
+    sub.add_argument("--remove", action="store_true", help="remove what was prepared on this machine")
+    _format(sub)
 
-    tasks = command("tasks", _tasks, "list the tasks", "tasks", "tasks --format json | jq '.[].name'")
-    _format(tasks)
-
-    evaluate = command(
+    sub = command(
         "evaluate",
-        _evaluate,
-        "evaluate a model (Hub id, folder, catalogue name, baseline) on the tasks",
+        commands.evaluate,
+        "evaluate a model (Hub id, folder, catalogue name or baseline) on the tasks",
         "evaluate LongSafari/hyenadna-tiny-1k-seqlen-hf",
         "evaluate onehot --tasks gene_finding variant_effects --data-dir DATA --genome GRCh38.fa --epochs 5",
         "evaluate nt-v2-500m --protocol bend-2024 --seeds 5 --store /scratch/vectors",
     )
-    evaluate.add_argument("model", help="Hub id, folder, catalogue name, or a baseline (onehot, composition …)")
-    _tasks_option(evaluate)
-    _data(evaluate)
-    _model(evaluate)
-    evaluate.add_argument("--seeds", type=_positive, default=1, metavar="N", help="heads to train, side by side (1)")
-    evaluate.add_argument("--epochs", type=_positive, metavar="N", help="instead of the recipe's 100")
-    evaluate.add_argument("--patience", type=_positive, metavar="N", help="stop after N epochs without a better one")
-    evaluate.add_argument(
-        "--precision", choices=["auto", "fp32", "bf16", "fp16"], default="auto", help="of head training"
+    sub.add_argument("model", help="Hub id, folder, catalogue name; onehot, composition, resnet-supervised, basset")
+    _tasks(sub)
+    sub.add_argument("--seeds", type=_positive, default=1, metavar="N", help="heads to train, side by side (1)")
+    sub.add_argument("--epochs", type=_positive, metavar="N", help="instead of the recipe's 100")
+    sub.add_argument("--patience", type=_positive, metavar="N", help="stop after N epochs without a better one")
+    sub.add_argument("--precision", choices=["auto", "fp32", "bf16", "fp16"], default="auto", help="of head training")
+    sub.add_argument("--trackers", nargs="+", default=[], metavar="NAME", help="tensorboard, trackio, wandb")
+    sub.add_argument(
+        "-o", "--output", type=Path, default=Path("bend-results"), help="folder for results (bend-results)"
     )
-    evaluate.add_argument("--trackers", nargs="+", default=[], metavar="NAME", help="tensorboard, trackio, wandb")
-    evaluate.add_argument("-o", "--output", type=Path, default=Path("bend-results"), help="default: bend-results")
-    evaluate.add_argument("--overwrite", action="store_true", help="make results again that are there already")
-    evaluate.add_argument("--push", metavar="MODEL_ID", help="propose the results on this Hub model's page")
-    _store(evaluate)
-    _format(evaluate)
+    sub.add_argument("--overwrite", action="store_true", help="make results again that are there already")
+    sub.add_argument("--push", metavar="MODEL_ID", help="propose the results on this Hub model's page")
+    _format(sub)
+    _data(sub)
+    _model(sub)
+    _store(sub)
+
+    sub = command(
+        "embed",
+        commands.embed,
+        "fill the store with a model's token vectors, so that evaluate finds them there",
+        "embed nt-v2-500m --tasks gene_finding --store /scratch/vectors",
+        "embed nt-v2-500m --store /shared/vectors --shard 3/16",
+    )
+    sub.add_argument("model", help="Hub id, folder or catalogue name")
+    _tasks(sub)
+    sub.add_argument("--shard", type=_share, metavar="I/N", help="this process's share (0-based), one of N machines")
+    _data(sub)
+    _model(sub)
+    _store(sub)
+
+    sub = command(
+        "doctor",
+        commands.doctor,
+        "load a model and tell how it will be handled, or what is missing",
+        "doctor zhihan1996/DNABERT-2-117M",
+        "doctor ./my-model --format json",
+    )
+    sub.add_argument("model", help="Hub id, folder or catalogue name")
+    _format(sub)
+    _model(sub)
+
+    sub = command(
+        "compare",
+        commands.compare,
+        "compare models on the same test rows: paired differences, rankings with ties",
+        "compare bend-results",
+        "compare results/a results/b --tasks gene_finding",
+    )
+    sub.add_argument("results", nargs="+", type=Path, help="folders or files of results")
+    _tasks(sub)
+    sub.add_argument("--protocol", choices=list(PROTOCOLS), help="where results of both are there")
+    sub.add_argument("--resamples", type=_positive, default=1000, metavar="N", help="of the bootstrap (1000)")
+
+    sub = command(
+        "report",
+        commands.report,
+        "write results as one page, or as a table for a paper",
+        "report bend-results -o report.html",
+        "report bend-results --format latex -o table.tex",
+    )
+    sub.add_argument("results", nargs="+", type=Path, help="folders or files of results")
+    sub.add_argument("-o", "--output", type=Path, help="file to write (report.html, .md, .csv, .tex, .json)")
+    sub.add_argument("--format", choices=["html", "markdown", "csv", "latex", "json"], default="html", help="html")
+
+    sub = command(
+        "plot",
+        commands.plot,
+        "draw predicted against true labels along one test window (gene finding, enhancers)",
+        "plot bend-results/onehot/gene_finding.default.seed0.json --row 3",
+    )
+    sub.add_argument("result", type=Path, help="a result's JSON file, its predictions beside it")
+    sub.add_argument("--row", type=int, default=0, metavar="N", help="test row, from 0 (0)")
+    sub.add_argument("-o", "--output", type=Path, help="SVG file to write")
+
+    sub = command(
+        "rerun",
+        commands.rerun,
+        "make a recorded result again and compare",
+        "rerun bend-results/onehot/gene_finding.default.seed0.json",
+        "rerun RESULT.json --dry-run",
+    )
+    sub.add_argument("result", type=Path, help="a result's JSON file")
+    sub.add_argument("--data-dir", type=Path, help="data folder instead of the recorded one")
+    sub.add_argument("--genome", type=Path, metavar="FASTA", help="genome instead of the recorded one")
+    sub.add_argument("--dry-run", action="store_true", help="print the command only")
+
+    sub = command(
+        "publish",
+        commands.publish,
+        "upload datasets and metrics to a namespace of the Hub",
+        "publish --namespace my-lab --dry-run",
+        "publish --namespace my-lab --tasks gene_finding --private",
+    )
+    sub.add_argument("--namespace", required=True, help="user or organisation")
+    _tasks(sub)
+    sub.add_argument("--mirror", type=Path, metavar="DIR", help="folder written by prepare --to; else one is built")
+    sub.add_argument("--toy", action="store_true", help="publish the toy data; cards say so")
+    sub.add_argument("--incomplete", action="store_true", help="publish although rows are fewer than declared")
+    sub.add_argument("--private", action="store_true", help="create repositories as private ones")
+    sub.add_argument("--dry-run", action="store_true", help="list files, sizes and changes; upload nothing")
+    _data(sub)
     return parser
 
 
@@ -111,12 +216,33 @@ def _positive(text: str) -> int:
     return value
 
 
+def _share(text: str) -> tuple[int, int]:
+    first, _, count = text.partition("/")
+    if not (first.isdigit() and count.isdigit() and int(first) < int(count)):
+        raise argparse.ArgumentTypeError(f"{text} is not I/N with 0 <= I < N")
+    return int(first), int(count)
+
+
+def _layers(text: str) -> int | str | list[int]:
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        if text == "last":
+            return text
+        raise argparse.ArgumentTypeError(f"{text} is no layer: give last, an index, or indices as in 4,8,12") from None
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
 def _format(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=["human", "json"], default="human", help="of standard output")
 
 
-def _tasks_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tasks", nargs="+", default=["all"], metavar="TASK", help="default: all; see bend-hf tasks")
+def _tasks(parser: argparse.ArgumentParser, *, positional: bool = False) -> None:
+    text = "default: all; see bend-hf tasks"
+    if positional:
+        parser.add_argument("tasks", nargs="*", default=["all"], metavar="TASK", help=text)
+    else:
+        parser.add_argument("--tasks", nargs="+", default=["all"], metavar="TASK", help=text)
 
 
 def _data(parser: argparse.ArgumentParser) -> None:
@@ -135,13 +261,17 @@ def _data(parser: argparse.ArgumentParser) -> None:
 
 def _model(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model")
-    group.add_argument("--protocol", choices=list(PROTOCOLS), default="default", help="default, or the reference's own")
+    group.add_argument(
+        "--protocol", choices=list(PROTOCOLS), default="default", help="bend-2024: as the reference code"
+    )
     group.add_argument("--revision", help="branch, tag or commit of a Hub model")
     group.add_argument("--trust-remote-code", action="store_true", help="run Python that comes with the model")
     group.add_argument(
         "--dtype", choices=["auto", "float32", "bfloat16", "float16"], default="auto", help="of the model's forward"
     )
-    group.add_argument("--layer", type=int, default=-1, help="hidden state to use (-1: last)")
+    group.add_argument(
+        "--layer", type=_layers, default=-1, help="hidden state: last (default), an index, or several: 4,8"
+    )
     group.add_argument("--strand", choices=["forward", "average"], default="forward", help="average: of both strands")
     group.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best there is)")
 
@@ -149,94 +279,12 @@ def _model(parser: argparse.ArgumentParser) -> None:
 def _store(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("storage")
     group.add_argument("--store", type=Path, metavar="DIR", help="where token vectors are kept (default: the cache)")
-    group.add_argument("--store-limit", metavar="SIZE", help="e.g. 50GB; beyond it vectors are made in every epoch")
-
-
-def genome_option(values: Sequence[str] | None) -> Path | dict[str, Path] | None:
-    """Read ``--genome``: one FASTA for all, or ``BUILD=FASTA`` for each build."""
-    if not values:
-        return None
-    if len(values) == 1 and "=" not in values[0]:
-        return Path(values[0])
-    pairs = dict(value.partition("=")[::2] for value in values)
-    for build, path in pairs.items():
-        if build not in ("GRCh38", "GRCh37"):
-            raise unknown("genome build", build, ["GRCh38", "GRCh37"])
-        if not path:
-            raise BendError(f"--genome {build}: no path given; write {build}=FASTA.")
-    return {build: Path(path) for build, path in pairs.items()}
-
-
-def _demo(args: argparse.Namespace) -> int:
-    from bend_hf.demo import run
-    from bend_hf.results.table import table
-
-    results = run(args.output)
-    print(table(results))
-    _hint(f"open {args.output / 'report.html'}", "bend-hf evaluate MODEL --help")
-    return int(any(result.failure for result in results))
-
-
-def _tasks(args: argparse.Namespace) -> None:
-    rows: list[dict[str, Any]] = [
-        {
-            "name": task.name,
-            "dataset": f"bend/{task.dataset}",
-            "config": task.config,
-            "labels": len(task.label_names),
-            "metric": task.metric,
-            "rows": sum(task.rows.values()),
-            "build": task.build,
-        }
-        for task in get_tasks()
-    ]
-    if args.format == "json":
-        print(json.dumps(rows, indent=1))
-        return
-    widths = {key: max(len(key), *(len(str(row[key])) for row in rows)) for key in rows[0]}
-    for row in [{key: key for key in widths}, *rows]:
-        print("  ".join(str(row[key]).ljust(width) for key, width in widths.items()).rstrip())
-    _hint("bend-hf evaluate MODEL --tasks " + rows[0]["name"])
-
-
-def _evaluate(args: argparse.Namespace) -> int:
-    from bend_hf.evaluation import evaluate
-    from bend_hf.results.table import table
-
-    results = evaluate(
-        args.model,
-        tasks=args.tasks,
-        data_dir=args.data_dir,
-        genome=genome_option(args.genome),
-        num_proc=args.num_proc,
-        protocol=args.protocol,
-        seeds=args.seeds,
-        epochs=args.epochs,
-        patience=args.patience,
-        precision=args.precision,
-        trackers=args.trackers,
-        revision=args.revision,
-        trust_remote_code=args.trust_remote_code,
-        dtype=args.dtype,
-        layer=args.layer,
-        strand=args.strand,
-        device=args.device,
-        store=args.store,
-        store_limit=args.store_limit,
-        output=args.output,
-        overwrite=args.overwrite,
+    group.add_argument(
+        "--store-limit", default="100GB", metavar="SIZE", help="beyond it, vectors are made in every epoch (100GB)"
     )
-    if not results:  # a process that is not the first: the first one prints
-        return 0
-    print(json.dumps([result.to_json() for result in results], indent=1) if args.format == "json" else table(results))
-    if args.push:
-        from bend_hf.hub.publish import push_results
-
-        print(push_results(results, args.push), file=sys.stderr)
-    _hint(f"bend-hf report {args.output} -o report.html")
-    return int(any(result.failure for result in results))
-
-
-def _hint(*commands: str) -> None:
-    if sys.stderr.isatty():
-        print("Next: " + "   ".join(commands), file=sys.stderr)
+    group.add_argument(
+        "--vectors",
+        choices=["auto", "float32", "bfloat16", "float16", "int8"],
+        default="auto",
+        help="how token vectors are kept (auto: two bytes)",
+    )

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bend_hf.console import log
+from bend_hf.data.sources import locate
 from bend_hf.errors import BendError
 from bend_hf.files import cache_dir, digest_of
 from bend_hf.protocols import Protocol, get_protocol
@@ -55,7 +56,7 @@ def evaluate(
     revision: str | None = None,
     trust_remote_code: bool = False,
     dtype: str = "auto",
-    layer: int | str = -1,
+    layer: int | str | Sequence[int] = -1,
     strand: str = "forward",
     device: str | None = None,
     store: Folder | None = None,
@@ -83,7 +84,7 @@ def evaluate(
         revision: Branch, tag or commit of a Hub model.
         trust_remote_code: Whether to run Python that comes with the model.
         dtype: Of the model's forward: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
-        layer: Hidden state to use; -1 for the last.
+        layer: Hidden state to use; -1 for the last; several are concatenated.
         strand: ``"forward"``, or ``"average"`` over both strands.
         device: Torch device; None for the best there is.
         store: Folder for token vectors; None for the package's cache.
@@ -101,17 +102,21 @@ def evaluate(
     Raises:
         BendError: Unknown names, missing files or a model that cannot be loaded; nothing has been computed then.
     """
-    from accelerate import PartialState
-
-    from bend_hf.data.builder import build
-    from bend_hf.data.sources import locate
-    from bend_hf.embed.estimate import parse_size
-
     chosen = _applicable(model, tasks)
     rules = get_protocol(protocol)
     numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
-    limit = parse_size(str(store_limit)) if store_limit is not None else None
     files = {task.name: locate(task, data_dir, genome) for task in chosen}
+
+    # Imported below the checks above, which answer at once.
+    from accelerate import PartialState
+
+    from bend_hf.data.builder import build
+    from bend_hf.embed.catalogue import resolve
+    from bend_hf.embed.estimate import parse_size
+
+    if isinstance(model, str) and model not in ("onehot", COMPOSITION, *SUPERVISED):
+        resolve(model)
+    limit = parse_size(str(store_limit)) if store_limit is not None else None
     state = PartialState()
     data: dict[str, datasets.DatasetDict | BendError] = {}
     for task in chosen:

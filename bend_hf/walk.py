@@ -123,14 +123,19 @@ def folds(task: Task, rows: dict[str, np.ndarray]) -> list[Fold]:
     return plans
 
 
-def supervised(task: Task, data: datasets.DatasetDict, road: Road, seeds: Sequence[int]) -> list[Outcome]:
-    """Train heads on a task's token vectors (or the composition baseline on its letters), one outcome per seed."""
+def merged(data: datasets.DatasetDict) -> datasets.Dataset:
+    """Return the rows of all splits, one split after another: the rows that a store of token vectors is made for."""
     import datasets
 
+    return datasets.concatenate_datasets(list(data.values()))
+
+
+def supervised(task: Task, data: datasets.DatasetDict, road: Road, seeds: Sequence[int]) -> list[Outcome]:
+    """Train heads on a task's token vectors (or the composition baseline on its letters), one outcome per seed."""
     from bend_hf.results.record import make_predictions
     from bend_hf.train.labels import labels_of
 
-    whole = datasets.concatenate_datasets(list(data.values()))
+    whole = merged(data)
     ends = np.cumsum([len(split) for split in data.values()])
     rows = {name: np.arange(end - len(split), end) for (name, split), end in zip(data.items(), ends, strict=True)}
     plans = folds(task, rows)

@@ -1,0 +1,185 @@
+"""The one line: all tasks, records, resume, isolation of failures, and what must not change a number."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bend_hf
+from bend_hf.cli import main
+from bend_hf.errors import BendError
+from bend_hf.results.record import read_predictions, read_results
+from bend_hf.tasks import FOLDS, TASKS
+from bend_hf.walk import folds
+
+
+@pytest.fixture(scope="module")
+def first(toy_dir, tmp_path_factory):
+    """One-hot on three kinds of task, one epoch."""
+    output = tmp_path_factory.mktemp("first")
+    tasks = ["gene_finding", "cpg_methylation", "variant_effects_disease"]
+    return bend_hf.evaluate("onehot", tasks, data_dir=toy_dir, epochs=1, seeds=2, output=output), output
+
+
+def test_records_hold_what_is_needed_to_believe_them(first):
+    results, output = first
+    assert [(r.task, r.seed) for r in results] == [
+        ("gene_finding", 0),
+        ("gene_finding", 1),
+        ("cpg_methylation", 0),
+        ("cpg_methylation", 1),
+        ("variant_effects_disease", None),
+    ]
+    assert read_results(output) == sorted(
+        read_results(output), key=lambda r: (list(TASKS).index(r.task), -1 if r.seed is None else r.seed)
+    )
+    for result in read_results(output):
+        assert result.toy
+        assert result.failure is None
+        low, high = result.interval
+        assert low <= result.score <= high
+        assert {"dataset_digest", "run", "files", "packages", "hardware", "command", "seconds"} <= set(
+            result.provenance
+        )
+        assert len(read_predictions(result)) == result.counts["rows"]
+    assert len(results[0].history) == 1
+    assert results[0].history != results[1].history
+    # Equal vectors at every changed base: the one-hot distance cannot tell variants apart.
+    assert results[-1].score == pytest.approx(0.5)
+    assert set(results[-1].secondary["by_score"]) >= {"cosine", "l2", "gc_change", "cpg_created"}
+
+
+def test_a_result_that_is_there_is_not_made_again(first, toy_dir, tmp_path):
+    results, output = first
+    shutil.copytree(output, tmp_path / "results")
+    path = next((tmp_path / "results").rglob("cpg_methylation.default.seed0.json"))
+    before = path.stat().st_mtime_ns
+    options = {"data_dir": toy_dir, "seeds": 2, "output": tmp_path / "results"}
+    again = bend_hf.evaluate("onehot", "cpg_methylation", epochs=1, **options)
+    assert [r.score for r in again] == [r.score for r in results[2:4]]
+    assert path.stat().st_mtime_ns == before
+    made = bend_hf.evaluate("onehot", "cpg_methylation", epochs=1, overwrite=True, **options)
+    assert [r.score for r in made] == [r.score for r in results[2:4]]
+    assert path.stat().st_mtime_ns > before
+    other = bend_hf.evaluate("onehot", "cpg_methylation", epochs=2, **options)
+    assert len(other[0].history) == 2
+
+
+def test_a_failed_task_does_not_lose_the_others(toy_dir, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(toy_dir, data)
+    bed = data / "histone_modification" / "histone_modification.bed"
+    lines = bed.read_text().splitlines()
+    fields = lines[3].split("\t")
+    lines[3] = "\t".join([*fields[:6], "99", fields[7]])
+    bed.write_text("\n".join(lines) + "\n")
+    command = [sys.executable, "-m", "bend_hf", "evaluate", "onehot", "--data-dir", str(data), "--epochs", "1"]
+    command += ["--tasks", "histone_modification", "variant_effects_disease", "-o", str(tmp_path / "out")]
+    run = subprocess.run([*command, "--format", "json"], capture_output=True, text=True, check=False)
+    assert run.returncode == 1, run.stderr
+    failed, scored = json.loads(run.stdout)
+    assert "histone_modification.bed" in failed["failure"]
+    assert "line 4" in failed["failure"]
+    assert failed["score"] is None
+    assert scored["score"] is not None
+    assert "Traceback" not in run.stderr
+    stored = {result.task: result.failure for result in read_results(tmp_path / "out")}
+    assert stored["histone_modification"] == failed["failure"]
+    assert stored["variant_effects_disease"] is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "onehot", "--tasks", "gene_findin"], "Did you mean 'gene_finding'?"),
+        (["evaluate", "onehott"], "Did you mean 'onehot'?"),
+        (["evaluate", "onehot", "--genome", "hg38=x.fa", "--tasks", "gene_finding"], "Choices: GRCh38, GRCh37"),
+        (["evaluate", "basset", "--tasks", "gene_finding"], "no baseline for gene_finding"),
+        (["evaluate", "no/such/folder", "--tasks", "cpg_methylation"], "no/such/folder"),
+        (["evaluate", "onehot", "--genome", "missing.fa", "--tasks", "gene_finding"], "missing.fa"),
+    ],
+)
+def test_bad_input_is_one_clear_error(toy_dir, tmp_path, capsys, arguments, message):
+    assert main([*arguments, "--data-dir", str(toy_dir), "-o", str(tmp_path / "out")]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_where_vectors_are_kept_and_who_builds_rows_changes_no_score(toy_dir, tmp_path):
+    from bend_hf.demo import write_untrained_model
+
+    model = write_untrained_model(tmp_path / "model")
+    ways = {
+        "store": {"store": tmp_path / "store"},
+        "fly": {"store": tmp_path / "none", "store_limit": 0},
+        "processes": {"store": tmp_path / "store2", "num_proc": 2},
+    }
+    scores = {}
+    for way, options in ways.items():
+        [result] = bend_hf.evaluate(
+            str(model), "histone_modification", data_dir=toy_dir, epochs=1, output=tmp_path / way, **options
+        )
+        scores[way] = read_predictions(result if result.path else read_results(tmp_path / way)[0]).scores
+    np.testing.assert_array_equal(scores["store"], scores["processes"])
+    np.testing.assert_allclose(scores["store"], scores["fly"], atol=2e-3)
+    assert list((tmp_path / "store").iterdir())
+    assert not (tmp_path / "none").exists()
+
+
+def test_two_processes_give_the_scores_of_one(toy_dir, tmp_path):
+    arguments = ["-m", "bend_hf", "evaluate", "onehot", "--data-dir", str(toy_dir), "--epochs", "2"]
+    arguments += ["--tasks", "cpg_methylation", "variant_effects_disease", "--format", "json", "-o"]
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+    ]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(bend_hf.__file__).parent.parent), "OMP_NUM_THREADS": "1"}
+    found = []
+    for command in ([sys.executable, *arguments, str(tmp_path / "one")], [*launch, *arguments, str(tmp_path / "two")]):
+        run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        assert run.returncode == 0, run.stderr
+        found.append([result["score"] for result in json.loads(run.stdout)])
+    # float32 sums of gradients in another order
+    np.testing.assert_allclose(found[0], found[1], atol=2e-3)
+
+
+def test_composition_baseline_and_its_controls(toy_dir, tmp_path):
+    tasks = ["cpg_methylation", "variant_effects_expression"]
+    trained, controls = bend_hf.evaluate("composition", tasks, data_dir=toy_dir, output=tmp_path)
+    assert trained.score > 0.6
+    assert controls.score == controls.secondary["by_score"]["gc_change"]
+
+
+def test_real_slice_counts_undefined_labels(real_dir, real_genome, tmp_path):
+    tasks = ["chromatin_accessibility", "histone_modification"]
+    results = bend_hf.evaluate("onehot", tasks, data_dir=real_dir, genome=real_genome, epochs=1, output=tmp_path)
+    chromatin, histone = results
+    assert chromatin.secondary["n_labels_excluded"] >= 114
+    assert chromatin.secondary["n_labels_scored"] + chromatin.secondary["n_labels_excluded"] == 125
+    assert histone.secondary["n_labels_excluded"] == 7  # one class only in the test split: 5 6 9 10 13 16 17
+    assert [i for i, value in enumerate(histone.secondary["per_label"]) if value is None] == [5, 6, 9, 10, 13, 16, 17]
+    assert not chromatin.toy
+
+
+def test_fold_k_tests_on_part_k_and_validates_on_the_next():
+    rows = {part: np.array([k]) for k, part in enumerate(FOLDS)}
+    plans = folds(TASKS["enhancer_annotation"], rows)
+    assert [plan.part for plan in plans] == list(FOLDS)
+    for k, plan in enumerate(plans):
+        assert plan.test.tolist() == [k]
+        assert plan.validation.tolist() == [(k + 1) % 10]
+        assert sorted([*plan.train, *plan.validation, *plan.test]) == list(range(10))
+    with pytest.raises(BendError, match="split 'part4' has no rows"):
+        folds(TASKS["enhancer_annotation"], {**rows, "part4": np.array([], int)})
