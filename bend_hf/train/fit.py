@@ -48,6 +48,7 @@ from bend_hf.train.loop import (
     train_epoch,
     training_steps,
 )
+from bend_hf.train.processes import make_accelerator
 
 __all__ = ["Fitted", "Split", "fit", "losses"]
 
@@ -133,7 +134,7 @@ def fit(
     for name, value in (("epochs", epochs), ("batch_size", batch_size), ("patience", patience), ("seeds", len(seeds))):
         if value is not None and value < 1:
             raise BendError(f"{name} is {value}; want at least 1.")
-    accelerator = Accelerator(log_with=list(trackers) or None, project_dir=checkpoint_dir or ".")
+    accelerator = make_accelerator(list(trackers), checkpoint_dir or ".")
     place = torch.device(device) if device is not None else accelerator.device
     run = Run(
         task=task,

@@ -165,6 +165,10 @@ def train_epoch(run: Run, state: State, order: np.ndarray, bar: Any) -> None:
                 saved = time.monotonic()
             bar.update()
     _check(run, state, unread)
+    if run.accelerator.num_processes > 1:  # batch norm's running statistics: each process has seen its own rows
+        for buffer in model.buffers():
+            if buffer.is_floating_point():
+                buffer.copy_(run.accelerator.reduce(buffer.clone(), reduction="mean"))
 
 
 def _optimise(run: Run, state: State, step: np.ndarray, micros: Iterable[MicroBatch]) -> torch.Tensor:
