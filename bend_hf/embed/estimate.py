@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bend_hf.embed.vectors import Distinct, Precision, take
+from bend_hf.embed.vectors import Distinct, Precision, check_precision, take
 from bend_hf.errors import BendError
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def estimate(
         precision: As in `vectors.pack`.
         missing: Nucleotides that have to be embedded; None for all.
     """
+    check_precision(precision)
     total = int(found.nucleotides.sum())
     chosen = np.unique(np.linspace(0, max(len(found.first) - 1, 0), SAMPLE).astype(int))[: len(found.first)]
     sample = take(sequences, found.first[chosen])

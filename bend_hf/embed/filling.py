@@ -10,6 +10,7 @@ processes may make the same shard; either is right.
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import shutil
@@ -18,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -95,22 +96,41 @@ def fill_plan(
     pending = [number for number, problem in zip(numbers, problems, strict=True) if problem]
     if pending and not _affordable(layout, embedder, sequences, pending, limit_bytes):
         return
+    if pending:
+        _make_all(layout, pending, embedder, sequences, verify, wait)
+    _write_manifest(layout, embedder)
+
+
+def _make_all(
+    layout: Plan,
+    pending: Sequence[int],
+    embedder: SequenceEmbedder,
+    sequences: Sequence[str],
+    verify: bool,
+    wait: bool,
+) -> None:
     layout.folder.mkdir(parents=True, exist_ok=True)
-    elsewhere = _Elsewhere(layout) if pending else None
-    bar = progress(name="bend_hf.embed", desc="embedding", total=len(pending), unit="shard")
+    elsewhere = _Elsewhere(layout)
+    total = sum(layout.nucleotides(number) for number in pending)
+    bar = progress(name="bend_hf.embed", desc="embedding", total=total, unit="nt", unit_scale=True)
     with bar, (layout.folder / ".lock").open("a+b") as locks:
         while pending:
             busy = []
             for number in pending:
                 with _claim(locks, number) as (mine, alone):
-                    if mine and (problem := layout.check(number, full=verify)):
-                        _make(layout, number, problem, embedder, sequences, elsewhere, alone)
-                    bar.update(mine)
-                    busy += [] if mine else [number]
-            if wait and busy == pending:
+                    if not mine:
+                        busy.append(number)
+                    elif problem := layout.check(number, full=verify):
+                        _make(layout, number, problem, embedder, sequences, elsewhere, alone, bar)
+                    else:  # made by another process meanwhile
+                        bar.update(layout.nucleotides(number))
+            if not wait:
+                return
+            if busy == pending:
                 time.sleep(POLL_SECONDS)
-            pending = busy if wait else []
-    _write_manifest(layout, embedder)
+            elif busy:
+                log.info("waiting for %d shards that other processes are making.", len(busy))
+            pending = busy
 
 
 def _affordable(
@@ -124,7 +144,7 @@ def _affordable(
     if embedder.name == "onehot":
         log.info("onehot: made whenever it is read, never stored.")
         return False
-    missing = sum(int(layout.found.nucleotides[layout.rows(number)].sum()) for number in pending)
+    missing = sum(layout.nucleotides(number) for number in pending)
     tried = missing if share_of_environment()[0] == 0 else 0
     cost = estimate(embedder, sequences, layout.found, layout.precision, missing=tried)
     if limit_bytes is not None and cost.bytes > limit_bytes:
@@ -153,8 +173,9 @@ def _make(
     problem: str,
     embedder: SequenceEmbedder,
     sequences: Sequence[str],
-    elsewhere: _Elsewhere | None,
+    elsewhere: _Elsewhere,
     alone: bool,
+    bar: Any,
 ) -> None:
     """Make one shard."""
     path, rows = layout.path(number), layout.rows(number)
@@ -164,7 +185,7 @@ def _make(
         for left in layout.folder.glob(f".{path.name}.*.partial"):
             left.unlink(missing_ok=True)
     digests = layout.found.digests[rows]
-    copies = elsewhere.find(digests) if elsewhere else {}
+    copies = elsewhere.find(digests)
     kept = np.array([place in copies for place in range(len(digests))], bool)
     missing = take(sequences, layout.found.first[rows][~kept])
 
@@ -177,6 +198,7 @@ def _make(
             else:
                 tokens = next(embedded)
                 yield pack(tokens.vectors, layout.precision, f"{embedder.name}, sequence {row}"), tokens.lengths
+            bar.update(int(layout.found.nucleotides[rows][place]))
         next(embedded, None)
 
     try:
@@ -192,7 +214,7 @@ def _make(
 
 
 def _write_manifest(layout: Plan, embedder: SequenceEmbedder) -> None:
-    """Describe the store, once all shards are there."""
+    """Describe the store, once all shards are there; a description that is right is left alone."""
     if any(layout.check(number, full=False) for number in range(layout.count)):
         return
     headers = [shard.read_header(layout.path(number)) for number in range(layout.count)]
@@ -214,7 +236,13 @@ def _write_manifest(layout: Plan, embedder: SequenceEmbedder) -> None:
             for number, header in enumerate(headers)
         ],
     }
-    write_json(layout.folder / "manifest.json", manifest)
+    path = layout.folder / "manifest.json"
+    try:
+        if json.loads(path.read_text(encoding="utf-8"))["shards"] == manifest["shards"]:
+            return
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    write_json(path, manifest)
 
 
 @contextmanager

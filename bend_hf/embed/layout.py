@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bend_hf.embed import shard
-from bend_hf.embed.vectors import Distinct, Precision
+from bend_hf.embed.vectors import Distinct, Precision, check_precision
 from bend_hf.files import digest_of
 
 if TYPE_CHECKING:
@@ -69,6 +69,10 @@ class Plan:
         """The distinct sequences of a shard."""
         return slice(int(self.edges[number]), int(self.edges[number + 1]))
 
+    def nucleotides(self, number: int) -> int:
+        """Nucleotides of a shard."""
+        return int(self.found.nucleotides[self.rows(number)].sum())
+
     def label(self, number: int) -> dict[str, str]:
         """What the header of a shard says it is."""
         return {"store": self.folder.name, "shard": f"{number}/{self.count}", "kind": self.kind}
@@ -101,7 +105,12 @@ def _stamp(path: Path) -> tuple[int, int, int]:
 
 
 def plan(embedder: SequenceEmbedder, found: Distinct, store_dir: Path, precision: Precision = "auto") -> Plan:
-    """Lay out the store of some sequences: the same on every machine that sees the same sequences and model."""
+    """Lay out the store of some sequences.
+
+    Raises:
+        BendError: There is no such precision.
+    """
+    check_precision(precision)
     key = {
         "format": FORMAT,
         "sequences": hashlib.sha256(found.digests.tobytes()).hexdigest(),

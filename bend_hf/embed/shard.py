@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,7 +29,7 @@ from bend_hf.errors import BendError
 from bend_hf.files import atomic
 
 HEADER = 4096
-BLOCK = 1 << 24
+BLOCK = 1 << 22
 VECTOR_TYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32, "I8": torch.int8}
 TYPE_NAMES = {kind: name for name, kind in VECTOR_TYPES.items()}
 ARRAY_NAMES = {"uint8": "U8", "uint16": "U16", "uint32": "U32", "int64": "I64", "float32": "F32"}
@@ -53,11 +54,14 @@ def write(
     Raises:
         OSError: The disk is full or cannot be written; nothing is left behind.
     """
-    with atomic(path) as temporary, temporary.open("wb") as handle:
+    with atomic(path) as temporary, temporary.open("wb") as handle, ThreadPoolExecutor(1) as background:
         handle.write(b" " * HEADER)
         sha = hashlib.sha256()
         kind: torch.dtype | None = None
         lengths, scales, counts = [np.empty(0, np.int64)], [], []
+        waiting: list[np.ndarray] = []
+        size = 0
+        written = background.submit(_append, handle, sha, [])
         for row, (packed, runs) in enumerate(rows):
             kind = kind or packed.vectors.dtype
             if packed.vectors.dtype != kind:
@@ -65,11 +69,17 @@ def write(
                     f"{path.name}: the vectors of sequence {row} are {packed.vectors.dtype}, those before {kind}; "
                     "a model has to give one type throughout."
                 )
-            _append(handle, sha, packed.vectors.view(torch.uint8).numpy())
+            waiting.append(packed.vectors.view(torch.uint8).numpy())
+            size += waiting[-1].nbytes
+            if size >= BLOCK:  # hashed and written while the model goes on
+                written.result()
+                written = background.submit(_append, handle, sha, waiting)
+                waiting, size = [], 0
             lengths.append(runs)
             counts.append(len(runs))
             if packed.scales is not None:
                 scales.append(packed.scales.numpy())
+        written.result()
         runs = np.concatenate(lengths)
         tensors: dict[str, tuple[str, tuple[int, ...]]] = {
             "vectors": (TYPE_NAMES[kind or torch.float16], (len(runs), dim))
@@ -80,18 +90,19 @@ def write(
             "offsets": np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]),
             "digests": np.ascontiguousarray(digests),
         }
+        _append(handle, sha, [*waiting, *arrays.values()])
         for name, array in arrays.items():
-            _append(handle, sha, array)
             tensors[name] = (ARRAY_NAMES[array.dtype.name], array.shape)
         handle.seek(0)
         handle.write(_header(tensors, label | {"sha256": sha.hexdigest()}))
     return sha.hexdigest()
 
 
-def _append(handle: BinaryIO, sha: Any, array: np.ndarray) -> None:
-    content = array.data.cast("B") if array.size else b""
-    sha.update(content)
-    handle.write(content)
+def _append(handle: BinaryIO, sha: Any, arrays: Iterable[np.ndarray]) -> None:
+    for array in arrays:
+        content = array.data.cast("B") if array.size else b""
+        sha.update(content)
+        handle.write(content)
 
 
 def _header(tensors: dict[str, tuple[str, tuple[int, ...]]], metadata: dict[str, str]) -> bytes:

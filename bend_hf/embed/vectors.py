@@ -53,6 +53,12 @@ class Packed(NamedTuple):
     scales: torch.Tensor | None
 
 
+def check_precision(precision: str) -> None:
+    """Refuse an unknown precision; the error lists those there are."""
+    if precision not in get_args(Precision):
+        raise unknown("precision of vectors", precision, get_args(Precision))
+
+
 def pack(vectors: torch.Tensor, precision: Precision, where: str) -> Packed:
     """Round vectors to what is kept of them.
 
@@ -68,8 +74,7 @@ def pack(vectors: torch.Tensor, precision: Precision, where: str) -> Packed:
     Raises:
         BendError: A value is infinite or NaN, or leaves the range of float16 (65,504).
     """
-    if precision not in get_args(Precision):
-        raise unknown("precision of stored vectors", precision, get_args(Precision))
+    check_precision(precision)
     if precision == "int8":
         exact = vectors.float()
         scales = exact.abs().amax(1).clamp_min(torch.finfo(torch.float32).tiny) / 127
@@ -87,7 +92,7 @@ def pack(vectors: torch.Tensor, precision: Precision, where: str) -> Packed:
             )
         raise BendError(
             f"{where}: values up to {float(vectors.abs().max()):.4g} do not fit in float16 (65,504); "
-            "keep the vectors in bfloat16 (precision='bfloat16')."
+            "keep the vectors in bfloat16 (--vectors bfloat16)."
         )
     return packed
 

@@ -88,7 +88,7 @@ def test_int8_is_within_half_a_level_of_each_token(seed: int, size: float) -> No
 @pytest.mark.parametrize("precision", ["auto", "float16", "int8"])
 def test_values_beyond_float16_are_an_error_with_a_way_out(precision: Precision) -> None:
     vectors = torch.full((2, 3), 1e5)
-    with pytest.raises(BendError, match=r"seq 4: values up to 1e\+05.*precision='bfloat16'"):
+    with pytest.raises(BendError, match=r"seq 4: values up to 1e\+05.*--vectors bfloat16"):
         pack(vectors, precision, "seq 4")
     assert torch.equal(pack(vectors, "bfloat16", "").vectors, vectors.bfloat16())
     big = torch.full((300, 300), 6e4)  # the sum of the half-precision values overflows, the values do not
@@ -104,9 +104,10 @@ def test_nan_and_infinity_are_an_error(value: float, precision: Precision) -> No
         pack(vectors, precision, "seq 4")
 
 
-def test_unknown_precision() -> None:
-    with pytest.raises(BendError, match="Did you mean 'float16'"):
-        pack(torch.zeros(1, 1), "float-16", "")  # type: ignore[arg-type]
+def test_unknown_precision(tmp_path: Path) -> None:
+    for folder in (None, tmp_path):
+        with pytest.raises(BendError, match="Did you mean 'float16'"):
+            store.vectors_for(FakeEmbedder(), sequences(3), store_dir=folder, precision="float-16")  # type: ignore[arg-type]
 
 
 def test_repeated_sequences_are_embedded_and_stored_once(tmp_path: Path) -> None:
@@ -151,6 +152,17 @@ def test_a_second_opening_embeds_nothing_and_reads_the_same(tmp_path: Path) -> N
     embedder.calls.clear()
     assert same(stored(embedder, rows, tmp_path).read(range(30)), first)
     assert embedder.calls == []
+
+
+def test_a_complete_store_is_opened_without_writing(tmp_path: Path) -> None:
+    """It may lie on a disk that is mounted read-only."""
+    rows = sequences(30)
+    folder = store.fill(FakeEmbedder(), rows, store_dir=tmp_path).folder
+    (folder / ".lock").unlink()
+    layout._sound.clear()
+    before = [(path.name, path.stat().st_mtime_ns, path.stat().st_ino) for path in sorted(folder.iterdir())]
+    stored(FakeEmbedder(), rows, tmp_path).read([1])
+    assert [(path.name, path.stat().st_mtime_ns, path.stat().st_ino) for path in sorted(folder.iterdir())] == before
 
 
 def test_stores_can_be_sent_to_other_processes(tmp_path: Path) -> None:
