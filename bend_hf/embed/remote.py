@@ -30,6 +30,9 @@ CONFIG_DEFAULTS: dict[str, Any] = {
     "output_hidden_states": False,
     "use_return_dict": True,
     "pad_token_id": None,
+    "bos_token_id": None,
+    "eos_token_id": None,
+    "sep_token_id": None,
     "gradient_checkpointing": False,
     "tie_word_embeddings": True,
 }
@@ -72,7 +75,7 @@ def _head_mask(self: Any, head_mask: Tensor | None, num_hidden_layers: int, *arg
 @contextmanager
 def old_names() -> Iterator[None]:
     """Put names that transformers 5 removed back, while the block runs and for the classes it defines."""
-    from transformers import PreTrainedModel, modeling_utils, pytorch_utils
+    from transformers import PreTrainedModel, modeling_utils, pytorch_utils, utils
 
     added: list[tuple[Any, str]] = []
 
@@ -84,6 +87,10 @@ def old_names() -> Iterator[None]:
     for module in (pytorch_utils, modeling_utils):
         put(module, "find_pruneable_heads_and_indices", find_pruneable_heads_and_indices)
         put(module, "prune_linear_layer", prune_linear_layer)
+    for name in ("apply_chunking_to_forward", "Conv1D"):  # moved
+        put(modeling_utils, name, getattr(pytorch_utils, name))
+    for module in (utils, utils.import_utils):
+        put(module, "is_torch_fx_available", lambda: False)
     for holder in (PreTrainedModel,):
         put(holder, "get_extended_attention_mask", _extended_mask)
         put(holder, "invert_attention_mask", _extended_mask)
