@@ -23,7 +23,7 @@ import numpy as np
 
 from bend_hf.errors import BendError
 from bend_hf.results.board import Row, board
-from bend_hf.results.record import Predictions, Result, read_predictions, read_results
+from bend_hf.results.record import Result, read_predictions, read_results
 from bend_hf.results.statistics import bootstrap, score
 from bend_hf.results.table import aligned, interval, number
 from bend_hf.tasks import TASKS, get_tasks
@@ -109,6 +109,7 @@ def compare(
     resamples: int = 1000,
     seed: int = 0,
     level: float = 0.95,
+    strict: bool = True,
 ) -> Comparison:
     """Compare models pairwise on every task that at least two of them have.
 
@@ -120,6 +121,7 @@ def compare(
         resamples: Bootstrap resamples.
         seed: Of the resampling.
         level: Of the intervals.
+        strict: Whether a task whose results must not be compared is an error; else it is left out with a note.
 
     Raises:
         BendError: Protocols, data or test rows differ, predictions are missing, or there is nothing to compare.
@@ -130,24 +132,26 @@ def compare(
         for result in _gather(results)
         if result.task in wanted and (protocol is None or result.protocol == protocol)
     ]
-    notes, differences, raw = [], [], []
+    notes: list[str] = []
+    raw: list[Difference] = []
     for name in (task for task in TASKS if any(result.task == task for result in chosen)):
         here = [result for result in chosen if result.task == name]
-        notes += [f"{r.model} is left out of {name}: {r.failure}" for r in here if r.failure]
+        notes += [f"{result.model} is left out of {name}: {result.failure}" for result in here if result.failure]
         here = [result for result in here if result.score is not None]
         models = list(dict.fromkeys(result.model for result in here))
         if len(models) < 2:
             notes.append(f"{name} is left out: {models[0] if models else 'no model'} alone has a score.")
             continue
-        same_conditions(here)
-        predictions = {model: [read_predictions(r) for r in here if r.model == model] for model in models}
-        same_rows(name, predictions)
-        drawn = {
-            model: _mean_over_seeds(several, resamples=resamples, seed=seed) for model, several in predictions.items()
-        }
-        for a, b in combinations(models, 2):
-            raw.append(difference(name, {a: drawn[a], b: drawn[b]}, level=level))
-    if not raw:
+        try:
+            same_conditions(here)
+            drawn = {model: _draw([r for r in here if r.model == model], resamples, seed) for model in models}
+            _same_rows(name, drawn)
+            raw += [difference(name, {a: drawn[a], b: drawn[b]}, level=level) for a, b in combinations(models, 2)]
+        except BendError as error:
+            if strict:
+                raise
+            notes.append(str(error))
+    if not raw and strict:
         raise BendError(" ".join(["There is nothing to compare: give two models' results on the same task.", *notes]))
     corrected = holm([item.p for item in raw])
     differences = [dataclasses.replace(item, corrected=p) for item, p in zip(raw, corrected, strict=True)]
@@ -194,38 +198,45 @@ def same_conditions(results: Sequence[Result]) -> None:
                 )
 
 
-def same_rows(task: str, predictions: dict[str, list[Predictions]]) -> None:
-    """Refuse predictions that are not of the same test rows and labels, in the same order.
-
-    Raises:
-        BendError: They differ; the message names both models.
-    """
-    first = next(iter(predictions))
-    for model, several in predictions.items():
-        for item in several:
-            if item.keys_digest != predictions[first][0].keys_digest:
-                raise BendError(
-                    f"{task}: {first} and {model} were tested on different rows ({len(predictions[first][0])} and "
-                    f"{len(item)} rows; their keys or labels differ): evaluate both on the same data."
-                )
-
-
 @dataclass(frozen=True)
-class _Drawn:
+class Drawn:
+    """A model's score on a task and its resamples, means over seeds; `keys` is the digest of the test rows."""
+
     score: float
     scores: np.ndarray
     clusters: int
     unit: str
+    rows: int = 0
+    keys: str = ""
 
 
-def _mean_over_seeds(several: Sequence[Predictions], *, resamples: int, seed: int) -> _Drawn:
-    metric = several[0].task.metric
-    boots = [bootstrap(item, resamples=resamples, seed=seed) for item in several]
-    value = float(np.mean([score(item)[metric] for item in several]))
-    return _Drawn(value, np.mean([boot.scores for boot in boots], axis=0), boots[0].clusters, boots[0].unit)
+def _draw(results: Sequence[Result], resamples: int, seed: int) -> Drawn:
+    """Resample the seeds of one model one after another: predictions of a large test set fill much memory."""
+    drawn: dict[str, Drawn] = {}
+    for result in results:
+        predictions = read_predictions(result)
+        boot = bootstrap(predictions, resamples=resamples, seed=seed)
+        value = score(predictions)[predictions.task.metric]
+        name = f"{result.model} (seed {result.seed})"
+        drawn[name] = Drawn(value, boot.scores, boot.clusters, boot.unit, len(predictions), predictions.keys_digest)
+    _same_rows(results[0].task, drawn)
+    several = list(drawn.values())
+    mean = np.mean([one.scores for one in several], axis=0)
+    return dataclasses.replace(several[0], score=float(np.mean([one.score for one in several])), scores=mean)
 
 
-def difference(task: str, drawn: dict[str, _Drawn], *, level: float = 0.95) -> Difference:
+def _same_rows(task: str, drawn: dict[str, Drawn]) -> None:
+    """Refuse models that were not tested on the same rows and labels, in the same order."""
+    first = next(iter(drawn))
+    for model, one in drawn.items():
+        if one.keys != drawn[first].keys:
+            raise BendError(
+                f"{task}: {first} and {model} were tested on different rows ({drawn[first].rows} and {one.rows} rows; "
+                "their keys or labels differ): evaluate both on the same data."
+            )
+
+
+def difference(task: str, drawn: dict[str, Drawn], *, level: float = 0.95) -> Difference:
     """The paired difference of two models from their resampled scores, better minus worse."""
     from scipy import stats
 

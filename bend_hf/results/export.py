@@ -1,0 +1,206 @@
+"""The report's other formats, for papers and programs: `markdown`, `csv`, `latex` and `json`.
+
+Each takes the groups of `bend_hf.results.report` and the published rows, and returns the text of a file. Tables of
+different protocols are different tables; published values stand in a table of their own.
+"""
+
+from __future__ import annotations
+
+import csv as csv_module
+import io
+import json as json_module
+from collections.abc import Sequence
+from typing import Any
+
+from bend_hf.results.board import Row, group_means
+from bend_hf.results.report import Group
+from bend_hf.results.table import TOY, number
+from bend_hf.tasks import TASKS
+
+NOTE = (
+    "Scores with 95 % intervals over test rows (cluster bootstrap); ± is the deviation over training seeds and not "
+    "part of the interval. Ranks in brackets; models that cannot be told apart share one."
+)
+METRICS = {"mcc": "MCC", "auroc": "AUROC", "auprc": "AUPRC"}
+
+
+def _cells(group: Group, model: str) -> list[tuple[Row | None, str | None]]:
+    rows = [group.row(model, task) for task in group.tasks]
+    return [(row, None if row is None else group.rank(row)) for row in rows]
+
+
+def markdown(groups: Sequence[Group], references: Sequence[Row]) -> str:
+    """Tables of GitHub's Markdown: one per group, and one of published values."""
+    blocks = ["# BEND results", NOTE]
+    for group in groups:
+        head = ["model", *(f"{TASKS[task].title} ({METRICS[TASKS[task].metric]})" for task in group.tasks)]
+        lines = [head, ["---", *("---:" for _ in group.tasks)]]
+        for model in group.models:
+            cells = [_markdown_cell(row, rank) for row, rank in _cells(group, model)]
+            lines.append([_title(group, model), *cells])
+        lines.append(["chance", *(number(_chance(group, task)) for task in group.tasks)])
+        blocks += [f"## {group.title}", *([f"**{TOY}**"] if group.toy else []), _pipes(lines)]
+        blocks += [f"- {note}" for note in group.comparison.notes]
+    if references:
+        lines = [["model", "task", "score", "protocol", "source"], ["---", "---", "---:", "---", "---"]]
+        lines += [[r.model, TASKS[r.task].title, number(r.score), r.protocol, r.source or ""] for r in references]
+        blocks += ["## Published or run elsewhere", "Other protocols and test rows; not computed here.", _pipes(lines)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _pipes(lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def _markdown_cell(row: Row | None, rank: str | None) -> str:
+    if row is None:
+        return ""
+    if row.score is None:
+        return "failed" if row.failure else "undefined"
+    place = f" ({rank})" if rank else ""
+    ends = f" [{row.interval[0]:.3f}, {row.interval[1]:.3f}]" if row.interval else ""
+    spread = f" ±{row.spread['deviation']:.3f}" if row.spread else ""
+    return f"{row.score:.3f}{ends}{spread}{place}"
+
+
+def _title(group: Group, model: str) -> str:
+    return next(row.title for row in group.rows if row.model == model)
+
+
+def _chance(group: Group, task: str) -> float | None:
+    return next((row.chance for row in group.rows if row.task == task and row.chance is not None), None)
+
+
+def _record(row: Row, rank: str | None) -> dict[str, Any]:
+    low, high = row.interval or (None, None)
+    spread: dict[str, Any] = row.spread or {}
+    return {
+        "model": row.model,
+        "kind": row.kind,
+        "task": row.task,
+        "protocol": row.protocol,
+        "toy": row.toy,
+        "metric": TASKS[row.task].metric,
+        "score": row.score,
+        "low": low,
+        "high": high,
+        "rank": rank,
+        "seeds": len(row.results),
+        "seed_deviation": spread.get("deviation"),
+        "chance": row.chance,
+        "centred": row.centred,
+        "seconds": row.seconds,
+        "peak_memory": row.memory,
+        "bytes_stored": row.stored,
+        "failure": row.failure,
+        "source": row.source,
+    }
+
+
+def _records(groups: Sequence[Group], references: Sequence[Row]) -> list[dict[str, Any]]:
+    return [
+        *(_record(row, group.rank(row)) for group in groups for row in group.rows),
+        *(_record(row, None) for row in references),
+    ]
+
+
+def csv(groups: Sequence[Group], references: Sequence[Row]) -> str:
+    """One line per model, task and protocol; published values have ``published`` in the column ``kind``."""
+    records = _records(groups, references)
+    text = io.StringIO()
+    writer = csv_module.DictWriter(text, records[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return text.getvalue()
+
+
+def json(groups: Sequence[Group], references: Sequence[Row]) -> str:
+    """Rows as in `csv`, the comparisons, and the means of centred scores."""
+    document = {
+        "rows": _records(groups, references),
+        "groups": [
+            {
+                "protocol": group.protocol,
+                "toy": group.toy,
+                "comparison": group.comparison.to_json(),
+                "mean_centred": {model: means for (model, *_), means in group_means(group.rows).items()},
+            }
+            for group in groups
+        ],
+    }
+    return json_module.dumps(document, indent=1, allow_nan=False) + "\n"
+
+
+_SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "±": r"$\pm$",
+    "−": "$-$",
+}
+
+
+def escape(text: str) -> str:
+    """Text with LaTeX's special characters escaped; other characters outside ASCII become ``?``."""
+    escaped = "".join(_SPECIAL.get(character, character) for character in text)
+    return escaped.encode("ascii", "replace").decode()
+
+
+def latex(groups: Sequence[Group], references: Sequence[Row]) -> str:
+    r"""Tables for ``\input`` in a document that loads booktabs and graphicx: one per group, one of published values."""
+    blocks = ["% needs \\usepackage{booktabs,graphicx}"]
+    for group in groups:
+        head = ["Model", *(f"{escape(TASKS[task].title)}" for task in group.tasks)]
+        under = ["", *(METRICS[TASKS[task].metric] for task in group.tasks)]
+        lines = [
+            [escape(_title(group, model)), *(_latex_cell(row, rank) for row, rank in _cells(group, model))]
+            for model in group.models
+        ]
+        chance = ["chance", *(number(_chance(group, task)) for task in group.tasks)]
+        caption = f"BEND results. {group.title}. {TOY + ' ' if group.toy else ''}{NOTE}"
+        blocks.append(_tabular([head, under], lines, [chance], caption, "l" + "r" * len(group.tasks)))
+    if references:
+        lines = [
+            [escape(cell) for cell in (r.model, TASKS[r.task].title, number(r.score), r.protocol, r.source or "")]
+            for r in references
+        ]
+        caption = "Values published or run elsewhere; other protocols and test rows."
+        blocks.append(_tabular([["Model", "Task", "Score", "Protocol", "Source"]], lines, [], caption, "llrll"))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _latex_cell(row: Row | None, rank: str | None) -> str:
+    if row is None or row.score is None:
+        return "--"
+    best = rank is not None and rank.partition("–")[0] == "1"
+    value = rf"\textbf{{{row.score:.3f}}}" if best else f"{row.score:.3f}"
+    ends = rf" {{\scriptsize [{row.interval[0]:.3f}, {row.interval[1]:.3f}]}}" if row.interval else ""
+    spread = rf" {{\scriptsize $\pm${row.spread['deviation']:.3f}}}" if row.spread else ""
+    return f"{value}{ends}{spread}{f' ({escape(rank)})' if rank else ''}"
+
+
+def _tabular(
+    head: Sequence[Sequence[str]],
+    lines: Sequence[Sequence[str]],
+    last: Sequence[Sequence[str]],
+    caption: str,
+    form: str,
+) -> str:
+    def joined(rows: Sequence[Sequence[str]]) -> list[str]:
+        return [" & ".join(row) + r" \\" for row in rows]
+
+    end = [r"\midrule", *joined(last)] if last else []
+    body = [r"\toprule", *joined(head), r"\midrule", *joined(lines), *end, r"\bottomrule"]
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{escape(caption)}}}",
+            r"\resizebox{\textwidth}{!}{%",
+            rf"\begin{{tabular}}{{{form}}}",
+            *body,
+            r"\end{tabular}}",
+            r"\end{table}",
+        ]
+    )
