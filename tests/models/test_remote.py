@@ -1,4 +1,4 @@
-"""The imports and calls of published checkpoints' own code (ESM, BERT, ConvNet of 2022 to 2024), under today's names."""
+"""Imports and calls of published checkpoints' own code (ESM, BERT, ConvNet of 2022 to 2024), under today's names."""
 
 from __future__ import annotations
 
