@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from bend_hf import __version__
+from bend_hf import files as file_tools
 from bend_hf.errors import BendError
 from bend_hf.hub.cards import task_id
 from bend_hf.hub.client import explained
@@ -52,8 +53,12 @@ def push_results(
         BendError: There is nothing to push, the scores are on toy data, on other rows than those published or of
             several models; or the Hub refuses.
     """
-    from huggingface_hub import CommitOperationAdd, HfApi, eval_result_entries_to_yaml
+    from huggingface_hub import CommitOperationAdd, HfApi
 
+    try:
+        from huggingface_hub import eval_result_entries_to_yaml
+    except ImportError as error:
+        raise BendError(f"Results need a newer huggingface_hub: pip install -U huggingface_hub ({error}).") from error
     groups = _grouped(list(results), model_id)
     api = HfApi(token=token)
     with explained(f"Looking at {model_id}"):
@@ -91,9 +96,18 @@ def _grouped(results: list[Result], model_id: str) -> dict[tuple[str, str], list
     for result in scored:
         groups.setdefault((result.task, result.protocol), []).append(result)
     for (task, _), group in groups.items():
-        if len({result.provenance["dataset_digest"] for result in group}) > 1:
-            raise BendError(f"The seeds of {task} were evaluated on different rows; push them separately.")
+        if len({file_tools.digest_of(_setting(result)) for result in group}) > 1:
+            raise BendError(
+                f"The results of {task} differ in more than the seed (rows, the model's settings, or the training's): "
+                "push those that belong together."
+            )
     return groups
+
+
+def _setting(result: Result) -> list[Any]:
+    """Return what all seeds of one score must share: rows, what determines the vectors, how the head was trained."""
+    key = result.provenance["model"].get("key")
+    return [result.provenance["dataset_digest"], key, result.provenance.get("settings")]
 
 
 def _entry(api: HfApi, group: list[Result], namespace: str, source_url: str | None) -> EvalResultEntry:
@@ -108,6 +122,8 @@ def _entry(api: HfApi, group: list[Result], namespace: str, source_url: str | No
         notes.append(f"mean of {len(scores)} seeds, standard deviation {stdev(scores):.4f}")
     elif first.seed is not None:
         notes.append(f"seed {first.seed}")
+    settings = (first.provenance.get("settings") or {}) if task.recipe else {}
+    notes += [f"{name} {settings[name]}" for name in ("epochs", "patience") if settings.get(name) is not None]
     if len(scores) == 1 and first.interval is not None:
         notes.append("95 % interval {:.4f} to {:.4f}".format(*first.interval))
     notes.append(f"rows sha256 {first.provenance['dataset_digest']}")

@@ -14,6 +14,7 @@ from huggingface_hub import DatasetCard, HfApi
 
 from bend_hf.errors import BendError
 from bend_hf.hub import cards
+from bend_hf.hub.mirror import METRICS, metric_files
 from bend_hf.tasks import TASKS
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -154,6 +155,18 @@ def test_cards_pass_the_validation_of_huggingface_hub(monkeypatch: pytest.Monkey
             assert data.license == "unknown"
         with pytest.raises(ValueError, match="license"):
             api._validate_yaml("---\nlicense: free\n---\n", repo_type="dataset")
+
+
+def test_metric_cards_are_valid_and_follow_the_template_of_evaluate() -> None:
+    sections = ["Metric Description", "How to Use", "Inputs", "Output Values", "Limitations and Bias", "Citation"]
+    for name in METRICS:
+        text = metric_files(name, "bend")["README.md"]
+        assert hub_server.card_problems(text, "space") == ([], [])
+        places = [text.index(f"# {section}\n") for section in sections]
+        assert places == sorted(places)
+        data = DatasetCard(text).data
+        assert {"evaluate", "metric"} <= set(data.tags)
+        assert data.to_dict()["app_file"] == "app.py"
 
 
 def test_unknown_dataset() -> None:

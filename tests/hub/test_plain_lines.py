@@ -9,7 +9,7 @@ from typing import Any
 
 import hub_server
 import pytest
-from hub_client import Client
+from hub_client import Client, ClientError
 
 import bend_hf
 from bend_hf.data import toy
@@ -144,6 +144,28 @@ def test_from_the_hub(tmp_path: Path, mirror: Path, expected: Any) -> None:
     assert one[2] == expected["gene_finding"][0]
     assert one[3] == ["expression", "disease"]
     assert not any("test-" in path for path in read)
+
+
+def test_readers_ride_out_faults(tmp_path: Path, mirror: Path, expected: Any) -> None:
+    with hub_server.Hub() as hub:
+        for name in ("gene_finding", "variant_effects"):
+            local = mirror / "bend" / name
+            files = {path.relative_to(local).as_posix(): path for path in local.rglob("*.*") if path.is_file()}
+            hub.create("dataset", f"bend/{name}", {name: path.read_bytes() for name, path in files.items()})
+        hub.fault("GET", r"gene_finding/resolve/.*test.*\.parquet", status=None, times=1)
+        hub.fault("GET", r"gene_finding/resolve/.*validation.*\.parquet", status=503, times=1)
+        hub.fault("GET", r"variant_effects/resolve/.*\.parquet", status=None, times=1)
+        with Client(tmp_path, hub.environment(token=None)) as client:
+            client.run("from datasets import load_dataset", DIGESTS)
+            with pytest.raises(ClientError, match="503 Service Unavailable"):
+                client.run("load_dataset('bend/gene_finding')")
+            genes, variants = client.run(
+                "rows = load_dataset('bend/variant_effects', 'disease', split='test', streaming=True)",
+                "[digest(load_dataset('bend/gene_finding', split='test')), [row['start'] for row in rows]]",
+            )
+        assert genes == expected["gene_finding"]
+        assert len(variants) == expected["disease"]["test"][0]
+        assert all(fault.times == 0 for fault in hub.faults)
 
 
 def test_after_prepare_with_an_unreachable_hub(unreachable: Client, expected: Any) -> None:

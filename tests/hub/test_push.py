@@ -19,6 +19,8 @@ from bend_hf.results.record import Result, write_result
 from bend_hf.tasks import TASKS
 
 MODEL = "tester/dna-model"
+PROVENANCE = {"created": "2024-05-07T12:00:00+00:00", "packages": {}, "model": {}}
+SHORT = {**PROVENANCE, "dataset_digest": "0" * 64, "settings": {"epochs": 2, "patience": None}}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def result(task: str, digest: str, **changes: Any) -> Result:
         counts={"rows": 10},
         folds=[{"part": "part1", "score": 0.625, "rows": 10}] if declared.split_scheme == "folds" else None,
         history=[],
-        provenance={"dataset_digest": digest, "created": "2024-05-07T12:00:00+00:00", "packages": {}, "model": {}},
+        provenance={**PROVENANCE, "dataset_digest": digest},
     )
     return dataclasses.replace(given, **changes)
 
@@ -122,23 +124,24 @@ def test_a_direct_commit_keeps_other_results(
     hub: hub_server.Hub, client: Client, digests: dict[str, str], tmp_path: Path
 ) -> None:
     hub.create("model", MODEL, {".eval_results/other.yaml": b"[]"})
-    task = "variant_effects_disease"
-    url = client.run(
-        push(tmp_path, [result(task, digests[task])], create_pr=False, source_url="https://example.org/log")
-    )
+    task = "cpg_methylation"
+    results = [result(task, digests[task], provenance=SHORT | {"dataset_digest": digests[task]})]
+    url = client.run(push(tmp_path, results, create_pr=False, source_url="https://example.org/log"))
     assert url.startswith(f"{hub.url}/{MODEL}/commit/")
     files = hub.files("model", MODEL)
-    assert set(files) == {".eval_results/other.yaml", ".eval_results/bend-variant_effects_disease_auroc.yaml"}
-    [entry] = parse_eval_result_entries(yaml.safe_load(files[".eval_results/bend-variant_effects_disease_auroc.yaml"]))
+    assert set(files) == {".eval_results/other.yaml", ".eval_results/bend-cpg_methylation_auroc.yaml"}
+    [entry] = parse_eval_result_entries(yaml.safe_load(files[".eval_results/bend-cpg_methylation_auroc.yaml"]))
     assert entry.source_url == "https://example.org/log"
+    assert "; epochs 2; 95 % interval" in str(entry.notes)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ([{"toy": True}], "say nothing about a model"),
-        ([{"provenance": {"dataset_digest": "0" * 64, "created": "x", "packages": {}, "model": {}}}], "has other rows"),
+        ([{"provenance": SHORT}], "has other rows"),
         ([{}, {"model": "other/model"}], "several models"),
+        ([{}, {"seed": 1, "provenance": SHORT}], "differ in more than the seed"),
         ([{"score": None, "interval": None, "failure": "no memory"}], "no result with a score"),
     ],
 )
