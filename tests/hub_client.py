@@ -34,6 +34,7 @@ class Client:
         keep = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "BEND_HF_"))}
         own = {"HF_HOME": f"{home}/hf", "BEND_HF_CACHE": f"{home}/cache", "PYTHONPATH": str(package)}
         own |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "OMP_NUM_THREADS": "1"}
+        self.waiting = 0
         home.mkdir(parents=True, exist_ok=True)
         self.errors = (home / "stderr.txt").open("w")
         self.process = subprocess.Popen(
@@ -51,9 +52,11 @@ class Client:
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps("\n".join(lines)) + "\n")
         self.process.stdin.flush()
+        self.waiting += 1
 
     def receive(self) -> Any:
         assert self.process.stdout is not None
+        self.waiting -= 1
         line = self.process.stdout.readline()
         if not line:
             raise ClientError(
@@ -75,6 +78,8 @@ class Client:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.close()
+        if self.waiting:
+            self.process.kill()  # nobody asks for the answer any more
         self.process.wait(timeout=60)
         self.process.stdout.close()
         self.errors.close()

@@ -119,12 +119,13 @@ def publish(
 
 
 def describe(upload: Upload) -> str:
-    """Return what a dry run shows: the repository, and every file with its size and what would change."""
+    """Return the repository, and every file with its size and what changes; after an upload, the commit."""
     state = "" if upload.exists else " (new)"
     lines = [f"{upload.repo_type} {upload.repo_id}{state}"]
     lines += [f"  {item.change:<8} {item.size:>13,} B  {item.path}" for item in upload.changes]
     changed = [item for item in upload.changes if item.change in ("new", "changed")]
-    lines.append(f"  {len(changed)} files to upload, {sum(item.size for item in changed):,} B")
+    done = "to upload" if upload.commit is None else f"uploaded: {upload.url} is at {upload.commit}"
+    lines.append(f"  {len(changed)} files, {sum(item.size for item in changed):,} B {done}")
     return "\n".join(lines)
 
 

@@ -48,6 +48,8 @@ COMMITS = "[[item.repo_id, item.commit, item.exists] for item in done]"
 
 def test_every_repository_changes_in_one_commit(hub: hub_server.Hub, client: Client, mirror: Path) -> None:
     commits = client.run(publish(mirror, "all"), COMMITS)
+    said = client.run("describe(done[0])")
+    assert said.endswith(f"{hub.url}/datasets/{DATASET} is at {hub.repo('dataset', DATASET).refs['main']}")
     assert {repo_id for repo_id, _, _ in commits} == {
         f"bend/{name}" for name in (*cards.DATASETS, "mcc", "auroc", "auprc")
     }
@@ -81,7 +83,8 @@ def test_dry_run_lists_every_file_and_uploads_nothing(hub: hub_server.Hub, clien
     [text] = client.run(publish(mirror, dry_run=True), "[describe(item) for item in done][:1]")
     assert "  changed" in text
     assert "README.md" in text
-    assert "1 files to upload" in text
+    assert "  1 files, " in text
+    assert text.endswith(" B to upload")
 
 
 def test_dry_run_needs_no_login(hub: hub_server.Hub, client: Client, mirror: Path, tmp_path: Path) -> None:
