@@ -265,9 +265,15 @@ def complements(config: CaduceusConfig) -> Tensor:
 
 
 def turner(real: Tensor | None) -> Turn:
-    """Return the function that reverses (B, T, …) along T within each sequence's length."""
+    """Return the function that reverses (B, T, …) along T within each sequence's length.
+
+    Raises:
+        BendError: Padding is not on the right.
+    """
     if real is None:
         return lambda x: x.flip(1)
+    if bool((real[:, 1:] & ~real[:, :-1]).any()):
+        raise BendError("Caduceus reads both ways: pad on the right, so that each sequence begins at position 0.")
     positions = torch.arange(real.shape[1], device=real.device)
     index = real.sum(1, keepdim=True) - 1 - positions
     index = torch.where(real, index, positions)

@@ -20,8 +20,8 @@ from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput
 
 from bend_hf.models.parts import BertHead, heads_apart, real_tokens
 
-BIAS_NUMBERS = 2**24
-"""Numbers of ALiBi bias in memory at a time: queries are taken in pieces, so that long inputs need no T x T bias."""
+BIAS_NUMBERS = 2**25
+"""Numbers of bias in memory at a time; beyond, every layer takes the queries in pieces and no T x T bias is made."""
 
 
 class MosaicBertConfig(PreTrainedConfig):
@@ -48,21 +48,37 @@ def alibi_slopes(heads: int) -> list[float]:
     return slopes if power == heads else slopes + alibi_slopes(2 * power)[0::2][: heads - power]
 
 
-def attend_alibi(query: Tensor, key: Tensor, value: Tensor, slopes: Tensor, real: Tensor | None) -> Tensor:
-    """Return softmax(q kᵀ / √d - slope · distance) v over the real tokens, as (B, T, heads * d)."""
-    batch, heads, length, _ = query.shape
-    positions = torch.arange(length, device=query.device)
-    rows = heads * length * (1 if real is None else batch)
-    step = max(1, BIAS_NUMBERS // rows)
-    pieces = []
-    for start in range(0, length, step):
-        stop = min(start + step, length)
-        distance = (positions[start:stop, None] - positions[None, :]).abs()
-        bias = (-slopes[:, None, None] * distance).to(query.dtype).unsqueeze(0)
-        if real is not None:
-            bias = bias.masked_fill(~real[:, None, None, :], -torch.inf)
-        pieces.append(F.scaled_dot_product_attention(query[:, :, start:stop], key, value, attn_mask=bias))
-    return torch.cat(pieces, dim=2).transpose(1, 2).flatten(2)
+class Alibi:
+    """The bias of every attention of one forward pass: -slope · distance, and -inf towards padding.
+
+    Made once for all layers where it is small enough, else in pieces of some queries each.
+    """
+
+    def __init__(self, heads: int, like: Tensor, real: Tensor | None) -> None:
+        """Prepare for vectors `like` (B, T, width) and the mask of real tokens (B, T) or None."""
+        batch, self.length, _ = like.shape
+        distance = torch.arange(1 - self.length, self.length, device=like.device).abs()
+        slopes = torch.tensor(alibi_slopes(heads), device=like.device)
+        # Row r of the windows over (-slope · distance) is the bias of query T - 1 - r.
+        self.windows = (-slopes[:, None] * distance).to(like.dtype).unfold(1, self.length, 1)
+        self.real = real
+        rows = heads * self.length * (1 if real is None else batch)
+        self.step = min(self.length, max(1, BIAS_NUMBERS // rows))
+        self.whole = self.piece(0, self.length) if self.step == self.length else None
+
+    def piece(self, start: int, stop: int) -> Tensor:
+        """Return the bias of queries start to stop: (1 or B, heads, stop - start, T)."""
+        bias = self.windows[:, self.length - stop : self.length - start].flip(1).unsqueeze(0)
+        return bias if self.real is None else bias.masked_fill(~self.real[:, None, None, :], -torch.inf)
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Return softmax(q kᵀ / √d + bias) v for three times (B, heads, T, d), as (B, T, heads * d)."""
+        pieces = []
+        for start in range(0, self.length, self.step):
+            stop = min(start + self.step, self.length)
+            bias = self.piece(start, stop) if self.whole is None else self.whole
+            pieces.append(F.scaled_dot_product_attention(query[:, :, start:stop], key, value, attn_mask=bias))
+        return torch.cat(pieces, dim=2).transpose(1, 2).flatten(2)
 
 
 class Layer(nn.Module):
@@ -84,11 +100,11 @@ class Layer(nn.Module):
             }
         )
 
-    def forward(self, x: Tensor, slopes: Tensor, real: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, alibi: Alibi) -> Tensor:
         """Return the layer's output (B, T, width)."""
         attention: Any = self.attention
         query, key, value = (heads_apart(part, self.heads) for part in attention["self"]["Wqkv"](x).chunk(3, dim=-1))
-        mixed = attention["output"]["dense"](attend_alibi(query, key, value, slopes, real))
+        mixed = attention["output"]["dense"](alibi.attend(query, key, value))
         x = attention["output"]["LayerNorm"](x + mixed)
         gate, inner = self.mlp["gated_layers"](x).chunk(2, dim=-1)
         return self.mlp["layernorm"](x + self.mlp["wo"](F.gelu(gate) * inner))
@@ -129,10 +145,10 @@ class MosaicBertModel(MosaicBertPreTrainedModel):
         real = real_tokens(attention_mask)
         kind: Any = self.embeddings["token_type_embeddings"]
         x = self.embeddings["LayerNorm"](self.embeddings["word_embeddings"](input_ids) + kind.weight[0])
-        slopes = torch.tensor(alibi_slopes(self.config.num_attention_heads), device=x.device)
+        alibi = Alibi(self.config.num_attention_heads, x, real)
         states = [x]
         for layer in self.encoder.layer:  # type: ignore[union-attr]
-            x = layer(x, slopes, real)
+            x = layer(x, alibi)
             states.append(x)
         if real is not None:
             x = x * real.unsqueeze(-1)
