@@ -77,13 +77,28 @@ def evaluate(args: Namespace) -> int:
     )
     if not results:  # a process that is not the first: the first one prints
         return 0
-    print(json.dumps([result.to_json() for result in results], indent=1) if args.format == "json" else table(results))
+    if args.format == "json":
+        print(json.dumps([result.to_json() for result in results], indent=1))
+    else:
+        print(table([*results, *_onehot_beside(results, args.output)]))
     if args.push:
         from bend_hf.hub.push import push_results
 
         log.info("%s", push_results(results, args.push))
     _hint(f"bend-hf report {args.output} -o report.html")
     return int(any(result.failure for result in results))
+
+
+def _onehot_beside(results: Sequence[Any], output: Path) -> list[Any]:
+    """Return the one-hot baseline's results on the same rows, where `output` holds them."""
+    from bend_hf.results.record import read_results
+
+    def rows(result: Any) -> tuple[str, str, str]:
+        return result.task, result.protocol, result.provenance["dataset_digest"]
+
+    wanted = {rows(result) for result in results if result.model != "onehot"}
+    folder = output / "onehot"
+    return [result for result in read_results(folder) if rows(result) in wanted] if wanted and folder.is_dir() else []
 
 
 def embed(args: Namespace) -> int:
