@@ -168,7 +168,7 @@ def strips(
         x_label: Under the axis.
         chance: Marked on the axis.
     """
-    height, left, step = 34 * len(rows) + 44, 8, 34
+    height, left, step = 40 * len(rows) + 44, 8, 40
     low, high = _ends([[v for v in values if v is not None] for _, _, values, _ in rows], margin=0.04, also=chance)
     x_at = _scale(low, high, left, WIDTH - RIGHT)
     body = []
@@ -180,26 +180,24 @@ def strips(
         x = f"{x_at(chance):.1f}"
         body.append(f'<line class="chance" x1="{x}" x2="{x}" y1="4" y2="{height - 36}"/>')
     for k, (model, series, values, names) in enumerate(rows):
-        middle = 14 + step * k + 8
+        middle = 20 + step * k
         found = [(value, name) for value, name in zip(values, names, strict=True) if value is not None]
         body.append(f'<g class="strip {series_class(series)}" data-model="{escape(model)}">')
-        body.append(f'<text class="name" x="{left}" y="{middle - 8}">{escape(_short(model))}</text>')
+        body.append(
+            f'<text class="name" x="{left}" y="{middle - 8}">{escape(model.rpartition("/")[2] or model)}</text>'
+        )
         for i, (value, name) in enumerate(found):
             jitter = 3 * math.sin(i * 2.4)
             body.append(
-                f'<circle cx="{x_at(value):.1f}" cy="{middle + 4 + jitter:.1f}" r="3">'
+                f'<circle cx="{x_at(value):.1f}" cy="{middle + 7 + jitter:.1f}" r="3">'
                 f"<title>{escape(name)}: {value:.3f}</title></circle>"
             )
         if found:
             mean = x_at(float(np.mean([value for value, _ in found])))
-            body.append(f'<line class="mean" x1="{mean:.1f}" x2="{mean:.1f}" y1="{middle - 4}" y2="{middle + 12}"/>')
+            body.append(f'<line class="mean" x1="{mean:.1f}" x2="{mean:.1f}" y1="{middle - 1}" y2="{middle + 15}"/>')
         body.append("</g>")
     body.append(f'<text class="axis" x="{WIDTH / 2}" y="{height - 5}" text-anchor="middle">{escape(x_label)}</text>')
     return _svg("".join(body), title, WIDTH, height)
-
-
-def _short(name: str, limit: int = 46) -> str:
-    return name if len(name) <= limit else f"…{name[1 - limit :]}"
 
 
 def _ends(

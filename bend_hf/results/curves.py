@@ -1,6 +1,6 @@
 """Curves behind a headline number, from recorded predictions: ROC, precision-recall, learning, confusion.
 
-    x, y = roc_curve(predictions)       # 101 points; for several labels the mean over labels
+    x, y = roc_curve(predictions)       # for several labels the mean over labels
 
 Curves of several labels or folds are averaged vertically, on a grid of 101 false positive rates or recalls, so that
 the mean curve belongs to the mean score.
@@ -20,12 +20,13 @@ GRID = np.linspace(0, 1, 101)
 
 
 def roc_curve(predictions: Predictions) -> Curve | None:
-    """False positive rates and the mean true positive rate at each; None where no label has both classes."""
+    """False positive rates from (0, 0) on and the mean true positive rate at each; None without both classes."""
 
     def one(true: np.ndarray, false: np.ndarray) -> np.ndarray:
         return np.interp(GRID, np.r_[0, false / false[-1]], np.r_[0, true / true[-1]])
 
-    return _mean(_columns(predictions), one)
+    mean = _mean(_columns(predictions), one)
+    return None if mean is None else (np.r_[0, mean[0]], np.r_[0, mean[1]])
 
 
 def precision_recall_curve(predictions: Predictions) -> Curve | None:

@@ -146,7 +146,7 @@ def table(caption: str, head: str, *bodies: str, name: str = "") -> str:
     mark = f' class="{name}"' if name else ""
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
-        f"<table{mark}><caption>{escape(caption)}</caption>{head}{inside}</table></div>"
+        f"<table{mark}><caption><span>{escape(caption)}</span></caption>{head}{inside}</table></div>"
     )
 
 
@@ -172,11 +172,11 @@ def _leaderboard(group: Group, series: dict[str, int]) -> str:
     means = group_means(group.rows)
     shown = [
         (name, title)
-        for name, title in (("supervised", "5 trained tasks"), ("zero_shot", "2 zero-shot tasks"))
+        for name, title in (("supervised", "5 trained"), ("zero_shot", "2 zero-shot"))
         if any(means[model, group.protocol, group.toy][name] is not None for model in group.models)
     ]
     titles = ["Model", *(f"{escape(task.title)}<br>{METRICS[task.metric]}" for task in tasks)]
-    titles += [f"Mean of {title},<br>centred" for _, title in shown]
+    titles += [f"Mean of<br>{title},<br>centred" for _, title in shown]
     spans = {task.name: span_of([row for row in group.rows if row.task == task.name]) for task in tasks}
     body = []
     for model in group.models:
@@ -282,8 +282,8 @@ def _cost(group: Group, series: dict[str, int]) -> str:
             points.append((rows[0].title, series[model], total, mean))
     caption = "What the results took. Times and memory depend on the machine, which each provenance panel names."
     head = header(["Model", "Tasks", "Time, all stages", "Peak memory", "Largest store of vectors"])
-    chart = cost_chart(points, "mean centred score of the 5 trained tasks") if len(points) > 1 else ""
-    return f"<h2>Cost</h2>{table(caption, head, ''.join(body))}{chart}"
+    chart = cost_chart(points, "mean centred score, 5 trained tasks") if len(points) > 1 else ""
+    return f'<h2>Cost</h2>{table(caption, head, "".join(body))}<div class="grid">{chart}</div>'
 
 
 def cost_chart(points: Sequence[tuple[str, int, float, float]], y_label: str) -> str:
@@ -306,10 +306,15 @@ def figure(title: str, *inside: str, note: str = "", wide: bool = False) -> str:
     return f"<figure{mark}><figcaption>{escape(title)}{under}</figcaption>{''.join(inside)}</figure>"
 
 
+def short(title: str) -> str:
+    """A model's name without organisation or folder, for charts and narrow columns."""
+    return title.rpartition("/")[2] or title
+
+
 def legend(entries: Sequence[tuple[str, int]]) -> str:
     """Which colour is which model."""
     items = "".join(
-        f'<li data-model="{escape(name)}"><span class="key {series_class(k)}"></span>{escape(name)}</li>'
+        f'<li data-model="{escape(name)}"><span class="key {series_class(k)}"></span>{escape(short(name))}</li>'
         for name, k in entries
     )
     return f'<ul class="legend">{items}</ul>'

@@ -26,6 +26,7 @@ from bend_hf.results.pages import (
     legend,
     model_cell,
     row_start,
+    short,
     span_of,
     table,
     task_facts,
@@ -119,8 +120,8 @@ def _ranking(task: Task, group: Group, rows: list[Row], elsewhere: Sequence[Row]
     apart = f'<tbody class="apart">{last}</tbody>'
     if elsewhere:
         note = (
-            f'<tr class="note"><td colspan="{len(titles)}">Published or run elsewhere: other protocols and test rows, '
-            "not computed here.</td></tr>"
+            f'<tr class="note"><td colspan="{len(titles)}"><span>Published or run elsewhere: other protocols and '
+            "test rows, not computed here.</span></td></tr>"
         )
         apart += f'<tbody class="apart">{note}{"".join(_published(row, span) for row in elsewhere)}</tbody>'
     return table(_caption(task, rows), header(titles), "".join(body), apart)
@@ -234,7 +235,7 @@ def _charts(task: Task, rows: list[Row], details: dict[str, Detail], series: dic
         matrix = details[row.model].confusion if row.model in details else None
         if matrix is not None:
             note = "per cent of each true class"
-            matrices.append(figure(f"Confusion of {row.title}", _confusion(task, matrix), note=note))
+            matrices.append(figure(f"Confusion of {short(row.title)}", _confusion(task, matrix), note=note))
     wide = f'<div class="grid wide">{"".join(matrices)}</div>' if matrices else ""
     return (f'<div class="grid">{"".join(figures)}</div>' if figures else "") + wide
 
@@ -273,7 +274,7 @@ def _pictures(rows: Sequence[Row], details: dict[str, Detail]) -> str:
 
 
 def _columns(rows: Sequence[Row]) -> list[str]:
-    return [escape(row.title) for row in rows]
+    return [escape(short(row.title)) for row in rows]
 
 
 def _classes(task: Task, rows: Sequence[Row]) -> str:
@@ -392,7 +393,7 @@ def _provenance(rows: Sequence[Row]) -> str:
                 f'<details data-model="{escape(row.title)}" data-kind="{row.kind}"><summary>Provenance: '
                 f'{escape(row.title)}{seed}</summary>{shown}<dl class="facts">{facts}</dl></details>'
             )
-    return f"<h3>Where the numbers come from</h3>{''.join(parts)}"
+    return f'<h3>Where the numbers come from</h3><div class="provenance">{"".join(parts)}</div>'
 
 
 def _plain(value: Any) -> str:

@@ -88,6 +88,16 @@ def test_unequal_conditions_are_refused(tmp_path: Path, change: dict, message: s
         compare([tmp_path], resamples=10)
 
 
+def test_refused_tasks_become_notes_where_asked(tmp_path: Path) -> None:
+    write(tmp_path, "histone_modification", "a")
+    write(tmp_path, "histone_modification", "b", rows=59)
+    for noise, model in enumerate("ab"):
+        write(tmp_path, "cpg_methylation", model, noise=noise)
+    found = compare([tmp_path], resamples=10, strict=False)
+    assert list(found.ranking) == ["cpg_methylation"]
+    assert "were tested on different rows" in found.notes[0]
+
+
 def test_protocol_can_be_chosen(tmp_path: Path) -> None:
     for protocol in ("default", "bend-2024"):
         for noise, model in enumerate("ab"):
@@ -160,7 +170,7 @@ def test_no_difference_is_found_at_the_nominal_rate() -> None:
         values = rng.normal(size=(2, 20)) + rng.normal(size=20)
         draws = rng.integers(0, 20, (200, 20))
         drawn = {
-            name: module._Drawn(row.mean(), row[draws].mean(1), 20, "chromosome")
+            name: module.Drawn(row.mean(), row[draws].mean(1), 20, "chromosome")
             for name, row in zip("ab", values, strict=True)
         }
         rejected += module.difference("gene_finding", drawn).p < 0.05

@@ -22,8 +22,10 @@
       page.querySelector("h2").focus({ preventScroll: true });
     }
   };
+  history.scrollRestoration = "manual";
   addEventListener("hashchange", () => show(true));
-  show(location.hash.length > 1);
+  addEventListener("load", () => show(location.hash.length > 1));
+  show(false);
 
   // Columns sort by the button in their header; rows of a separate body (chance, published values) stay apart.
   const status = document.getElementById("status");
@@ -73,6 +75,7 @@
     status.textContent = shown ? "" : "No model has this in its name";
   };
   form.addEventListener("input", filter);
+  form.addEventListener("change", filter);
   form.addEventListener("submit", (event) => event.preventDefault());
   form.hidden = false;
 
