@@ -34,7 +34,8 @@ def _is_nt_v2(config: Config) -> str | None:
         return None
     if "add_bias_fnn" in config:
         return "gated feed-forward network: add_bias_fnn"
-    return "auto_map names modeling_esm" if _remote_file(config, "modeling_esm") else None
+    rotary = config.get("position_embedding_type") == "rotary"
+    return "rotary positions, auto_map names modeling_esm" if rotary and _remote_file(config, "modeling_esm") else None
 
 
 def _is_mosaic_bert(config: Config) -> str | None:
