@@ -33,9 +33,10 @@ WINDOW = 512
 LABELS = 125
 
 
-def make_input(folder: Path, n_rows: int, *, chromosomes: int = 10, bases: int = 20_000_000) -> tuple[Path, Path]:
+def make_input(folder: Path, n_rows: int, *, chromosomes: int = 10) -> tuple[Path, Path]:
     """Write a genome and a BED file; windows start at different places, in the order of the genome."""
     rng = np.random.default_rng(0)
+    bases = min(20_000_000, max(1_000_000, 100 * n_rows))
     fasta = folder / "genomes" / "GRCh37.fa"
     fasta.parent.mkdir(parents=True)
     with fasta.open("wb") as handle:
