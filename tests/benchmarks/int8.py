@@ -1,6 +1,6 @@
 """What keeping token vectors in int8 does to scores: the supervised tasks of the toy, with vectors kept three ways.
 
-    python tests/benchmarks/int8.py
+    python tests/benchmarks/int8.py --seeds 5 --epochs 10
 
 The model has random weights (two transformer layers over 6-mers, 64 wide); several seeds show what of a difference
 is chance. Not one of the table's benchmarks: it prints scores, not ratios.
@@ -22,11 +22,11 @@ from bend_hf.tasks import TASKS
 KEPT = ("float32", "auto", "int8")
 
 
-def scores(folder: Path, kept: str, seeds: int, epochs: int) -> dict[str, list[float]]:
+def scores(folder: Path, kept: str, tasks: list[str], seeds: int, epochs: int) -> dict[str, list[float]]:
     """Scores of each task, by seed."""
     results = evaluate(
         str(write_untrained_model(folder / "untrained-6mer")),
-        tasks=[task.name for task in TASKS.values() if task.recipe],
+        tasks=tasks,
         data_dir=toy.make(folder / "toy"),
         seeds=seeds,
         epochs=epochs,
@@ -44,11 +44,13 @@ def scores(folder: Path, kept: str, seeds: int, epochs: int) -> dict[str, list[f
 def main() -> None:
     """Print the mean score over seeds for each way, the largest change of any seed, and the seeds' spread."""
     parser = argparse.ArgumentParser()
+    supervised = [task.name for task in TASKS.values() if task.recipe]
+    parser.add_argument("--tasks", nargs="+", choices=supervised, default=supervised)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=6)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bend_hf_int8_") as name:
-        made = {kept: scores(Path(name), kept, options.seeds, options.epochs) for kept in KEPT}
+        made = {kept: scores(Path(name), kept, options.tasks, options.seeds, options.epochs) for kept in KEPT}
     print(f"{'task':26}{'float32':>9}{'float16':>9}{'int8':>9}{'largest change, int8':>22}{'seeds’ deviation':>18}")
     for task, exact in made["float32"].items():
         means = "".join(f"{np.mean(made[kept][task]):>9.4f}" for kept in KEPT)

@@ -9,7 +9,6 @@ if __name__ == "__main__":
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 
 Row = tuple[str, float, float, str]
@@ -34,10 +33,7 @@ def text(rows: list[Row]) -> str:
 
 
 def main(run: Callable[[str], list[Row]]) -> None:
-    """Run one benchmark from the command line: ``--size``, ``--json``."""
+    """Run one benchmark from the command line."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--size", choices=SIZES, default="small")
-    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
-    options = parser.parse_args()
-    rows = run(options.size)
-    print(json.dumps(rows) if options.json else text(rows))
+    print(text(run(parser.parse_args().size)))

@@ -39,8 +39,8 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*")) if path.name != ".lock"}
 
 
-def worker(folder: Path, count: int, pause: float, *share: str) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": ROOT, "OMP_NUM_THREADS": "1"}
+def worker(folder: Path, count: int, pause: float, *share: str, **variables: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": ROOT, "OMP_NUM_THREADS": "1"} | variables
     command = [sys.executable, WORKER, str(folder), str(count), str(pause), *share]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
@@ -94,7 +94,7 @@ def test_a_resumed_run_embeds_only_what_is_missing(tmp_path: Path) -> None:
 def test_two_processes_fill_one_store_at_once(tmp_path: Path) -> None:
     alone = store.fill(FakeEmbedder(), sequences(200), store_dir=tmp_path / "alone")
     workers = [worker(tmp_path / "both", 200, 0.002) for _ in range(2)]
-    assert [process.communicate(timeout=60)[0].strip() for process in workers] == ["True", "True"]
+    assert [process.communicate(timeout=300)[0].strip() for process in workers] == ["True", "True"]
     assert content(next((tmp_path / "both").iterdir())) == content(alone.folder)
 
 
@@ -252,3 +252,10 @@ def test_a_damaged_manifest_is_written_again(tmp_path: Path) -> None:
     manifest.write_text("{")
     store.vectors_for(FakeEmbedder(), sequences(60), store_dir=tmp_path)
     assert manifest.read_text() == before
+
+
+def test_two_ranks_of_a_launcher_end_with_one_whole_store(tmp_path: Path) -> None:
+    alone = store.fill(FakeEmbedder(), sequences(60), store_dir=tmp_path / "alone")
+    ranks = [worker(tmp_path / "both", 60, 0.001, RANK=str(rank), WORLD_SIZE="2") for rank in range(2)]
+    assert [process.communicate(timeout=300)[0].strip() for process in ranks] == ["True", "True"]
+    assert content(next((tmp_path / "both").iterdir())) == content(alone.folder)
