@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from bend_hf.errors import BendError
+from bend_hf.models import supervised
 from bend_hf.models.supervised import Basset, SupervisedResNet, basset, resnet_supervised
 from bend_hf.protocols import get_protocol
 from bend_hf.tasks import get_tasks
@@ -95,6 +96,18 @@ def test_a_sequences_end_is_an_end_whatever_it_is_batched_with():
     network.head.padding_reaches_head = True
     reached = network(Batch(whole.vectors * lengths.unsqueeze(-1), lengths))
     assert not torch.allclose(reached[0, 0, :41], alone[0, 0], atol=1e-3)
+
+
+def test_computing_activations_again_changes_no_gradient(monkeypatch):
+    torch.manual_seed(0)
+    network, batch = SupervisedResNet(CNNHead(8, 4, 3), layers=3, width=8), random_batch((2, 50))
+    gradients = []
+    for kept in (2**22, 0):
+        monkeypatch.setattr(supervised, "KEPT_NUMBERS", kept)
+        network.zero_grad()
+        network(batch).square().sum().backward()
+        gradients.append([parameter.grad.clone() for parameter in network.parameters()])
+    assert all(torch.equal(kept, again) for kept, again in zip(*gradients, strict=True))
 
 
 def test_basset_learns_and_reads_512_bp_only():
