@@ -54,6 +54,9 @@ MARGIN = 600  # before the first and behind the last enhancer window of a chromo
 WINDOW = 512
 
 
+Candidate = tuple[str, int, int, str]  # chromosome, position, alternate base (ASCII), consequence
+
+
 class Feature(NamedTuple):
     """Something planted: its sequence (ASCII), a gene's structure, a motif cluster's motifs and where they lie."""
 
@@ -73,7 +76,7 @@ def make(
     chromatin: int = 60,
     histone: int = 60,
     cpgs: int = 60,
-    variants: int = 200,
+    variants: int = 50,
 ) -> Path:
     """Write the toy data; a folder that holds the same toy already is left as it is.
 
@@ -85,7 +88,7 @@ def make(
         chromatin: Accessibility windows on each chromosome of the second genome (GRCh37).
         histone: Histone windows on each chromosome.
         cpgs: Methylation windows on each chromosome.
-        variants: Variants in each of the two variant files; one in four has an effect.
+        variants: Variants with an effect in each of the two variant files; each comes with three controls.
 
     Returns:
         The folder: ``genomes/GRCh38.toy.fa``, ``genomes/GRCh37.toy.fa`` (chromosomes without ``chr``), each task's
@@ -148,7 +151,7 @@ def _write_grch38(folder: Path, rng: np.random.Generator, sizes: dict[str, int])
     rows: dict[str, list[tuple[object, ...]]] = defaultdict(list)
     gene_labels: list[np.ndarray] = []
     enhancer_labels: list[np.ndarray] = []
-    candidates: dict[str, tuple[list, list]] = {"expression": ([], []), "disease": ([], [])}
+    candidates: dict[str, tuple[list[Candidate], list[Candidate]]] = {"expression": ([], []), "disease": ([], [])}
     drivers = biology.label_drivers(rng, len(HISTONE_MOTIFS), len(HISTONE_MODIFICATION.label_names))
     for number in CHROMOSOMES:
         chromosome = f"chr{number}"
@@ -244,7 +247,7 @@ def _chromosome(rng: np.random.Generator, sizes: dict[str, int]) -> tuple[np.nda
         features += [_peak(rng, HISTONE_MOTIFS) for _ in range(w, sizes["histone"], windows)]
         for _ in range(ENHANCERS_PER_WINDOW):
             length = int(rng.integers(400, 700))
-            cluster, in_motif = biology.motif_cluster(rng, length, ENHANCER_MOTIFS, 0.6)
+            cluster, in_motif = biology.motif_cluster(rng, length, ENHANCER_MOTIFS, 0.85)
             features.append(Feature("enhancer", cluster, in_motif=in_motif))
         for length in rng.integers(700, 1100, 2):
             features.append(Feature("island", biology.random_bases(rng, int(length), biology.ISLAND)))
@@ -278,7 +281,7 @@ def _peak(rng: np.random.Generator, motifs: Sequence[str]) -> Feature:
 
 def _add_expression(
     rng: np.random.Generator,
-    candidates: tuple[list, list],
+    candidates: tuple[list[Candidate], list[Candidate]],
     chromosome: str,
     start: int,
     feature: Feature,
@@ -304,47 +307,43 @@ def _variant_rows(
     rng: np.random.Generator,
     task: Task,
     genome: dict[str, np.ndarray],
-    with_effect: list[tuple[str, int, int, str]],
-    without: list[tuple[str, int, int, str]],
+    with_effect: list[Candidate],
+    without: list[Candidate],
     count: int,
 ) -> list[tuple[object, ...]]:
-    """Draw variants, a quarter of them with an effect, and three controls with the same exchange of bases for each.
+    """Draw variants with an effect, and for each three controls with the same exchange of bases.
 
     With equal exchanges in both classes, a score that sees only the two bases (as the distance of one-hot vectors)
     is at chance by construction.
     """
-    exchange = defaultdict(list)
-    for candidate in rng.permutation(len(without)).tolist():
-        chromosome, position, alt, _ = without[candidate]
-        exchange[genome[chromosome][position], alt].append(without[candidate])
-    used: set[tuple[str, int]] = set()
-    drawn: list[tuple[int, tuple[str, int, int, str]]] = []
-
-    def take(label: int, candidate: tuple[str, int, int, str]) -> bool:
-        if candidate[:2] in used:
-            return False
-        used.add(candidate[:2])
-        drawn.append((label, candidate))
-        return True
-
+    controls = defaultdict(list)
+    for i in rng.permutation(len(without)).tolist():
+        chromosome, position, alt, _ = without[i]
+        controls[genome[chromosome][position], alt].append(without[i])
     # By consequence in turn, so that the rare ones (start_lost) are there.
     by_consequence = defaultdict(list)
-    for candidate in rng.permutation(len(with_effect)).tolist():
-        by_consequence[with_effect[candidate][3]].append(with_effect[candidate])
-    positives = max(1, count // 4)
-    while positives > 0 and any(by_consequence.values()):
+    for i in rng.permutation(len(with_effect)).tolist():
+        by_consequence[with_effect[i][3]].append(with_effect[i])
+    used: set[tuple[str, int]] = set()
+    drawn: list[tuple[int, Candidate]] = []
+    while len(drawn) < 4 * count and any(by_consequence.values()):
         for queue in by_consequence.values():
-            if positives and queue and take(1, queue.pop()):
-                positives -= 1
-    chosen = [candidate for _, candidate in drawn]
-    missing = count - len(chosen)
-    while missing and any(exchange[genome[c][p], alt] for c, p, alt, _ in chosen):
-        for chromosome, position, alt, _ in chosen:
-            controls = exchange[genome[chromosome][position], alt]
-            if missing and controls and take(0, controls.pop()):
-                missing -= 1
-    if positives or missing:
-        raise BendError(f"{task.name}: variants={count} are more than the toy genome has: ask for fewer or more genes.")
+            if not queue or len(drawn) == 4 * count:
+                continue
+            chromosome, position, alt, _ = variant = queue.pop()
+            same_exchange = controls[genome[chromosome][position], alt]
+            chosen: list[Candidate] = []
+            while same_exchange and len(chosen) < 3:
+                control = same_exchange.pop()
+                if control[:2] not in used and control[:2] != variant[:2]:
+                    chosen.append(control)
+            if variant[:2] not in used and len(chosen) == 3:
+                drawn += [(1, variant), *((0, control) for control in chosen)]
+                used.update(row[:2] for row in (variant, *chosen))
+    if len(drawn) < 4 * count:
+        raise BendError(
+            f"{task.name}: variants={count} are more than there are: ask for fewer, or more genes and peaks."
+        )
 
     rows: list[tuple[object, ...]] = []
     for label, (chromosome, position, alt, consequence) in sorted(drawn, key=lambda row: (row[1][0], row[1][1])):

@@ -18,7 +18,7 @@ from bend_hf.data import toy
 from bend_hf.errors import BendError
 from bend_hf.tasks import TASKS, Task
 
-SMALL = {"windows": 1, "genes": 2, "chromatin": 4, "histone": 4, "cpgs": 4, "variants": 8}
+SMALL = {"windows": 1, "genes": 2, "chromatin": 4, "histone": 4, "cpgs": 4, "variants": 2}
 LABELLED = [task for task in TASKS.values() if task.label_kind == "multilabel"]
 VARIANTS = [task for task in TASKS.values() if task.label_kind == "variant_binary"]
 
@@ -104,7 +104,7 @@ def test_impossible_parameters(tmp_path: Path, wrong: dict[str, int]) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
-    [({"genes": 60}, "do not fit"), ({"cpgs": 5_000}, "cpgs=5000"), ({"variants": 9_000}, "variants")],
+    [({"genes": 60}, "do not fit"), ({"cpgs": 5_000}, "cpgs=5000"), ({"variants": 3_000}, "variants")],
 )
 def test_what_does_not_fit_is_said(tmp_path: Path, wrong: dict[str, int], said: str) -> None:
     with pytest.raises(BendError, match=said):
@@ -226,7 +226,7 @@ def test_genome_has_soft_masked_repeats_and_n(toy_dir: Path) -> None:
 def test_needs_neither_torch_nor_datasets(tmp_path: Path) -> None:
     code = (
         "import sys; from bend_hf.data import toy; "
-        f"toy.make({str(tmp_path / 'toy')!r}, windows=1, genes=1, chromatin=1, histone=1, cpgs=1, variants=4); "
+        f"toy.make({str(tmp_path / 'toy')!r}, windows=1, genes=1, chromatin=1, histone=1, cpgs=1, variants=1); "
         "print({'torch', 'transformers', 'datasets', 'pandas'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
