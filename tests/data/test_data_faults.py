@@ -117,11 +117,11 @@ def test_a_full_disk_leaves_nothing_partial(data: DataFolder, caches: Path, limi
 
 
 def test_a_full_disk_while_writing_the_index(data: DataFolder, caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def write_text(*_: object, **__: object) -> int:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_text", write_text)
+        patch.setattr("pyfaidx.TemporaryFile", full)
         with pytest.raises(BendError, match="The disk is full"):
             build(data.files("cpg_methylation"), cache_dir=caches)
     assert [path.name for path in data.fasta.parent.iterdir()] == ["any.fa"]
