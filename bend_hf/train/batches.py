@@ -196,7 +196,8 @@ def load(task: Task, split: Split, group: Group, dtype: torch.dtype | None = Non
         n = len(row_lengths)
         targets[i, : len(target)] = target
         lengths[i, :n] = row_lengths
-        vectors[i, :n] = row_vectors
+        # torch converts float16 to bfloat16 four times faster by way of float32
+        vectors[i, :n] = row_vectors.float() if row_vectors.dtype == torch.float16 else row_vectors
         vectors[i, n:] = 0
     batch = Batch(vectors, torch.from_numpy(lengths), group.width)
     return MicroBatch(

@@ -161,7 +161,7 @@ class CNNHead(nn.Module):
         x = x.squeeze(2).transpose(1, 2)  # (B, L, kh)
         if self.pool is not None:
             bins = width // self.pool
-            x = x[:, : bins * self.pool].unflatten(1, (bins, self.pool)).mean(2, dtype=torch.float32)
+            x = x[:, : bins * self.pool].unflatten(1, (bins, self.pool)).sum(2, dtype=torch.float32) / self.pool
         with torch.autocast(x.device.type, enabled=False):
             x = x.float().unflatten(2, (self.heads, self.hidden))
             logits = torch.einsum("bpkh,koh->kbpo", x, self.linear_weight)

@@ -1,0 +1,86 @@
+"""The composition baseline: scikit-learn's solution, the right counts, and a score where composition tells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from bend_hf.errors import BendError
+from bend_hf.tasks import TASKS
+from bend_hf.train.composition import Texts, composition, kmers, local_features, logistic, window_features
+
+
+def test_solves_what_scikit_learn_solves() -> None:
+    random = np.random.default_rng(0)
+    features = random.standard_normal((400, 6)).astype(np.float32)
+    noisy = features @ random.standard_normal((6, 3)) + random.standard_normal((400, 3))
+    weights, intercepts = logistic(features, noisy > 0, classes=False)
+    for label in range(3):
+        model = LogisticRegression(tol=1e-8).fit(features, noisy[:, label] > 0)
+        np.testing.assert_allclose(weights[:, label], model.coef_[0], atol=2e-3)
+        assert intercepts[label] == pytest.approx(model.intercept_[0], abs=2e-3)
+    classes = noisy.argmax(1)
+    weights, intercepts = logistic(features, np.eye(3)[classes], classes=True)
+    model = LogisticRegression(tol=1e-8).fit(features, classes)
+    np.testing.assert_allclose(weights, model.coef_.T, atol=2e-3)
+
+
+def test_counts_kmers() -> None:
+    assert kmers("ACGTN", 2).tolist() == [1, 6, 11, 16]
+    assert kmers("A", 2).tolist() == []
+    features = window_features(["AAAAC", "NNNNN", "acgtacgt"], 4)
+    assert features[0, 0] == 0.5
+    assert features[0, 1] == 0.5
+    assert not features[1].any()
+    assert features[2].sum() == pytest.approx(1)
+    sequence = "".join(np.random.default_rng(0).choice(list("ACGT"), 300))
+    near = local_features(sequence, np.array([0, 150, 299]), (40, 100))
+    assert near.shape == (3, 128)
+    expected = np.bincount(kmers(sequence, 3)[130:170], minlength=64) / 40
+    np.testing.assert_allclose(near[1, :64], expected, atol=1e-6)
+
+
+def example(name: str) -> tuple[Any, dict[str, Texts]]:
+    """Sequences whose composition decides their labels."""
+    task, random = TASKS[name], np.random.default_rng(1)
+    sequences, labels = [], []
+    for _ in range(90):
+        blocks = {"gene_finding": 4, "enhancer_annotation": 10}.get(name, 1)
+        size = {"gene_finding": 400, "enhancer_annotation": 128}.get(name, 512)
+        rich = random.integers(0, 2, blocks)
+        parts = [random.choice(list("ACGT"), size, p=[0.15, 0.35, 0.35, 0.15] if gc else [0.25] * 4) for gc in rich]
+        sequences.append("".join(np.concatenate(parts)))
+        if name == "gene_finding":
+            labels.append(np.repeat(np.where(rich, 0, 8), size).astype(np.int8))
+        elif name == "enhancer_annotation":
+            labels.append(rich.astype(np.int8))
+        else:
+            labels.append(np.array([rich[0], 1 - rich[0], *random.integers(0, 2, 5)], np.int8))
+    rows = np.arange(90)
+    parts_of = {"train": rows[:50], "validation": rows[50:70], "test": rows[70:]}
+    return task, {split: Texts(sequences, labels, part) for split, part in parts_of.items()}
+
+
+@pytest.mark.parametrize("name", ["gene_finding", "enhancer_annotation", "cpg_methylation"])
+def test_finds_composition_in_every_kind_of_label(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bend_hf.train.composition.EXAMPLES", 4_000)
+    task, parts = example(name)
+    fitted = composition(task, **parts)
+    assert fitted.validation_score is not None
+    assert fitted.validation_score > {"mcc": 0.6, "auprc": 0.65, "auroc": 0.55}[task.metric]
+    assert fitted.history == []
+    for row, scores in zip(parts["test"].rows, fitted.scores, strict=True):
+        labels = parts["test"].labels[int(row)]
+        assert scores.dtype == np.float32
+        assert scores.shape == ((len(labels), 9) if name == "gene_finding" else labels.shape)
+        if name == "cpg_methylation":
+            assert (scores[:2] > 0.5).tolist() == [bool(labels[0]), bool(labels[1])]
+
+
+def test_zero_shot_tasks_have_no_composition_baseline() -> None:
+    parts = example("cpg_methylation")[1]
+    with pytest.raises(BendError, match="zero-shot"):
+        composition(TASKS["variant_effects_disease"], **parts)
