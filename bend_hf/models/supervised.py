@@ -25,7 +25,7 @@ BASSET_WINDOW = 512
 ONE_HOT = 5
 KEPT_NUMBERS = 2**22
 """Numbers in a layer's input up to which training keeps what is between; beyond (100,096-bp windows), it is computed
-again in the backward pass, which needs a tenth of the memory and a third more time."""
+again in the backward pass, which takes longer and needs a fraction of the memory."""
 
 
 class SupervisedResNet(nn.Module):
