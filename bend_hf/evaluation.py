@@ -108,16 +108,15 @@ def evaluate(
     files = {task.name: locate(task, data_dir, genome) for task in chosen}
 
     # Imported below the checks above, which answer at once.
-    from accelerate import PartialState
-
     from bend_hf.data.builder import build
     from bend_hf.embed.catalogue import resolve
     from bend_hf.embed.estimate import parse_size
+    from bend_hf.train.processes import process_state
 
     if isinstance(model, str) and model not in ("onehot", COMPOSITION, *SUPERVISED):
         resolve(model)
     limit = parse_size(str(store_limit)) if store_limit is not None else None
-    state = PartialState()
+    state = process_state()
     data: dict[str, datasets.DatasetDict | BendError] = {}
     for task in chosen:
         log.info("%s: rows from %s", task.name, files[task.name].bed)
