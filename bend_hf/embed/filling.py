@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 POLL_SECONDS = 0.2
+
+_this_process = threading.Lock()  # file locks tell processes apart, not threads
 
 
 def fill(
@@ -109,11 +112,12 @@ def _make_all(
     verify: bool,
     wait: bool,
 ) -> None:
+    """Make shards until none is missing, or (without `wait`) none that no other process is making."""
     layout.folder.mkdir(parents=True, exist_ok=True)
     elsewhere = _Elsewhere(layout)
     total = sum(layout.nucleotides(number) for number in pending)
     bar = progress(name="bend_hf.embed", desc="embedding", total=total, unit="nt", unit_scale=True)
-    with bar, (layout.folder / ".lock").open("a+b") as locks:
+    with _this_process, bar, (layout.folder / ".lock").open("a+b") as locks:
         while pending:
             busy = []
             for number in pending:

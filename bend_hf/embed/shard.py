@@ -180,22 +180,22 @@ class Shard:
 
     def __init__(self, path: Path) -> None:
         table = read_header(path)
-        # Copy-on-write, so that torch gets a writable buffer; nothing reaches the file.
-        mapped = np.memmap(path, np.uint8, "c")
+        # Private (copy-on-write), so nothing a reader does reaches the file; unlike `mmap`, it keeps no file open.
+        mapped = torch.from_file(str(path), shared=False, size=path.stat().st_size, dtype=torch.uint8)
 
-        def part(name: str) -> np.ndarray:
+        def part(name: str) -> torch.Tensor:
             start, end = table[name]["data_offsets"]
             return mapped[HEADER + start : HEADER + end]
 
         def array(name: str) -> np.ndarray:
-            return part(name).view(ARRAY_TYPES[table[name]["dtype"]]).reshape(table[name]["shape"])
+            return part(name).numpy().view(ARRAY_TYPES[table[name]["dtype"]]).reshape(table[name]["shape"])
 
         kind, shape = VECTOR_TYPES[table["vectors"]["dtype"]], table["vectors"]["shape"]
-        self.vectors = torch.from_numpy(np.asarray(part("vectors"))).view(kind).view(shape)
+        self.vectors = part("vectors").view(kind).view(shape)
         self.scales = torch.from_numpy(array("scales").copy()) if "scales" in table else None
-        self.lengths = np.asarray(array("lengths"))
-        self.offsets = np.array(array("offsets"))
-        self.digests = np.asarray(array("digests"))
+        self.lengths = array("lengths")
+        self.offsets = array("offsets").copy()
+        self.digests = array("digests")
 
     def packed(self, row: int) -> tuple[Packed, np.ndarray]:
         """Return one row as it is kept: its vectors, a view of the file, and (T,) run lengths."""

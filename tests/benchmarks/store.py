@@ -2,10 +2,11 @@
 
     python tests/benchmarks/store.py
 
-The vectors are those of small models with random weights (512-bp windows, 256 wide) for the three kinds of
-tokens. Both sides write vectors that are there already and read all rows once, ours in random order into the
-padded batches that training takes; speeds are in MB of upsampled float32 per second, which is what the reference
-stores. Models of other widths compress and copy alike.
+The vectors are those of small models with random weights (512-bp windows, 256 wide) for four kinds of tokens. Both
+sides write vectors that are there already and read all rows once, ours in random order into the padded batches that
+training takes; speeds are in MB of upsampled float32 per second, which is what the reference stores. The best of three
+is taken of ours, which take milliseconds. The last row of each kind is embedding on the fly plus training in an epoch,
+beside the reference's embedding step (one sequence at a time in float32, upsampled, written) alone.
 """
 
 from __future__ import annotations
@@ -84,8 +85,8 @@ def storage(kind: str, checkpoint: Path, count: int, folder: Path) -> list[Row]:
     size = sum(vectors.nbytes for vectors in upsampled) / 1e6
     tar = folder / "vectors.tar.gz"
     slow = seconds(lambda: reference.write_tar(tar, ((vectors, labels) for vectors in upsampled)))
-    fast = seconds(lambda: fill(ready, sequences, store_dir=folder / kind))
-    layout = fill(ready, sequences, store_dir=folder / kind)
+    fast = min(seconds(lambda k=k: fill(ready, sequences, store_dir=folder / f"{kind} {k}")) for k in range(3))
+    layout = fill(ready, sequences, store_dir=folder / f"{kind} 0")
     stored = sum(path.stat().st_size for path in layout.folder.iterdir()) / 1e6
     slow_read = seconds(lambda: [x for x, _ in reference.read_tar(tar)])
     source, rng = Store(layout), np.random.default_rng(1)

@@ -302,7 +302,8 @@ def test_the_estimate_is_what_is_written(tmp_path: Path) -> None:
 def test_the_time_is_estimated_from_a_trial() -> None:
     embedder, rows = FakeEmbedder(pause=0.002), sequences(1000, length=1000)
     cost = estimate(embedder, rows, distinct(rows))
-    assert cost.seconds == pytest.approx(2.0, rel=0.5)
+    assert cost.seconds is not None
+    assert 1.2 < cost.seconds < 60  # 1,000 sequences of 2 ms each; much more on a busy machine
     assert "about" in str(cost)
 
 

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fake_embedder
@@ -259,3 +260,34 @@ def test_two_ranks_of_a_launcher_end_with_one_whole_store(tmp_path: Path) -> Non
     ranks = [worker(tmp_path / "both", 60, 0.001, RANK=str(rank), WORLD_SIZE="2") for rank in range(2)]
     assert [process.communicate(timeout=300)[0].strip() for process in ranks] == ["True", "True"]
     assert content(next((tmp_path / "both").iterdir())) == content(alone.folder)
+
+
+def test_a_store_of_many_shards_keeps_no_file_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bend_hf.embed.layout.LARGEST_SHARD", 2048)
+    rows = sequences(150)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = len([*Path("/proc/self/fd").iterdir()]) if Path("/proc/self/fd").exists() else 100
+    resource.setrlimit(resource.RLIMIT_NOFILE, (held + 20, before[1]))
+    try:
+        source = store.Store(store.fill(FakeEmbedder(), rows, store_dir=tmp_path))
+        tokens = source.read(range(150))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert len(list(tmp_path.glob("*/shard-*"))) > 30
+    assert same(tokens, list(FakeEmbedder().embed(rows)))
+
+
+def test_two_threads_fill_one_store(tmp_path: Path) -> None:
+    rows = sequences(60)
+    with ThreadPoolExecutor(2) as pool:
+        made = [
+            pool.submit(store.fill, FakeEmbedder(pause=0.001), rows, store_dir=tmp_path, wait=True) for _ in range(2)
+        ]
+        assert [future.result().complete for future in made] == [True, True]
+
+
+def test_what_a_reader_changes_does_not_reach_the_file(tmp_path: Path) -> None:
+    layout = store.fill(FakeEmbedder(), sequences(3), store_dir=tmp_path)
+    before = layout.path(0).read_bytes()
+    store.Store(layout).read([0])[0].vectors.zero_()
+    assert layout.path(0).read_bytes() == before
