@@ -9,9 +9,11 @@ all; memory is bounded by a row group, and nothing but the Parquet files is writ
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -107,6 +109,21 @@ def _read_marker(path: Path) -> dict[str, Any]:
     return json.loads(marker.read_text(encoding="utf-8")) if marker.is_file() else {}
 
 
+@contextmanager
+def writable() -> Iterator[None]:
+    """Turn a full disk, or a folder that may not be written, into a `BendError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise BendError(
+                f"The disk is full ({error}). Nothing partial was left: free space and try again."
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise BendError(f"{error.filename} may not be written ({error.strerror}).") from error
+        raise
+
+
 def read_mirror(folder: Path, namespace: str) -> list[Repository]:
     """Return the repositories of a mirror: datasets in the order of declaration, then metrics.
 
@@ -119,7 +136,10 @@ def read_mirror(folder: Path, namespace: str) -> list[Repository]:
         if marker := _read_marker(path):
             found.append(Repository(marker["kind"], f"{namespace}/{name}", path, marker))
     if not found:
-        raise BendError(f"{folder / namespace} holds no repositories; write them with: bend-hf prepare --to {folder}")
+        raise BendError(
+            f"{folder / namespace} holds no repositories; write them with: bend-hf prepare --to {folder} "
+            f"--namespace {namespace}"
+        )
     return found
 
 

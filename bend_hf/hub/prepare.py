@@ -10,7 +10,6 @@ Where the Hub has a repository of the same name, `datasets` and `evaluate` prefe
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -27,7 +26,7 @@ from bend_hf.console import log
 from bend_hf.data.sources import GenomeArgument, TaskFiles, locate
 from bend_hf.errors import BendError
 from bend_hf.hub.cards import tasks_of
-from bend_hf.hub.mirror import METRICS, Repository, metric_files, write_mirror
+from bend_hf.hub.mirror import METRICS, Repository, metric_files, writable, write_mirror
 from bend_hf.tasks import get_tasks
 
 MARKER = "bend_hf.json"
@@ -94,21 +93,15 @@ def prepare(
     """
     check_namespace(namespace)
     located = locate_datasets(tasks, data_dir=data_dir, genome=genome, toy=toy)
-    try:
-        if to is None:
-            placed = []
-            for group in located.values():
-                placed += (configs := [_place_dataset(files, namespace, num_proc) for files in group])
-                _keep_default(configs)
-            return placed + [_place_metric(name, namespace) for name in METRICS]
-        mirror = write_mirror(Path(to).expanduser(), located, namespace=namespace, toy=toy)
-        return [item for repository in mirror for item in _in_mirror(repository)]
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise BendError(
-                f"The disk is full ({error}). Nothing partial was left; free space, or choose another folder."
-            ) from error
-        raise
+    with writable():
+        if to is not None:
+            mirror = write_mirror(Path(to).expanduser(), located, namespace=namespace, toy=toy)
+            return [item for repository in mirror for item in _in_mirror(repository)]
+        placed = []
+        for group in located.values():
+            placed += (configs := [_place_dataset(files, namespace, num_proc) for files in group])
+            _keep_default(configs)
+        return placed + [_place_metric(name, namespace) for name in METRICS]
 
 
 def check_namespace(namespace: str) -> None:

@@ -26,7 +26,7 @@ from bend_hf.data.sources import GenomeArgument
 from bend_hf.errors import BendError
 from bend_hf.hub.cards import tasks_of
 from bend_hf.hub.client import Change, Remote, RepoType, commit, compare, explained, remote
-from bend_hf.hub.mirror import Repository, read_mirror, write_mirror
+from bend_hf.hub.mirror import Repository, read_mirror, writable, write_mirror
 from bend_hf.hub.prepare import check_namespace, locate_datasets
 from bend_hf.hub.push import push_results
 from bend_hf.tasks import get_tasks
@@ -105,7 +105,8 @@ def publish(
         if mirror is None:
             located = locate_datasets(tasks, data_dir=data_dir, genome=genome, toy=toy)
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=file_tools.cache_dir("publish"))))
-            repositories = write_mirror(folder, located, namespace=namespace, toy=toy)
+            with writable():
+                repositories = write_mirror(folder, located, namespace=namespace, toy=toy)
         else:
             wanted = {task.dataset for task in get_tasks(tasks)}
             found = read_mirror(Path(mirror).expanduser(), namespace)

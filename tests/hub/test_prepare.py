@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import datasets
@@ -119,6 +120,15 @@ def test_bad_input_is_refused_before_anything_is_written(
 def test_toy_data_must_be_called_toy(caches: Path, toy_dir: Path) -> None:
     with pytest.raises(BendError, match="--toy"):
         prepare("gene_finding", data_dir=toy_dir)
+
+
+def test_a_cache_that_may_not_be_written(caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(caches))
+
+    monkeypatch.setattr("bend_hf.hub.prepare._place_metric", refuse)
+    with pytest.raises(BendError, match=r"hf may not be written \(Permission denied\)"):
+        prepare("gene_finding", toy=True)
 
 
 def test_interoperability(caches: Path) -> None:
