@@ -102,6 +102,33 @@ def measured(work: Callable[..., int], *arguments: Any) -> dict[str, float]:
     return receiver.recv()
 
 
+def compare(n_rows: int, n_reference: int, num_procs: list[int]) -> dict[str, dict[str, float]]:
+    """Build rows both ways, on the same input; return what `measured` does of each."""
+    figures = {}
+    with tempfile.TemporaryDirectory(prefix="bend_hf_rows_") as name:
+        folder = Path(name)
+        bed, fasta = make_input(folder, n_rows)
+        figures["reference"] = measured(reference_rows, bed, fasta, n_reference)
+        for num_proc in num_procs:
+            # Each with a cache of its own, so that validation and digests are part of the time.
+            os.environ["BEND_HF_CACHE"] = str(folder / f"cache{num_proc}")
+            figures[f"bend_hf, num_proc={num_proc}"] = measured(package_rows, folder, num_proc)
+    return figures
+
+
+def run(size: str = "small") -> list[tuple[str, float, float, str]]:
+    """Return rows of (what, reference's value, ours, unit) for the table of all benchmarks."""
+    n_rows, n_reference = {"tiny": (5_000, 500), "small": (200_000, 20_000), "medium": (2_000_000, 100_000)}[size]
+    figures = compare(n_rows, n_reference, [1, 2])
+    plain = figures.pop("reference")
+    table = []
+    for who, figure in figures.items():
+        name = f"rows of 512 bp, {who.removeprefix('bend_hf, ')}"
+        table.append((name, plain["rows"] / plain["seconds"], figure["rows"] / figure["seconds"], "rows/s"))
+        table.append((f"peak memory, {name}", plain["gb"], figure["gb"], "GB"))
+    return table
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=2_000_000)
@@ -109,15 +136,7 @@ def main() -> None:
     parser.add_argument("--num-proc", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--json", type=Path, help="write the figures here, too")
     options = parser.parse_args()
-    figures = {}
-    with tempfile.TemporaryDirectory(prefix="bend_hf_rows_") as name:
-        folder = Path(name)
-        bed, fasta = make_input(folder, options.rows)
-        figures["reference"] = measured(reference_rows, bed, fasta, options.reference_rows)
-        for num_proc in options.num_proc:
-            # Each with a cache of its own, so that validation and digests are part of the time.
-            os.environ["BEND_HF_CACHE"] = str(folder / f"cache{num_proc}")
-            figures[f"bend_hf, num_proc={num_proc}"] = measured(package_rows, folder, num_proc)
+    figures = compare(options.rows, options.reference_rows, options.num_proc)
     base = figures["reference"]["rows"] / figures["reference"]["seconds"]
     print(f"{'':24}{'rows':>10}{'seconds':>9}{'rows/s':>11}{'ratio':>8}{'peak GB':>9}")
     for who, figure in figures.items():
