@@ -242,3 +242,23 @@ def test_who_may_write_where(hub: hub_server.Hub, client: Client, mirror: Path, 
         with pytest.raises(ClientError, match="unset HF_HUB_OFFLINE"):
             offline.run(IMPORTS, publish(mirror))
     assert hub.repos == {}
+
+
+def test_the_command_line(hub: hub_server.Hub, client: Client) -> None:
+    """Prepared, published and results pushed by commands, as the documentation has them."""
+    client.run("from bend_hf.cli import main", "codes = []")
+    line = "codes.append(main(['publish', '--namespace', 'bend', '--tasks', 'gene_finding', '--toy'{}]))"
+    client.run(line.format(", '--dry-run'"))
+    assert hub.repos == {}
+    client.run(line.format(", '--private'"))
+    assert hub.repo("dataset", DATASET).private
+    client.run("codes.append(main(['prepare', 'gene_finding', '--toy']))")
+    client.run("codes.append(main(['prepare', '--list', '--format', 'json']))")
+    client.run("codes.append(main(['prepare', '--remove']))")
+    hub.fault("POST", "/commit/", status=500)
+    client.run(line.format(""))
+    assert client.run("codes") == [0, 0, 0, 0, 0, 0]
+    hub.repos.clear()
+    client.run(line.format(""))
+    assert client.run("codes[-1]") == 1
+    assert hub.repos == {}
