@@ -18,7 +18,7 @@ import numpy as np
 
 COLOURS = 8
 WIDTH, HEIGHT = 460, 300
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 44
+LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 44
 
 
 @dataclass(frozen=True)

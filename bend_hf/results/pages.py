@@ -36,7 +36,7 @@ def page(groups: Sequence[Group], references: Sequence[Row]) -> str:
     )
     series = number_models(groups)
     tasks = [task for task in TASKS.values() if any(task.name in group.tasks for group in groups)]
-    links = [("overview", "Overview"), *((task.name, task.title) for task in tasks), ("reading", "How to read this")]
+    links = [("overview", "Overview"), *((task.name, task.title) for task in tasks), ("reading", "How to read")]
     navigation = "".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title in links)
     records = [result for group in groups for row in group.rows for result in row.results]
     date = datetime.now(UTC).date().isoformat()
@@ -65,7 +65,7 @@ def page(groups: Sequence[Group], references: Sequence[Row]) -> str:
 </div></header>
 <nav class="pages" aria-label="Pages"><div class="wrap"><ul>{navigation}</ul></div></nav>
 <div class="wrap">
-{_filter(groups)}
+{_filter(groups, bool(references))}
 <p id="status" class="soft small" role="status"></p>
 {toy}
 <main>
@@ -90,17 +90,19 @@ def _count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
-def _filter(groups: Sequence[Group]) -> str:
+def _filter(groups: Sequence[Group], references: bool) -> str:
     choice = ""
     if len(groups) > 1:
         options = "".join(f'<option value="{key(group)}">{escape(group.title)}</option>' for group in groups)
         choice = f'<label>Show <select name="group"><option value="">every protocol</option>{options}</select></label>'
+    kinds = [("baseline", "baselines")] + ([("published", "published values")] if references else [])
+    boxes = "".join(
+        f'<label><input type="checkbox" name="kind" value="{kind}" checked> {title}</label>' for kind, title in kinds
+    )
     return (
         '<form class="filter" role="search" hidden>'
         '<label>Model <input type="search" name="model" placeholder="part of a name" autocomplete="off"></label>'
-        f"{choice}"
-        '<label><input type="checkbox" name="kind" value="baseline" checked> baselines</label>'
-        '<label><input type="checkbox" name="kind" value="published" checked> published values</label></form>'
+        f"{choice}{boxes}</form>"
     )
 
 

@@ -19,7 +19,7 @@ from bend_hf.results.charts import ticks
 from bend_hf.results.record import Predictions, Result, read_predictions
 
 WIDTH, LEFT = 960, 96
-COLUMNS = WIDTH - LEFT - 12
+COLUMNS = WIDTH - LEFT - 28
 
 
 def plot(result: Result, *, row: int = 0, output: str | Path | None = None) -> Path:

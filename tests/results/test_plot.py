@@ -49,7 +49,7 @@ def test_perfect_predictions_are_drawn_as_the_truth(tmp_path: Path) -> None:
     assert true == called
     exons = [dict(rect) for rect in true if dict(rect)["class"] == "exon_forward"]
     assert len(exons) == 2
-    assert float(exons[0]["x"]) == pytest.approx(96 + 852 * 300 / len(labels), abs=2)
+    assert float(exons[0]["x"]) == pytest.approx(96 + 836 * 300 / len(labels), abs=2)
 
 
 def test_enhancers_show_the_bins(tmp_path: Path) -> None:
