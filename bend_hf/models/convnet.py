@@ -61,6 +61,11 @@ def convolve(conv: nn.Conv1d, x: Tensor) -> Tensor:
     return out.permute(0, 2, 3, 1).squeeze(1)
 
 
+def one_hot(ids: Tensor, width: int, dtype: torch.dtype) -> Tensor:
+    """Return ids (B, T) as one-hot vectors (B, T, width), without the int64 ones of `torch.nn.functional.one_hot`."""
+    return F.embedding(ids, torch.eye(width, dtype=dtype, device=ids.device))
+
+
 class ConvLayer(nn.Module):
     """One residual layer; indices of the sequences are those of the original's key names."""
 
@@ -108,8 +113,7 @@ class ConvNetModel(ConvNetPreTrainedModel):
             ``last_hidden_state`` (B, T, hidden_size).
         """
         dtype = self.encoder[0].ffn["0"].weight.dtype  # type: ignore[union-attr, index]
-        x = input_ids if input_ids.dim() == 3 else F.one_hot(input_ids, self.config.hidden_size)
-        x = x.to(dtype)
+        x = input_ids.to(dtype) if input_ids.dim() == 3 else one_hot(input_ids, self.config.hidden_size, dtype)
         mask = real_tokens(attention_mask)
         real = None if mask is None else mask.unsqueeze(-1).to(dtype)
         states = [x]

@@ -18,7 +18,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput
 
 from bend_hf.errors import BendError
-from bend_hf.models.convnet import convolve
+from bend_hf.models.convnet import convolve, one_hot
 from bend_hf.models.parts import real_tokens
 
 
@@ -152,7 +152,7 @@ class GPNModel(GPNPreTrainedModel):
         if "word_embeddings" in self.embeddings:
             x = self.embeddings["word_embeddings"](input_ids)
         else:
-            x = F.one_hot(input_ids, self.config.hidden_size).to(dtype)
+            x = one_hot(input_ids, self.config.hidden_size, dtype)
         mask = real_tokens(attention_mask)
         real = None if mask is None else mask.unsqueeze(-1).to(dtype)
         states = []

@@ -116,6 +116,18 @@ def test_saved_models_load_with_the_auto_class(name, tmp_path):
     assert models.claims(json.loads((tmp_path / "config.json").read_text())) is not None
 
 
+@pytest.mark.parametrize("name", ["awd_lstm", "caduceus_ph", "convnet", "gpn", "gpn_bytenet", "hyenadna"])
+def test_auto_classes_load_published_layouts(name):
+    from transformers import AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM
+
+    models.register()
+    golden = np.load(GOLDENS / name / "golden.npz")
+    ids = torch.from_numpy(golden["input_ids"])
+    head = AutoModelForCausalLM if name in ("awd_lstm", "hyenadna") else AutoModelForMaskedLM
+    assert_close(AutoModel.from_pretrained(GOLDENS / name).eval()(ids).last_hidden_state, golden["hidden"])
+    assert_close(head.from_pretrained(GOLDENS / name).eval()(ids).logits, golden["logits"])
+
+
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_a_missing_tensor_is_refused_by_name(name, tmp_path):
     from safetensors.torch import save_file
