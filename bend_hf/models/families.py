@@ -159,7 +159,8 @@ def load(
         model: PreTrainedModel = (lm if lm_head else base)(config_class(**settings))
     state = align(state, model)
     own = model.state_dict()
-    fitting = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
+    # Copies: tensors of safetensors are views of the file, and would change (or crash) with it.
+    fitting = {key: value.clone() for key, value in state.items() if key in own and own[key].shape == value.shape}
     model.load_state_dict(fitting, strict=False, assign=True)
     model.tie_weights()
     unused = getattr(model, "_keys_to_ignore_on_load_unexpected", None) or ()

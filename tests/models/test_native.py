@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,14 @@ def test_auto_classes_load_published_layouts(name):
     head = AutoModelForCausalLM if name in ("awd_lstm", "hyenadna") else AutoModelForMaskedLM
     assert_close(AutoModel.from_pretrained(GOLDENS / name).eval()(ids).last_hidden_state, golden["hidden"])
     assert_close(head.from_pretrained(GOLDENS / name).eval()(ids).logits, golden["logits"])
+
+
+def test_a_loaded_model_does_not_depend_on_its_file(tmp_path):
+    shutil.copytree(GOLDENS / "nt_v2", tmp_path / "model")
+    model = models.load(tmp_path / "model", config_of("nt_v2"))
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"")
+    golden = np.load(GOLDENS / "nt_v2" / "golden.npz")
+    assert_close(model(torch.from_numpy(golden["input_ids"])).last_hidden_state, golden["hidden"])
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
