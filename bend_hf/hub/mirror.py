@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bend_hf import __version__, resources
 from bend_hf import files as file_tools
+from bend_hf.console import progress
 from bend_hf.data.sources import TaskFiles
 from bend_hf.errors import BendError
 from bend_hf.hub.cards import DATASETS, Built, dataset_card, eval_yaml
@@ -155,9 +156,7 @@ def _write_dataset(folder: Path, sources: Sequence[TaskFiles], *, namespace: str
     built, configs, infos = [], [], []
     for files in sources:
         task = files.task
-        shards = {
-            split: _write_split(folder, files, split, positions) for split, positions in _positions(files).items()
-        }
+        shards = _write_splits(folder, files)
         info = _info(files, shards)
         infos.append({"config_name": task.config, **info._to_yaml_dict()})
         # `datasets` keys its cache of local folders by this entry alone: without the digest it would serve old rows.
@@ -190,20 +189,25 @@ class Shard(NamedTuple):
     size: int
 
 
-def _positions(files: TaskFiles) -> dict[str, list[int]]:
+def _write_splits(folder: Path, files: TaskFiles) -> dict[str, list[Shard]]:
     from bend_hf.data import rows
 
-    return rows.batches_per_split(rows.prepare(files))
+    coordinates = rows.prepare(files)
+    task, total = files.task, sum(rows.rows_per_split(files).values())
+    with progress(total=total, name="bend_hf.prepare", desc=task.name, unit="row", unit_scale=True) as bar:
+        return {
+            split: _write_split(folder / task.config, files, split, positions, bar)
+            for split, positions in rows.batches_per_split(coordinates).items()
+        }
 
 
-def _write_split(folder: Path, files: TaskFiles, split: str, positions: Sequence[int]) -> list[Shard]:
-    """Write ``<config>/<split>-00000-of-0000N.parquet`` and return what each holds."""
+def _write_split(target: Path, files: TaskFiles, split: str, positions: Sequence[int], bar: Any) -> list[Shard]:
+    """Write ``<split>-00000-of-0000N.parquet`` and return what each holds."""
     import pyarrow.parquet as pq
 
     from bend_hf.data.rows import features
 
     schema = features(files.task).arrow_schema
-    target = folder / files.task.config
     target.mkdir(parents=True, exist_ok=True)
     groups = row_groups(files, positions)
     group = next(groups, None)
@@ -216,6 +220,7 @@ def _write_split(folder: Path, files: TaskFiles, split: str, positions: Sequence
                 writer.write_table(group, row_group_size=len(group))
                 rows, memory = rows + len(group), memory + group.nbytes
                 positives += _positives(files.task, group)
+                bar.update(len(group))
                 group = next(groups, None)
         written.append((path, Shard(rows, positives, memory, path.stat().st_size)))
     for index, (path, _) in enumerate(written):

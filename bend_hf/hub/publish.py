@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Upload", "describe", "publish", "push_results"]
 
 SPACE_FILES = ("README.md", "app.py", "requirements.txt")
+AGAIN = "Delete the repository's folder and write it again with: bend-hf prepare --to DIR."
 WRITING_ROLES = ("admin", "write", "contributor")
 
 
@@ -159,7 +160,7 @@ def check(repository: Repository, *, toy: bool, incomplete: bool) -> None:
     if repository.kind == "metric":
         for name in (f"{where.name}.py", *SPACE_FILES):
             if name not in names:
-                raise BendError(f"{where / name} is missing; write the mirror again with: bend-hf prepare --to …")
+                raise BendError(f"{where / name} is missing. {AGAIN}")
         return
     if scripts := sorted(name for name in names if name.endswith(".py")):
         raise BendError(f"{where / scripts[0]}: a dataset repository must not hold scripts; delete it.")
@@ -196,11 +197,11 @@ def _check_parquet(where: Path, head: Mapping[str, Any]) -> None:
                 try:
                     found += pq.read_metadata(path).num_rows
                 except (OSError, ValueError) as error:
-                    raise BendError(f"{path} is no whole Parquet file ({error}); write the mirror again.") from error
+                    raise BendError(f"{path} is no whole Parquet file ({error}). {AGAIN}") from error
             if found != declared[item["split"]]:
                 raise BendError(
                     f"{where / item['path']}: {found:,} rows, but README.md declares {declared[item['split']]:,} for "
-                    f"the split {item['split']}; write the mirror again with: bend-hf prepare --to …"
+                    f"the split {item['split']}. {AGAIN}"
                 )
 
 
