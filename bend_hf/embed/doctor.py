@@ -176,7 +176,7 @@ def diagnose(model: Any, *, protocol: str = "default", **options: Any) -> Diagno
         windows=cut,
         padding_safe=embedder.measured.padding_safe,
         dtype=embedder.dtype,
-        agreement=embedder.measured.agreement,
+        agreement=embedder.measured.agreement if embedder.network.autocast else embedder.measured.held,
         device=str(embedder.network.device),
         ignored=embedder.loaded.ignored,
         **common,
@@ -185,14 +185,18 @@ def diagnose(model: Any, *, protocol: str = "default", **options: Any) -> Diagno
 
 def _speeds(embedder: Embedder, sequences: list[str]) -> dict[str, float]:
     """Nucleotides per second in float32 and half precision at 512 bp, and in the chosen one at 10 kb."""
-    chosen, found = embedder.network.dtype, {}
-    half = native_half(embedder.network.device)
-    try:
+    network, found = embedder.network, {}
+    chosen = network.dtype
+    if network.autocast:
+        half = native_half(network.device)
         for dtype in dict.fromkeys([torch.float32, *([half] if half else []), chosen]):
-            embedder.network.dtype = dtype
+            network.dtype = dtype
             found[f"{str(dtype).removeprefix('torch.')}, 512 bp"] = speed(embedder, sequences)
-    finally:
-        embedder.network.dtype = chosen
+    else:  # its weights are in half precision: converted to float32 and back they are the same
+        for dtype in (torch.float32, chosen):
+            network.hold_weights_in(dtype)
+            found[f"{str(dtype).removeprefix('torch.')}, 512 bp"] = speed(embedder, sequences)
+    network.dtype = chosen
     long = ["".join(sequences)[:10_000]] * 8
     found[f"{embedder.dtype}, 10 kb"] = speed(embedder, long)
     return found

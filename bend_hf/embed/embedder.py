@@ -31,7 +31,7 @@ AGREEMENT = 0.999
 """Mean cosine to float32 that half precision must reach before ``dtype="auto"`` takes it."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-BATCH_TOKENS = {"cpu": 8_192, "cuda": 65_536}
+BATCH_TOKENS = {"cpu": 4_096, "cuda": 65_536}
 BUFFER_BYTES = 64 * 2**20
 """Vectors that may wait to be given back in order, in bytes (one sequence alone may exceed it)."""
 
@@ -129,7 +129,10 @@ class Embedder:
                 self.measured.agreement,
             )
             half = None
-        self.network.dtype = half or torch.float32
+        if half is not None and (self.measured.held or 0) >= AGREEMENT:
+            self.network.hold_weights_in(half)  # a fifth faster than autocast, where it agrees as well
+        else:
+            self.network.dtype = half or torch.float32
         self.dim, self.causal = self.measured.dim, self.measured.causal
         self.batch_tokens = batch_tokens or BATCH_TOKENS.get(chosen.type, 16_384)
         if self.batch_tokens < 1:
@@ -206,6 +209,7 @@ class Embedder:
             "key": {
                 "model": self.loaded.identity,
                 "dtype": self.dtype,
+                "autocast": self.network.autocast and self.dtype != "float32",
                 "layer": self.network.layers,
                 "strand": self.strand,
                 "windows": {
@@ -306,8 +310,8 @@ class Embedder:
             counts[row] += len(ids)
             lengths[row].append(runs)
         vectors: list[torch.Tensor | None] = [None] * len(sequences)
-        for piece, found in self._run(pieces):
-            if not torch.isfinite(found).all():
+        for piece, found, finite in self._run(pieces):
+            if not finite and not torch.isfinite(found).all():
                 sequence = sequences[piece.row]
                 row = first + piece.row % max(1, len(sequences))
                 raise BendError(
@@ -332,8 +336,8 @@ class Embedder:
             results.append(Tokens(whole, runs))
         return results
 
-    def _run(self, pieces: Sequence[_Piece]) -> Iterator[tuple[_Piece, torch.Tensor]]:
-        """Give the kept vectors of each piece, longest pieces first."""
+    def _run(self, pieces: Sequence[_Piece]) -> Iterator[tuple[_Piece, torch.Tensor, bool]]:
+        """Give the kept vectors of each piece, longest pieces first, and whether they are sure to be finite."""
         order = sorted(range(len(pieces)), key=lambda i: -len(pieces[i].ids))
         start = 0
         while start < len(order):
@@ -359,8 +363,9 @@ class Embedder:
                     torch.cuda.empty_cache()
                 continue
             skip = len(self.scheme.prefix)
+            finite = bool(torch.isfinite(hidden.sum(dtype=torch.float32)))  # one NaN or infinity makes the sum one
             for piece, vectors in zip(batch, hidden, strict=True):
-                yield piece, vectors[skip + piece.keep.start : skip + piece.keep.stop]
+                yield piece, vectors[skip + piece.keep.start : skip + piece.keep.stop], finite
             start = stop
 
     def _forward(self, batch: Sequence[_Piece]) -> torch.Tensor:

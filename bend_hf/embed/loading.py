@@ -14,11 +14,13 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from bend_hf import models
 from bend_hf.console import log
@@ -175,6 +177,7 @@ def load(
     if ignored:
         log.info("%s: without influence on embeddings and left out: %s", source, ", ".join(ignored))
     model = model.eval().requires_grad_(False)
+    fuse_gelu(model)
     return Loaded(
         source,
         model,
@@ -219,6 +222,24 @@ def _load_stock(
     except Exception as error:  # a dozen types, from a wrong field of the configuration to a missing file
         reason = _shape_report(config, state) or str(error)
         raise BendError(f"{source!r} cannot be loaded: {reason}") from error
+
+
+def fuse_gelu(model: nn.Module) -> None:
+    """Let ESM's feed-forward layers call torch's GELU, the same function in one step instead of five.
+
+    Those five take a third of an ESM's time in float32, and more in bfloat16. A layer that would give another result
+    (of a transformers version that writes it differently) is left alone.
+    """
+    for module in model.modules():
+        if type(module).__name__ == "EsmIntermediate":
+            probe = torch.linspace(-4, 4, module.dense.in_features)[None]
+            with torch.inference_mode():
+                if torch.allclose(module(probe), functional.gelu(module.dense(probe)), atol=1e-5):
+                    module.forward = partial(_dense_gelu, module)
+
+
+def _dense_gelu(module: Any, hidden_states: Tensor) -> Tensor:
+    return functional.gelu(module.dense(hidden_states))
 
 
 def _shape_report(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> str | None:

@@ -11,13 +11,14 @@ sees what follows it and whether padding reaches a vector are all looked up or m
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from transformers import PreTrainedModel
 
 from bend_hf.embed.tokens import Scheme
@@ -61,6 +62,8 @@ class Network:
         fold_strands: bool = False,
     ) -> None:
         self.model, self.name, self.device, self.dtype = model.to(device), name, device, dtype
+        self.call: Callable[..., Any] = self.model
+        self.autocast = True
         self.layers: list[int | str] = [layer] if isinstance(layer, (int, str)) else list(layer)
         if not self.layers or any(isinstance(x, str) and x != "last" for x in self.layers):
             raise BendError(f'layer={layer!r} is none: give an index, "last", or a list of them.')
@@ -89,7 +92,7 @@ class Network:
                 raise BendError(f"{self.name} gives no hidden states of inner layers: use layer=-1.")
             arguments["output_hidden_states"] = True
         with torch.inference_mode(), self.precision():
-            output = self.model(**arguments)
+            output = self.call(**arguments)
             if plain:
                 hidden = self._last(output, arguments)
             else:
@@ -105,9 +108,15 @@ class Network:
                 hidden = (hidden[..., :half] + hidden[..., half:].flip(-1)) / 2
             return hidden
 
+    def hold_weights_in(self, dtype: torch.dtype) -> None:
+        """Hold the weights themselves in `dtype` and compute in it, without autocast; buffers stay as they are."""
+        for weight in self.model.parameters():
+            weight.data = weight.data.to(dtype)
+        self.dtype, self.autocast = dtype, False
+
     def precision(self) -> Any:
         """Return the context in which the model computes in `dtype`."""
-        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.autocast and self.dtype != torch.float32)
 
     def _pick(self, output: Any, states: Sequence[Tensor], layer: int | str) -> Tensor:
         if layer in (-1, "last"):
@@ -124,7 +133,7 @@ class Network:
         if found is None:
             found = getattr(output, "hidden_states", None)
         if found is None and self.deep and not isinstance(output, (tuple, Tensor)):
-            found = self.model(**arguments, output_hidden_states=True).hidden_states
+            found = self.call(**arguments, output_hidden_states=True).hidden_states
         if found is None and isinstance(output, (tuple, Tensor)):
             found = output if isinstance(output, Tensor) else output[0]
         if isinstance(found, (tuple, list)) and found:
@@ -143,14 +152,15 @@ class Measured:
         dim: Width of a vector.
         causal: No token's vector depends on what follows it.
         padding_safe: Padding on the right changes no vector (in float32, to 1e-4 of their root mean square).
-        agreement: Mean cosine between vectors in half precision and in float32; None where not tried.
-        reach: Most tokens it was tried with.
+        agreement: Mean cosine of vectors in half precision, by autocast, to those in float32; None where not tried.
+        held: The same with the weights held in half precision; None where not tried or where it does not run.
     """
 
     dim: int
     causal: bool
     padding_safe: bool
     agreement: float | None
+    held: float | None
 
 
 def _probe_ids(scheme: Scheme, tokens: int, seed: int) -> np.ndarray:
@@ -194,14 +204,31 @@ def measure(network: Network, scheme: Scheme, half: torch.dtype | None = None, m
         padded = network(torch.from_numpy(batch), lengths)[0, : len(short)]
         padding_safe = bool((padded - alone).abs().max() <= 1e-4 * scale)
 
-        agreement = None
+        agreement = held = None
         if half is not None:
             network.dtype = half
-            cosine = torch.cosine_similarity(network(ids)[0].float(), whole[0].float(), dim=-1)
-            agreement = float(cosine.nan_to_num(nan=0.0).mean())
-        return Measured(whole.shape[-1], causal, padding_safe, agreement)
+            agreement = _cosine(network(ids), whole)
+            if type(network.model).__module__.startswith("transformers."):
+                held = _held_in(network, half, ids, whole)
+        return Measured(whole.shape[-1], causal, padding_safe, agreement, held)
     finally:
         network.dtype = own
+
+
+def _cosine(some: Tensor, whole: Tensor) -> float:
+    return float(torch.cosine_similarity(some[0].float(), whole[0].float(), dim=-1).nan_to_num(nan=0.0).mean())
+
+
+def _held_in(network: Network, half: torch.dtype, ids: Tensor, whole: Tensor) -> float | None:
+    """Agreement of a model whose weights are in half precision; the weights themselves are left as they are."""
+    weights = {name: weight.data.to(half) for name, weight in network.model.named_parameters()}
+    network.dtype, network.call = torch.float32, lambda **kwargs: functional_call(network.model, weights, (), kwargs)
+    try:
+        return _cosine(network(ids), whole)
+    except (RuntimeError, BendError):
+        return None
+    finally:
+        network.call = network.model
 
 
 def _finite(hidden: Tensor, network: Network) -> Tensor:

@@ -78,12 +78,13 @@ def _probabilities(embedder: Embedder, model: Any, inputs: Sequence[np.ndarray])
             )
         by_length.setdefault(len(ids), []).append(number)
     fixed = fixed_arguments(model)
+    device, dtype = embedder.network.device, embedder.network.dtype
     for length, numbers in by_length.items():
         size = max(1, embedder.batch_tokens // length)
         for start in range(0, len(numbers), size):
             some = numbers[start : start + size]
-            batch = torch.from_numpy(np.stack([inputs[number] for number in some])).to(embedder.network.device)
-            with torch.inference_mode(), embedder.network.precision():
+            batch = torch.from_numpy(np.stack([inputs[number] for number in some])).to(device)
+            with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
                 logits = model(input_ids=batch, **fixed).logits
             yield from zip(some, logits.float().log_softmax(-1).cpu(), strict=True)
 

@@ -268,3 +268,15 @@ def test_outputs_that_are_no_hidden_states(output, message):
 @pytest.mark.parametrize("output", [lambda x: x, lambda x: (x, None), lambda x: (x, (x,))])
 def test_places_of_hidden_states(output):
     assert measure(Network(Headed(output), "mine", torch.device("cpu")), character_scheme()).dim == 4
+
+
+def test_fused_gelu_is_the_same_function(original):
+    from transformers import EsmModel
+
+    fused = load(str(original)).model
+    plain = EsmModel.from_pretrained(original).eval()
+    ids = torch.randint(4, 4000, (2, 40), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.allclose(fused(ids).last_hidden_state, plain(ids).last_hidden_state, atol=1e-5)
+    layer = fused.encoder.layer[0].intermediate
+    assert layer.forward.func.__name__ == "_dense_gelu"
