@@ -24,6 +24,7 @@ def rerun_command(
     result: Result,
     *,
     output: str | Path,
+    model: str | Path | None = None,
     data_dir: str | Path | None = None,
     genome: str | Path | None = None,
 ) -> list[str]:
@@ -31,11 +32,12 @@ def rerun_command(
 
     It is the recorded command, restricted to the result's task and protocol and writing to `output`. A run that was
     not started by ``bend-hf evaluate`` (Python, the demo) is rebuilt from the recorded settings; its data are then
-    those of `data_dir`, or of ``$BEND_HF_DATA``.
+    those of `data_dir`, or of ``$BEND_HF_DATA``, and a model from a folder has to be named by `model`.
 
     Args:
         result: With its provenance.
         output: Folder for the new result; not the one that holds the old one.
+        model: Model instead of the recorded one, e.g. the folder it lies in now.
         data_dir: Data folder instead of the recorded one.
         genome: FASTA instead of the recorded one.
 
@@ -48,8 +50,11 @@ def rerun_command(
     words = shlex.split(recorded) if isinstance(recorded, str) else list(recorded)
     if len(words) > 2 and Path(words[0]).name in _PROGRAMS and words[1] == "evaluate":
         arguments = _without(words[1:], "--push", "--format")
+        if model is not None:
+            name = Path(result.model).name
+            arguments = [str(model) if Path(word).name == name else word for word in arguments]
     else:
-        arguments = ["evaluate", result.model, *_settings(result)]
+        arguments = ["evaluate", str(model or result.model), *_settings(result)]
     arguments += ["--tasks", result.task, "--protocol", result.protocol, "--output", str(output)]
     for option, value in (("--data-dir", data_dir), ("--genome", genome)):
         arguments += [option, str(value)] if value is not None else []
@@ -70,6 +75,10 @@ def _settings(result: Result) -> list[str]:
     options = [] if result.seed is None else ["--seeds", str(result.seed + 1)]
     key = result.provenance.get("model", {}).get("key", {})
     values = {**(result.provenance.get("settings") or {}), **{name: key.get(name) for name in ("dtype", "strand")}}
+    if key.get("layer"):
+        options.append(f"--layer={','.join(map(str, key['layer']))}")
+    if isinstance(key.get("model"), dict) and key["model"].get("commit"):
+        options += ["--revision", key["model"]["commit"]]
     for name, value in values.items():
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             options += [f"--{name.replace('_', '-')}", str(value)]

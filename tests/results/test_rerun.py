@@ -29,14 +29,36 @@ def test_a_run_from_python_is_rebuilt_from_its_settings() -> None:
         **PROVENANCE,
         "command": "notebook.py",
         "settings": {"epochs": 5, "patience": None, "precision": "auto"},
-        "model": {"name": "org/model", "key": {"dtype": "fp32", "layer": [2], "strand": "average"}},
+        "model": {
+            "name": "org/model",
+            "key": {"model": {"commit": "c0ffee"}, "dtype": "float32", "layer": [-1], "strand": "average"},
+        },
     }
     result = make_result("gene_finding", model="org/model", seed=2, provenance=provenance)
     assert rerun_command(result, output="again", data_dir="data", genome="hg38.fa")[3:] == [
-        "evaluate", "org/model", "--seeds", "3", "--epochs", "5", "--precision", "auto", "--dtype", "fp32",
-        "--strand", "average", "--tasks", "gene_finding", "--protocol", "default", "--output", "again",
+        "evaluate", "org/model", "--seeds", "3", "--layer=-1", "--revision", "c0ffee", "--epochs", "5",
+        "--precision", "auto", "--dtype", "float32", "--strand", "average",
+        "--tasks", "gene_finding", "--protocol", "default", "--output", "again",
         "--data-dir", "data", "--genome", "hg38.fa",
     ]  # fmt: skip
+
+
+def test_a_model_that_moved_can_be_named() -> None:
+    provenance = {**PROVENANCE, "command": "bend-hf evaluate --seeds 2 runs/my-model --data-dir data"}
+    result = make_result("gene_finding", model="my-model", provenance=provenance)
+    command = rerun_command(result, output="again", model="/elsewhere/my-model")
+    assert command[3:9] == ["evaluate", "--seeds", "2", "/elsewhere/my-model", "--data-dir", "data"]
+
+
+def test_every_rerun_is_a_command_line_that_parses() -> None:
+    from bend_hf.cli import build_parser
+
+    key = {"model": {"commit": "c0ffee"}, "dtype": "float32", "layer": [4, -1], "strand": "average"}
+    rebuilt = {**PROVENANCE, "command": "x.py", "model": {"key": key}, "settings": {"epochs": 5, "vectors": "auto"}}
+    for provenance in (PROVENANCE, rebuilt, {**PROVENANCE, "command": COMMAND}):
+        command = rerun_command(make_result("gene_finding", provenance=provenance), output="again", data_dir="data")
+        found = build_parser().parse_args(command[3:])
+        assert (found.tasks, found.protocol, str(found.output)) == (["gene_finding"], "default", "again")
 
 
 def test_the_old_result_is_not_overwritten(tmp_path: Path) -> None:
