@@ -140,3 +140,16 @@ def test_another_namespace(tmp_path: Path) -> None:
     assert "someone/mcc" in (tmp_path / "someone" / "mcc" / "README.md").read_text()
     with pytest.raises(BendError, match="holds no repositories"):
         mirrors.read_mirror(tmp_path, "bend")
+
+
+def test_the_real_slice(tmp_path: Path, caches: Path, real_dir: Path, real_genome: Path) -> None:
+    prepare(data_dir=real_dir, genome=real_genome, to=tmp_path)
+    for task in TASKS.values():
+        found = datasets.load_dataset(str(tmp_path / "bend" / task.dataset), task.config)
+        expected = bend_hf.load_dataset(task.dataset, task.config, data_dir=real_dir, genome=real_genome)
+        assert list(found) == list(expected) == list(task.rows)
+        for name, split in expected.items():
+            assert found[name].data.table.cast(split.data.table.schema) == split.data.table
+    card = (tmp_path / "bend" / "gene_finding" / "README.md").read_text()
+    assert "| `train` | 4,783 | 22 |" in card
+    assert "toy" not in card

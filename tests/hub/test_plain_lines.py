@@ -123,6 +123,8 @@ def test_from_the_hub(tmp_path: Path, mirror: Path, expected: Any) -> None:
         assert len(commits) == 9
         with Client(tmp_path / "reader", hub.environment(token=None)) as client:
             check(client.run(LINES), expected)
+            moved = hub.repo("dataset", "bend/gene_finding")
+            moved.commit("main", {"README.md": hub_server.File(b"# emptied")}, "later")
             one = client.run(
                 "from datasets import load_dataset_builder, get_dataset_config_names",
                 "rows = load_dataset('bend/histone_modification', split='train', streaming=True)",
