@@ -177,6 +177,8 @@ def load(
     if ignored:
         log.info("%s: without influence on embeddings and left out: %s", source, ", ".join(ignored))
     model = model.eval().requires_grad_(False)
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = tensor.data.clone()  # safetensors gives views of the file, which change (or crash) with it
     fuse_gelu(model)
     return Loaded(
         source,

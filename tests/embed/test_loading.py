@@ -46,6 +46,15 @@ def test_loads(folder):
     assert all(torch.equal(own[key], value) for key, value in same.items())
 
 
+def test_a_loaded_model_does_not_depend_on_its_file(folder):
+    loaded = load(str(folder))
+    before = {key: value.clone() for key, value in loaded.model.state_dict().items()}
+    with (folder / "model.safetensors").open("r+b") as file:
+        file.seek(2000)
+        file.write(bytes(2000))
+    assert all(torch.equal(value, before[key]) for key, value in loaded.model.state_dict().items())
+
+
 def test_missing_tensor(folder):
     key = "encoder.layer.1.attention.self.query.weight"
     edit(folder, lambda state: state.pop(key))
