@@ -108,6 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
     _tasks(sub)
     sub.add_argument("--seeds", type=_positive, default=1, metavar="N", help="heads to train, side by side (1)")
     sub.add_argument("--epochs", type=_positive, metavar="N", help="instead of the recipe's 100")
+    sub.add_argument("--batch-size", type=_positive, metavar="N", help="rows per step, instead of the recipe's")
     sub.add_argument("--patience", type=_positive, metavar="N", help="stop after N epochs without a better one")
     sub.add_argument("--precision", choices=["auto", "fp32", "bf16", "fp16"], default="auto", help="of head training")
     sub.add_argument("--trackers", nargs="+", default=[], metavar="NAME", help="tensorboard, trackio, wandb")

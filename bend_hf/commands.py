@@ -65,6 +65,7 @@ def evaluate(args: Namespace) -> int:
         protocol=args.protocol,
         seeds=args.seeds,
         epochs=args.epochs,
+        batch_size=args.batch_size,
         patience=args.patience,
         precision=args.precision,
         trackers=args.trackers,

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,7 @@ def evaluate(
     protocol: str = "default",
     seeds: int | Sequence[int] = 1,
     epochs: int | None = None,
+    batch_size: int | None = None,
     patience: int | None = None,
     precision: str = "auto",
     revision: str | None = None,
@@ -79,6 +81,7 @@ def evaluate(
         protocol: ``"default"``, or ``"bend-2024"`` to reproduce the reference code.
         seeds: Number of heads to train side by side, or their seeds.
         epochs: Instead of the recipe's 100.
+        batch_size: Rows per optimiser step, over all processes; instead of the recipe's.
         patience: Stop a head after that many epochs without a better validation score.
         precision: Of head training: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         revision: Branch, tag or commit of a Hub model.
@@ -136,6 +139,7 @@ def evaluate(
         network=network,
         protocol=rules,
         epochs=epochs,
+        batch_size=batch_size,
         patience=patience,
         precision=precision,
         vectors=vectors,
@@ -208,7 +212,7 @@ def _results(
         "task": task.name,
         "protocol": road.protocol.name,
         "metric": task.metric,
-        "toy": (files.bed.parent.parent / "toy.json").is_file(),
+        "toy": files.toy,
     }
     try:
         if isinstance(data, BendError):
@@ -227,6 +231,8 @@ def _results(
                 write_result(output, result, outcome.predictions)
             results[seed] = result
         shutil.rmtree(road.states, ignore_errors=True)
+        with suppress(OSError):  # other runs may have states there
+            road.states.parent.rmdir()
     except Exception as error:
         reason = str(error) if isinstance(error, BendError) else f"{type(error).__name__}: {error}"
         log.error("%s failed: %s", task.name, reason, exc_info=not isinstance(error, BendError))
@@ -255,7 +261,9 @@ def _run(task: Task, files: TaskFiles, road: Road, seed: int | None) -> dict[str
         "network": None if road.network is None else road.name,
         "protocol": asdict(road.protocol),
         "recipe": None if task.recipe is None else asdict(task.recipe),
-        "settings": {name: getattr(road, name) for name in ("epochs", "patience", "precision", "vectors")},
+        "settings": {
+            name: getattr(road, name) for name in ("epochs", "batch_size", "patience", "precision", "vectors")
+        },
         "seed": seed,
     }
 

@@ -38,6 +38,7 @@ class Road:
         network: Builder of a network to train in the CNN head's place, or None.
         protocol: Default, or the reference's own.
         epochs: Instead of the recipe's.
+        batch_size: Instead of the recipe's.
         patience: Epochs without a better validation score after which a head stops.
         precision: Of head training.
         vectors: How token vectors are kept.
@@ -55,6 +56,7 @@ class Road:
     network: Callable[..., Any] | None
     protocol: Protocol
     epochs: int | None
+    batch_size: int | None
     patience: int | None
     precision: Any
     vectors: Any
@@ -204,6 +206,7 @@ def _fit(
         protocol=road.protocol,
         network=road.network,
         epochs=road.epochs,
+        batch_size=road.batch_size,
         seeds=seeds,
         precision=road.precision,
         patience=road.patience,

@@ -58,7 +58,8 @@ def read(files: TaskFiles, genome: Genome) -> dict[str, pa.Table]:
         columns["labels"] = _hdf5_labels(files, fail, integers["end"] - integers["start"])
     table = pa.table(columns)
     tables = {name: table.filter(pa.array(splits == name)) for name in dict.fromkeys(task.split_names.values())}
-    _compare_with_declaration(task, bed, {name: len(rows) for name, rows in tables.items()})
+    if not files.toy:
+        _compare_with_declaration(task, bed, {name: len(rows) for name, rows in tables.items()})
     return tables
 
 

@@ -42,6 +42,13 @@ class TaskFiles:
     hdf5: Path | None
     fasta: Path
 
+    @property
+    def toy(self) -> bool:
+        """Whether they are files of the toy data (`bend_hf.data.toy`)."""
+        from bend_hf.data.toy import MANIFEST
+
+        return (self.bed.parent.parent / MANIFEST).is_file()
+
     @cached_property
     def digests(self) -> dict[str, str]:
         """SHA-256 of each file's bytes: ``bed``, ``hdf5`` (where there is one) and ``genome``."""

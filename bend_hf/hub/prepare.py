@@ -131,16 +131,9 @@ def locate_datasets(
     wanted = dict.fromkeys(task.dataset for task in get_tasks(tasks))
     located = {name: [locate(task, data_dir, genome) for task in tasks_of(name)] for name in wanted}
     for files in (files for group in located.values() for files in group):
-        if is_toy(files) and not toy:
+        if files.toy and not toy:
             raise BendError(f"{files.bed} is toy data; say so with toy=True (--toy) and no data folder.")
     return located
-
-
-def is_toy(files: TaskFiles) -> bool:
-    """Whether a task's files lie in a folder of toy data."""
-    from bend_hf.data import toy
-
-    return (files.bed.parent.parent / toy.MANIFEST).is_file()
 
 
 def prepared(namespace: str | None = None) -> list[Prepared]:
@@ -190,7 +183,7 @@ def _place_dataset(files: TaskFiles, namespace: str, num_proc: int | None) -> Pr
     prepare_builder(builder, num_proc=num_proc)
     path = Path(builder.cache_dir)
     rows = {name: split.num_examples for name, split in builder.info.splits.items()}
-    item = _mark(path, "dataset", f"{namespace}/{task.dataset}", task.config, rows, files.digest, is_toy(files))
+    item = _mark(path, "dataset", f"{namespace}/{task.dataset}", task.config, rows, files.digest, files.toy)
     _remove_older(item)
     return item
 
