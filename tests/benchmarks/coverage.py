@@ -27,8 +27,8 @@ HUMAN = np.array(
     [248, 242, 198, 190, 182, 171, 159, 145, 138, 134, 135, 133, 114, 107, 102, 90, 83, 80, 59, 64, 47, 51]
 )
 """Lengths of the human autosomes in Mb, rounded."""
-MANY, THREE = HUMAN // 20, HUMAN[[0, 7, 8]] // 6
-"""A small genome, and three small chromosomes, on which 10,000 rows lie about as dense as real test sets do."""
+MANY, THREE = HUMAN // 20, HUMAN[[0, 7, 8]] // 12
+"""A small genome, and three small chromosomes, on which 4,000 rows lie about as dense as real test sets do."""
 Rng = np.random.Generator
 
 
@@ -148,14 +148,14 @@ def paired_line(lengths: np.ndarray, rows: int) -> Callable[[Rng], bool]:
 
 
 LINES: tuple[tuple[str, Callable[[], Callable[[Rng], bool]]], ...] = (
-    ("AUROC, 22 chromosomes, 10,000 rows", lambda: auroc_line(MANY, 10_000)),
-    ("AUROC, 22 chromosomes, 10,000 rows, resampling rows *", lambda: auroc_line(MANY, 10_000, unit="row")),
-    ("AUROC, 3 chromosomes in 1 Mb blocks, 10,000 rows", lambda: auroc_line(THREE, 10_000)),
+    ("AUROC, 22 chromosomes, 4,000 rows", lambda: auroc_line(MANY, 4000)),
+    ("AUROC, 22 chromosomes, 4,000 rows, resampling rows *", lambda: auroc_line(MANY, 4000, unit="row")),
+    ("AUROC, 3 chromosomes in 1 Mb blocks, 4,000 rows", lambda: auroc_line(THREE, 4000)),
     (
         "AUROC, 3 chromosomes, resampling chromosomes *",
-        lambda: auroc_line(THREE, 10_000, unit="chromosome"),
+        lambda: auroc_line(THREE, 4000, unit="chromosome"),
     ),
-    ("AUROC, 3 chromosomes, resampling rows *", lambda: auroc_line(THREE, 10_000, unit="row")),
+    ("AUROC, 3 chromosomes, resampling rows *", lambda: auroc_line(THREE, 4000, unit="row")),
     ("AUROC, one region of 2 Mb, 400 rows, nothing shared", lambda: auroc_line(np.array([2]), 400, shared=0.0)),
     ("AUROC, 3 chromosomes, 3,000 rows, 20 positives", lambda: auroc_line(THREE, 3000, positives=0.0067)),
     ("MCC, 597 genes on 22 chromosomes", lambda: mcc_line(597, 0.5)),
