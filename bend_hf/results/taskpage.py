@@ -378,21 +378,21 @@ def _parts(title: str, rows: Sequence[Row], details: dict[str, Detail]) -> str:
 def _provenance(rows: Sequence[Row]) -> str:
     parts = []
     for row in rows:
-        for result in row.results:
-            seed = "" if result.seed is None else f", seed {result.seed}"
-            provenance = dict(result.provenance)
-            command = provenance.pop("command", None)
-            facts = "".join(
-                f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(_plain(value))}</dd>"
-                for name, value in provenance.items()
-                if value not in (None, {}, [])
-            )
-            line = command if isinstance(command, str) else shlex.join(command) if command else ""
-            shown = f"<pre>{escape(line)}</pre>" if line else ""
-            parts.append(
-                f'<details data-model="{escape(row.title)}" data-kind="{row.kind}"><summary>Provenance: '
-                f'{escape(row.title)}{seed}</summary>{shown}<dl class="facts">{facts}</dl></details>'
-            )
+        seeds = [str(result.seed) for result in row.results if result.seed is not None]
+        which = f" (seeds {', '.join(seeds)}; that of {seeds[0]} is shown)" if len(seeds) > 1 else ""
+        provenance = dict(row.results[0].provenance)
+        command = provenance.pop("command", None)
+        facts = "".join(
+            f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(_plain(value))}</dd>"
+            for name, value in provenance.items()
+            if value not in (None, {}, [])
+        )
+        line = command if isinstance(command, str) else shlex.join(command or [])
+        shown = f"<pre>{escape(line)}</pre>" if line else ""
+        parts.append(
+            f'<details data-model="{escape(row.title)}" data-kind="{row.kind}"><summary>Provenance: '
+            f'{escape(row.title)}{which}</summary>{shown}<dl class="facts">{facts}</dl></details>'
+        )
     return f'<h3>Where the numbers come from</h3><div class="provenance">{"".join(parts)}</div>'
 
 
