@@ -4,106 +4,59 @@
 
 The reference's path, written out plainly: each sample's upsampled float32 vectors as .npy in a tar.gz (level 9), read
 in order through a small shuffling buffer, padded to the longest of the batch, and convolved at full width. Its
-denormals are flushed, which its own code does not do. Ours reads float16 token vectors from a memory-mapped file.
+denormals are flushed, which its own code does not do. Ours reads float16 token vectors from the store.
 """
 
 from __future__ import annotations
 
-import io
-import random
 import statistics
-import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from reference import Head, read_tar, write_tar
 from table import main
 
 from bend_hf.embed.embedder import Tokens
+from bend_hf.embed.filling import fill
+from bend_hf.embed.store import Store
 from bend_hf.protocols import get_protocol
 from bend_hf.tasks import TASKS, Task
 from bend_hf.train.fit import Split, fit
 
 
-class Mapped:
-    """Token vectors in one memory-mapped float16 file."""
+class Given:
+    """An embedder whose vectors are known beforehand, by sequence; it fills the store."""
 
-    def __init__(self, path: Path, rows: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    name = "given"
+    causal = False
+
+    def __init__(self, sequences: list[str], rows: list[tuple[np.ndarray, np.ndarray]]) -> None:
+        self.known = dict(zip(sequences, rows, strict=True))
         self.dim = rows[0][0].shape[1]
-        self.lengths = [lengths for _, lengths in rows]
-        self.lengths_in_tokens = np.array([len(lengths) for lengths in self.lengths])
-        self.starts = np.concatenate([[0], np.cumsum(self.lengths_in_tokens)])
-        self.vectors = np.memmap(path, np.float16, "w+", shape=(int(self.starts[-1]), self.dim))
-        for (vectors, _), start in zip(rows, self.starts, strict=False):
-            self.vectors[start : start + len(vectors)] = vectors
-        self.vectors.flush()
 
-    def __len__(self) -> int:
-        return len(self.lengths)
+    def embed(self, sequences: Iterable[str]) -> Iterator[Tokens]:
+        for sequence in sequences:
+            vectors, lengths = self.known[sequence]
+            yield Tokens(torch.from_numpy(vectors), lengths)
 
-    def read(self, rows: list[int]) -> list[Tokens]:
-        parts = (self.vectors[self.starts[row] : self.starts[row + 1]] for row in rows)
-        return [
-            Tokens(torch.from_numpy(np.asarray(part)), self.lengths[row]) for part, row in zip(parts, rows, strict=True)
-        ]
+    def count_tokens(self, sequences: Iterable[str]) -> np.ndarray:
+        return np.array([len(self.known[sequence][1]) for sequence in sequences])
+
+    def provenance(self) -> dict[str, Any]:
+        return {"key": {"name": self.name, "dim": self.dim}, "name": self.name}
 
 
-def write_tar(path: Path, rows: list[tuple[np.ndarray, np.ndarray]], labels: Any) -> None:
-    """Write upsampled vectors and labels as the reference does: two .npy per sample in a gzipped tar."""
-    with tarfile.open(path, "w:gz", compresslevel=9) as tar:
-        for row, (vectors, lengths) in enumerate(rows):
-            upsampled = np.repeat(vectors.astype(np.float32), lengths, 0)
-            for name, array in (("input", upsampled), ("output", np.asarray(labels[row], np.int64))):
-                buffer = io.BytesIO()
-                np.save(buffer, array)
-                info = tarfile.TarInfo(f"sample_{row}.{name}.npy")
-                info.size = buffer.tell()
-                buffer.seek(0)
-                tar.addfile(info, buffer)
-
-
-def read_tar(path: Path, buffer_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Stream samples in order through a small shuffling buffer."""
-    held = []
-    with tarfile.open(path, "r|gz") as tar:
-        pending: list[torch.Tensor] = []
-        for member in tar:
-            file = tar.extractfile(member)
-            assert file is not None
-            pending.append(torch.from_numpy(np.load(io.BytesIO(file.read()))))
-            if len(pending) == 2:
-                held.append((pending[0], pending[1]))
-                pending = []
-            if len(held) >= buffer_size:
-                yield held.pop(random.randrange(len(held)))
-    random.shuffle(held)
-    yield from held
-
-
-class PlainHead(torch.nn.Module):
-    """The head as the reference runs it: convolutions over (B, D, L), every nucleotide at full width."""
-
-    def __init__(self, task: Task, dim: int) -> None:
-        super().__init__()
-        recipe = task.recipe
-        assert recipe is not None
-        self.conv1 = torch.nn.Conv1d(dim, recipe.hidden, 3, padding=1)
-        self.conv2 = torch.nn.Conv1d(recipe.hidden, recipe.hidden, 3, padding=1)
-        self.pool = None if recipe.pool is None else torch.nn.AvgPool1d(recipe.pool, recipe.pool)
-        self.linear = torch.nn.Linear(recipe.hidden, recipe.outputs)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        gelu = torch.nn.functional.gelu
-        x = gelu(self.conv1(x.transpose(1, 2)).transpose(1, 2))
-        x = gelu(self.conv2(x.transpose(1, 2)).transpose(1, 2))
-        if self.pool is not None:
-            x = self.pool(x.transpose(1, 2)).transpose(1, 2)
-        return self.linear(x)
+def store(folder: Path, rows: list[tuple[np.ndarray, np.ndarray]], generator: np.random.Generator) -> Store:
+    """Put the vectors of each row into a store, as those of random DNA."""
+    lengths = [int(lengths.sum()) for _, lengths in rows]
+    sequences = [generator.choice(np.frombuffer(b"ACGT", np.uint8), size).tobytes().decode() for size in lengths]
+    return Store(fill(Given(sequences, rows), sequences, store_dir=folder))
 
 
 def reference_epochs(task: Task, path: Path, dim: int, batch_size: int, epochs: int) -> float:
@@ -111,7 +64,7 @@ def reference_epochs(task: Task, path: Path, dim: int, batch_size: int, epochs: 
     recipe = task.recipe
     assert recipe is not None
     torch.manual_seed(0)
-    head = PlainHead(task, dim)
+    head = Head(dim, recipe.hidden, recipe.outputs, recipe.pool)
     optimizer = torch.optim.AdamW(head.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     seconds = []
     for _ in range(epochs):
@@ -141,7 +94,7 @@ def reference_epochs(task: Task, path: Path, dim: int, batch_size: int, epochs: 
     return statistics.median(seconds[1:] or seconds)
 
 
-def our_epochs(task: Task, source: Mapped, labels: Any, batch_size: int, epochs: int, **options: Any) -> float:
+def our_epochs(task: Task, source: Store, labels: Any, batch_size: int, epochs: int, **options: Any) -> float:
     """Return the seconds of a typical epoch of `fit`, a validation of eight rows included."""
     rows = np.arange(len(source))
     few = Split(source, labels, rows[:8])
@@ -194,7 +147,7 @@ def make(case: Case, count: int, generator: np.random.Generator) -> tuple[list[t
 def run(size: str = "small") -> list[tuple[str, float, float, str]]:
     """Return rows of (what, reference's seconds, ours, unit)."""
     torch.set_flush_denormal(True)
-    count, epochs, wide = {"tiny": (12, 2, 32), "small": (256, 3, 256), "medium": (1_024, 4, 256)}[size]
+    count, epochs, wide = {"tiny": (8, 2, 16), "small": (256, 3, 256), "medium": (1_024, 4, 256)}[size]
     chromatin, genes = TASKS["chromatin_accessibility"], TASKS["gene_finding"]
     cases = [
         Case("512 bp, 1 nt per token", chromatin, wide, "1-nt", ("fp32", "bf16"), 256),
@@ -210,8 +163,9 @@ def run(size: str = "small") -> list[tuple[str, float, float, str]]:
                 case, count if case.task is chromatin else max(4, count // 16), np.random.default_rng(0)
             )
             tar = Path(folder) / f"{number}.tar.gz"
-            write_tar(tar, rows, labels)
-            source = Mapped(Path(folder) / f"{number}.bin", rows)
+            upsampled = (np.repeat(vectors.astype(np.float32), lengths, 0) for vectors, lengths in rows)
+            write_tar(tar, zip(upsampled, (np.asarray(label, np.int64) for label in labels), strict=True))
+            source = store(Path(folder) / str(number), rows, np.random.default_rng(1))
             theirs = reference_epochs(case.task, tar, case.dim, case.batch_size, epochs)
             single = None
             for precision in case.precisions:
