@@ -18,7 +18,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -141,6 +141,7 @@ class Hub:
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str, int]] = []
         self.namespaces = namespaces
+        self.on_fault: Callable[[], object] | None = None  # called when a fault strikes, with the lock held
         self.lock = threading.RLock()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
         self.server.daemon_threads = True
@@ -258,6 +259,8 @@ class _Handler(BaseHTTPRequestHandler):
                     fault.after -= 1
                 elif fault.times > 0:
                     fault.times -= 1
+                    if self.hub.on_fault is not None:
+                        self.hub.on_fault()
                     if fault.status in (None, ANSWER_LOST):
                         return fault.status
                     raise Answer(fault.status, f"injected {fault.status}")

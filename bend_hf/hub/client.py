@@ -151,24 +151,33 @@ def commit(
         for change in changes
         if change.change != "same"
     ]
+    head = there.commit
     try:
         with explained(f"Uploading {repo_id}"):
-            head = api.repo_info(repo_id, repo_type=repo_type).sha if created else there.commit
+            if created:
+                head = api.repo_info(repo_id, repo_type=repo_type).sha
             result = api.create_commit(
                 repo_id, operations, commit_message=message, repo_type=repo_type, parent_commit=head
             )
         return str(result.oid)
-    except BaseException as error:
+    except BendError as error:
         # The answer may have been lost after the commit was made.
         done = _committed(api, repo_id, repo_type, files)
         if done is not None:
             return done
+        if created and not _discarded(api, repo_id, repo_type, head):
+            raise BendError(
+                f"{error} {repo_id} was created for this and is still there; nothing was uploaded."
+            ) from error
+        raise BendError(f"{error} {repo_id} is as it was.") from error
+    except BaseException:
         if created:
-            _discard(api, repo_id, repo_type, error)
+            _discarded(api, repo_id, repo_type, head)
         raise
 
 
 def _committed(api: HfApi, repo_id: str, repo_type: RepoType, files: Mapping[str, Path]) -> str | None:
+    """Return the last commit if the repository holds exactly these files' contents."""
     try:
         there = remote(api, repo_id, repo_type)
     except Exception:
@@ -177,8 +186,12 @@ def _committed(api: HfApi, repo_id: str, repo_type: RepoType, files: Mapping[str
     return there.commit if same else None
 
 
-def _discard(api: HfApi, repo_id: str, repo_type: RepoType, error: BaseException) -> None:
+def _discarded(api: HfApi, repo_id: str, repo_type: RepoType, head: str | None) -> bool:
+    """Delete a repository that was just created, unless there is more in it than its creation left."""
     try:
+        if head is None or api.repo_info(repo_id, repo_type=repo_type).sha != head:
+            return False
         api.delete_repo(repo_id, repo_type=repo_type, missing_ok=True)
     except Exception:
-        error.add_note(f"{repo_id} was created for this and is empty; delete it, or run the command again.")
+        return False
+    return True

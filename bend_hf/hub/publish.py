@@ -94,7 +94,7 @@ def publish(
 
     Raises:
         BendError: A check failed (nothing was uploaded), or an upload did (the message names what was published
-            before; the repository it failed on is as it was).
+            before, and that the repository it failed on is as it was).
     """
     from huggingface_hub import HfApi
 
@@ -253,7 +253,7 @@ def _upload(
                 )
             except BendError as error:
                 published = ", ".join(item.repo_id for item in done) or "nothing"
-                raise BendError(f"{error} {upload.repo_id} is as it was; published before it: {published}.") from error
+                raise BendError(f"{error} Published before it: {published}.") from error
         log.info("%s is at %s", upload.repo_id, sha)
         done.append(Upload(upload.repo_id, upload.repo_type, upload.url, upload.exists, upload.changes, sha))
     return done

@@ -199,17 +199,37 @@ def test_a_fault_leaves_an_existing_repository_as_it_was(hub: hub_server.Hub, cl
     hub.create("dataset", DATASET, {"README.md": b"---\nlicense: mit\n---\n"})
     before = hub.files("dataset", DATASET)
     hub.fault("POST", "gene_finding/commit/", status=500)
-    with pytest.raises(ClientError, match="gene_finding is as it was; published before it: nothing"):
+    with pytest.raises(ClientError, match=r"gene_finding is as it was\. Published before it: nothing"):
         client.run(publish(mirror))
     assert hub.files("dataset", DATASET) == before
     assert len(hub.repos) == 1
+
+
+def test_a_repository_that_someone_else_filled_meanwhile_is_not_removed(
+    hub: hub_server.Hub, client: Client, mirror: Path
+) -> None:
+    hub.fault("POST", "gene_finding/commit/", status=500)
+    hub.on_fault = lambda: hub.repo("dataset", DATASET).commit("main", {"data.txt": hub_server.File(b"theirs")}, "x")
+    try:
+        with pytest.raises(ClientError, match="is still there"):
+            client.run(publish(mirror))
+    finally:
+        hub.on_fault = None
+    assert hub.files("dataset", DATASET) == {"data.txt": b"theirs"}
+
+
+def test_an_empty_repository_that_cannot_be_removed_is_named(hub: hub_server.Hub, client: Client, mirror: Path) -> None:
+    hub.fault("POST", "gene_finding/commit/", status=503)
+    hub.fault("DELETE", "/api/repos/delete", status=503)
+    with pytest.raises(ClientError, match=f"{DATASET} was created for this and is still there"):
+        client.run(publish(mirror))
 
 
 def test_the_repositories_before_a_fault_are_whole_and_named(hub: hub_server.Hub, client: Client, mirror: Path) -> None:
     assert cards.DATASETS[4] == "cpg_methylation"
     hub.fault("POST", "cpg_methylation/commit/", status=500)
     with pytest.raises(
-        ClientError, match="published before it: bend/gene_finding, bend/enhancer_annotation, bend/chrom"
+        ClientError, match="Published before it: bend/gene_finding, bend/enhancer_annotation, bend/chrom"
     ):
         client.run(publish(mirror, "all"))
     assert list(hub.repos) == [("dataset", f"bend/{name}") for name in cards.DATASETS[:4]]
