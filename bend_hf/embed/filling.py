@@ -101,6 +101,8 @@ def fill_plan(
         return
     if pending:
         _make_all(layout, pending, embedder, sequences, verify, wait)
+    elif not first:
+        log.info("%s: the vectors of %d sequences are in %s.", embedder.name, len(layout.found.inverse), layout.folder)
     _write_manifest(layout, embedder)
 
 

@@ -146,11 +146,13 @@ def test_a_damaged_shard_of_another_task_is_not_copied(tmp_path: Path) -> None:
     assert same(stored(embedder, rows[:5], tmp_path).read(range(5)), list(embedder.embed(rows[:5])))
 
 
-def test_a_second_opening_embeds_nothing_and_reads_the_same(tmp_path: Path) -> None:
+def test_a_second_opening_embeds_nothing_and_reads_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     embedder, rows = FakeEmbedder(), sequences(30)
     first = stored(embedder, rows, tmp_path).read(range(30))
     embedder.calls.clear()
-    assert same(stored(embedder, rows, tmp_path).read(range(30)), first)
+    with caplog.at_level(logging.INFO, "bend_hf"):
+        assert same(stored(embedder, rows, tmp_path).read(range(30)), first)
+    assert "fake: the vectors of 30 sequences are in" in caplog.text
     assert embedder.calls == []
 
 
