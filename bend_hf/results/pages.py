@@ -36,7 +36,7 @@ def page(groups: Sequence[Group], references: Sequence[Row]) -> str:
     )
     series = number_models(groups)
     tasks = [task for task in TASKS.values() if any(task.name in group.tasks for group in groups)]
-    links = [("overview", "Overview"), *((task.name, task.title) for task in tasks), ("reading", "How to read")]
+    links = [("overview", "Overview"), *((task.name, task.title) for task in tasks), ("reading", "Guide")]
     navigation = "".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title in links)
     records = [result for group in groups for row in group.rows for result in row.results]
     date = datetime.now(UTC).date().isoformat()

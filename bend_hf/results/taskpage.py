@@ -146,7 +146,8 @@ def _caption(task: Task, rows: Sequence[Row]) -> str:
     if counts.get("clusters"):
         unit = next(row.results[0].secondary.get("interval", {}).get("unit") for row in rows if row.score is not None)
         text += f"; intervals from {counts['clusters']} {unit}s" if unit else ""
-    return f"{text}. Seeds: deviation over training seeds (number of them), not part of the interval."
+    seeds = " Seeds: deviation over training seeds (number of them), not part of the interval."
+    return f"{text}.{seeds if any(row.spread for row in rows) else ''}"
 
 
 def _cell(value: Any, text: str, *, strong: bool = False) -> str:
