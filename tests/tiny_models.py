@@ -76,13 +76,9 @@ def dnabert(
     return _save(folder, config, seed, lm)
 
 
-def esm(
-    folder: Path, *, layers: int = 2, width: int = 32, seed: int = 0, context: int = 1000, lm: bool = False
-) -> Path:
-    """ESM over 6-mers with single nucleotides for remainders, as the Nucleotide Transformer."""
-    from transformers import EsmConfig
-
-    words = ["<unk>", "<pad>", "<mask>", "<cls>", *_words(6, "ATCG"), *"ATCGN", "<eos>", "<bos>"]  # published order
+def kmers(folder: Path, *, k: int = 6, context: int = 1000) -> list[str]:
+    """Write (and return) the vocabulary of the Nucleotide Transformer's tokenizer, in its published order."""
+    words = ["<unk>", "<pad>", "<mask>", "<cls>", *_words(k, "ATCG"), *"ATCGN", "<eos>", "<bos>"]
     write(folder, "vocab.txt", "\n".join(words))
     write(
         folder,
@@ -97,6 +93,16 @@ def esm(
             "model_max_length": context,
         },
     )
+    return words
+
+
+def esm(
+    folder: Path, *, layers: int = 2, width: int = 32, seed: int = 0, context: int = 1000, lm: bool = False
+) -> Path:
+    """ESM over 6-mers with single nucleotides for remainders, as the Nucleotide Transformer."""
+    from transformers import EsmConfig
+
+    words = kmers(folder, context=context)
     config = EsmConfig(
         vocab_size=len(words),
         hidden_size=width,
@@ -119,6 +125,34 @@ def _fast_tokenizer(folder: Path, tokenizer: Any, **special: str) -> None:
     write(folder, "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", **special})
 
 
+def byte_pairs(folder: Path, *, size: int = 300, gaps: bool = False, tokenizer_json: Path | None = None) -> Any:
+    """Write (and return) a fast tokenizer of `size` byte pairs, or the one in `tokenizer_json`."""
+    import numpy as np
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+    special = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
+    if tokenizer_json is not None:
+        tokenizer = Tokenizer.from_file(str(tokenizer_json))
+    else:
+        tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        if gaps:
+            tokenizer.normalizer = normalizers.Sequence([normalizers.Replace(Regex("N{10,}"), "-")])
+        random = np.random.default_rng(7)
+        corpus = ["".join(random.choice(list("ACGT"), 400, p=[0.35, 0.15, 0.15, 0.35])) for _ in range(50)]
+        alphabet = [*"ACGT-"] if gaps else [*"ACGT"]
+        trainer = trainers.BpeTrainer(
+            vocab_size=size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+        )
+        tokenizer.train_from_iterator(corpus, trainer)
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+        )
+    names = dict(zip(("unk_token", "cls_token", "sep_token", "pad_token", "mask_token"), special, strict=True))
+    _fast_tokenizer(folder, tokenizer, **names)
+    return tokenizer
+
+
 def bpe(
     folder: Path,
     *,
@@ -133,30 +167,9 @@ def bpe(
 
     `tokenizer_json` is a tokenizer to use instead of one trained here.
     """
-    import numpy as np
-    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import BertConfig
 
-    special = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
-    if tokenizer_json is not None:
-        tokenizer = Tokenizer.from_file(str(tokenizer_json))
-    else:
-        tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
-        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-        if gaps:
-            tokenizer.normalizer = normalizers.Sequence([normalizers.Replace(Regex("N{10,}"), "-")])
-        random = np.random.default_rng(7)
-        corpus = ["".join(random.choice(list("ACGT"), 400, p=[0.35, 0.15, 0.15, 0.35])) for _ in range(50)]
-        alphabet = [*"ACGT-"] if gaps else [*"ACGT"]
-        trainer = trainers.BpeTrainer(
-            vocab_size=300, special_tokens=special, initial_alphabet=alphabet, show_progress=False
-        )
-        tokenizer.train_from_iterator(corpus, trainer)
-        tokenizer.post_processor = processors.TemplateProcessing(
-            single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
-        )
-    names = dict(zip(("unk_token", "cls_token", "sep_token", "pad_token", "mask_token"), special, strict=True))
-    _fast_tokenizer(folder, tokenizer, **names)
+    tokenizer = byte_pairs(folder, gaps=gaps, tokenizer_json=tokenizer_json)
     config = BertConfig(
         vocab_size=tokenizer.get_vocab_size(),
         hidden_size=width,
@@ -184,16 +197,16 @@ def characters(folder: Path, *, lower: bool = False, unknown_n: bool = False) ->
 
 
 def with_ids(folder: Path, vocabulary: dict[str, int]) -> Path:
-    """Write a fast single-character tokenizer of lower-case letters with the ids given, without a model."""
+    """Write a fast tokenizer of single lower-case letters with the ids given (and [UNK]), without a model."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
     words = dict(vocabulary)
-    words["[UNK]"] = max(words.values()) + 1
-    words["n"] = max(words.values()) + 1
+    words.setdefault("[UNK]", max(words.values()) + 1)
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
-    _fast_tokenizer(folder, tokenizer, unk_token="[UNK]", pad_token="[PAD]")
+    special = {"unk_token": "[UNK]", "pad_token": "[PAD]", "mask_token": "[MASK]"}
+    _fast_tokenizer(folder, tokenizer, **{key: word for key, word in special.items() if word in words})
     return folder
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -117,6 +117,8 @@ class Embedder:
         self.strand, self.policy, self.kmer_shift = strand, policy, kmer_shift
         chosen = pick_device(device)
         folds = bool(loaded.config.get("rcps")) and strand == "average"
+        if folds:  # a special token at one end would tell the strands apart
+            self.scheme = replace(self.scheme, prefix=(), suffix=())
         self.network = Network(loaded.model, self.name, chosen, layer=layer, fold_strands=folds)
         self.limits: Limits = limits(loaded.config, loaded.tokenizer_config, self.scheme, context)
         half = native_half(chosen) if dtype == "auto" else None if dtype == "float32" else DTYPES[dtype]
