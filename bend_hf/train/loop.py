@@ -120,11 +120,15 @@ def _micro_batches(run: Run, model: nn.Module, step: np.ndarray, sizes: np.ndarr
 
 def _read(run: Run, split: Split, groups: Iterable[Any]) -> Any:
     """Read groups ahead of time; on a CPU the reading thread also converts to the type of computation."""
+    from bend_hf.embed.vectors import OnTheFly
+
     cpu = run.device.type == "cpu"
     read = partial(
         load, run.task, split, dtype=(run.dtype or torch.float32) if cpu else None, pin=run.device.type == "cuda"
     )
-    return closing(prefetch(read, groups))
+    # A GPU takes batches faster than one thread copies them; a model that makes the vectors is asked one at a time.
+    workers = 1 if cpu or isinstance(split.vectors, OnTheFly) else 4
+    return closing(prefetch(read, groups, workers, ahead=2 * workers + 1))
 
 
 def _logits(run: Run, model: nn.Module, micro: MicroBatch) -> torch.Tensor:
