@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bend_hf.resources import load_module
-from bend_hf.results.record import Predictions
+from bend_hf.results.predictions import Predictions
 from bend_hf.results.statistics import TOO_FEW
 
 SPLICE_SITES = (1, 3, 5, 7)

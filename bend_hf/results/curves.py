@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from bend_hf.resources import load_module
-from bend_hf.results.record import Predictions, Result
+from bend_hf.results.predictions import Predictions
+from bend_hf.results.record import Result
 
 Curve = tuple[np.ndarray, np.ndarray]
 GRID = np.linspace(0, 1, 101)

@@ -16,7 +16,8 @@ import numpy as np
 from bend_hf import files
 from bend_hf.errors import BendError
 from bend_hf.results.charts import ticks
-from bend_hf.results.record import Predictions, Result, read_predictions
+from bend_hf.results.predictions import Predictions
+from bend_hf.results.record import Result, read_predictions
 
 WIDTH, LEFT = 960, 96
 COLUMNS = WIDTH - LEFT - 28

@@ -26,7 +26,7 @@ import numpy as np
 from bend_hf import metric
 from bend_hf.errors import unknown
 from bend_hf.resources import load_module
-from bend_hf.results.record import Predictions
+from bend_hf.results.predictions import Predictions
 from bend_hf.tasks import Task
 
 if TYPE_CHECKING:
@@ -231,7 +231,10 @@ def cluster_weights(cluster: np.ndarray, n: int, labels: np.ndarray | None, resa
     weights = np.zeros((resamples, n), np.int32)
     for value in np.unique(strata):
         inside = np.flatnonzero(strata == value)
-        weights[:, inside] = rng.multinomial(len(inside), np.full(len(inside), 1 / len(inside)), size=resamples)
+        drawn = rng.integers(0, len(inside), (resamples, len(inside)))
+        drawn += np.arange(resamples)[:, None] * len(inside)
+        counts = np.bincount(drawn.ravel(), minlength=resamples * len(inside))
+        weights[:, inside] = counts.reshape(resamples, -1)
     return weights
 
 

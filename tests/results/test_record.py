@@ -231,3 +231,17 @@ def test_kept_samples_of_every_schema_version_load(version: int) -> None:
     assert {result.task for result in results} == {"histone_modification", "variant_effects_disease"}
     for result in results:
         assert len(record.read_predictions(result)) == result.counts["rows"]
+
+
+def test_older_records_are_brought_up_to_date_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    def second(old: dict) -> dict:
+        return {**old, "counts": {**old["counts"], "second": 2}}
+
+    def third(old: dict) -> dict:
+        return {**old, "counts": {**old["counts"], "third": old["counts"]["second"] + 1}}
+
+    monkeypatch.setattr(record, "SCHEMA", 3)
+    monkeypatch.setattr(record, "_UPGRADES", {1: second, 2: third})
+    result = record.read_results(SAMPLES / "schema1")[0]
+    assert result.counts == {"rows": 24, "second": 2, "third": 3}
+    assert result.to_json()["schema"] == 3
