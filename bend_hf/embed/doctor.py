@@ -1,6 +1,6 @@
 """What will happen to a model: how it is loaded, how it reads DNA, how fast it is here, and what each task will cost.
 
-    print(diagnose("InstaDeepAI/nucleotide-transformer-500m-human-ref").text())
+    print(diagnose("InstaDeepAI/nucleotide-transformer-500m-human-ref"))
 
 A model that cannot be loaded raises the `BendError` that says what is missing.
 """
@@ -81,6 +81,9 @@ class Diagnosis:
     ignored: tuple[str, ...]
     licence: str | None
     notes: str
+
+    def __str__(self) -> str:
+        return self.text()
 
     def text(self) -> str:
         """Return the diagnosis for people."""

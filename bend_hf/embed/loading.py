@@ -315,6 +315,7 @@ def load_scheme(
             tokenizer = builder.from_pretrained(source, **options)
     except Exception as error:  # tokenizers raise plain Exception for a damaged file
         raise BendError(f"{source!r}: its tokenizer cannot be loaded ({error}).") from error
+    tokenizer.model_max_length = 10**30  # windows are cut here; its warning about long text would be wrong
     return read_scheme(tokenizer, source)
 
 

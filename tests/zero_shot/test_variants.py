@@ -265,3 +265,25 @@ def test_embedder_is_exported():
     import bend_hf
 
     assert bend_hf.Embedder is Embedder
+
+
+def test_real_variants(real_dir, real_genome, tmp_path):
+    """Real coordinates, genome and vocabularies: the k-mer read is the one whose third base is the variant."""
+    import bend_hf
+
+    dataset = bend_hf.load_dataset(
+        "variant_effects", "disease", split="test", data_dir=real_dir, genome=real_genome, cache_dir=tmp_path / "cache"
+    ).select(range(12))
+    tokenizers = real_dir / "goldens" / "tokenizers"
+    kmers = load(tiny_models.dnabert(tmp_path / "k", vocabulary=tokenizers / "dnabert_6mer_vocab.txt"))
+    pairs = load(tiny_models.bpe(tmp_path / "b", tokenizer_json=tokenizers / "dnabert2_tokenizer.json"))
+    for embedder in (kmers, pairs):
+        scores = score_variants(embedder, dataset, protocol=DEFAULT, scores=("cosine", "l2"))
+        assert all((values > 0).all() and np.isfinite(values).all() for values in scores.values())
+    words = (tokenizers / "dnabert_6mer_vocab.txt").read_text().split()
+    for row in dataset:
+        ids = kmers.scheme.encode([row["ref_sequence"][256:768]])[0].ids
+        assert words[ids[254]][2] == row["ref"]
+    controls = control_scores(dataset)
+    for i, row in enumerate(dataset):
+        assert controls["gc_change"][i] == (row["alt"] in "GC") - (row["ref"] in "GC")
