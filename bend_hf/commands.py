@@ -111,7 +111,7 @@ def embed(args: Namespace) -> int:
     from bend_hf.embed.filling import fill
     from bend_hf.files import cache_dir
     from bend_hf.protocols import get_protocol
-    from bend_hf.walk import Sequences, merged
+    from bend_hf.walk import merged
 
     chosen = [task for task in get_tasks(args.tasks) if task.recipe is not None]
     if not chosen:
@@ -121,7 +121,7 @@ def embed(args: Namespace) -> int:
     embedder = load_embedder(args.model, protocol=get_protocol(args.protocol), **_loading(args))
     rows = []
     for task, found in zip(chosen, files, strict=True):
-        sequences = Sequences(merged(build(found, num_proc=args.num_proc)))
+        sequences = merged(build(found, num_proc=args.num_proc))["sequence"]
         plan = fill(
             embedder,
             sequences,

@@ -132,24 +132,6 @@ def merged(data: datasets.DatasetDict) -> datasets.Dataset:
     return datasets.concatenate_datasets(list(data.values()))
 
 
-class Sequences(Sequence[str]):
-    """The ``sequence`` column of a dataset, read row by row from its memory map."""
-
-    def __init__(self, rows: datasets.Dataset) -> None:
-        self._column = rows.select_columns("sequence").with_format("arrow")[:]["sequence"]
-
-    def __len__(self) -> int:
-        return len(self._column)
-
-    def __getitem__(self, row: Any) -> Any:
-        return self._column[row].as_py()
-
-    def __iter__(self) -> Iterator[str]:
-        for chunk in self._column.chunks:
-            for start in range(0, len(chunk), 4096):
-                yield from chunk[start : start + 4096].to_pylist()
-
-
 def supervised(task: Task, data: datasets.DatasetDict, road: Road, seeds: Sequence[int]) -> list[Outcome]:
     """Train heads on a task's token vectors (or the composition baseline on its letters), one outcome per seed."""
     from bend_hf.results.record import make_predictions
@@ -188,7 +170,7 @@ def _vectors(task: Task, whole: datasets.Dataset, road: Road) -> VectorSource:
     assert road.embedder is not None
     source = vectors_for(
         road.embedder,
-        Sequences(whole),
+        whole["sequence"],
         store_dir=road.store,
         limit_bytes=road.store_limit,
         precision=road.vectors,
@@ -211,8 +193,7 @@ def _fit(
     if source is None:
         from bend_hf.train.composition import Texts, composition
 
-        sequences = Sequences(whole)
-        texts = [Texts(sequences, labels, rows) for rows in (plan.train, plan.validation, plan.test)]
+        texts = [Texts(whole["sequence"], labels, rows) for rows in (plan.train, plan.validation, plan.test)]
         return [composition(task, train=texts[0], validation=texts[1], test=texts[2])] * len(seeds)
     from bend_hf.train.fit import Split, fit
 
