@@ -16,6 +16,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, logsumexp, softmax
 
+from bend_hf.embed.vectors import take
 from bend_hf.errors import BendError
 from bend_hf.tasks import Task
 from bend_hf.train.fit import Fitted
@@ -128,14 +129,14 @@ def _sample(task: Task, texts: Texts, random: np.random.Generator) -> tuple[np.n
     if task.label_kind == "multilabel":
         rows = np.sort(random.permutation(rows)[:EXAMPLES])
         targets = np.stack([texts.labels[int(row)] for row in rows])
-        return window_features([texts.sequences[int(row)] for row in rows]), targets
+        return window_features(take(texts.sequences, rows)), targets
     each = -(-EXAMPLES // len(rows))
     features, drawn = [], []
-    for row in rows:
+    for row, sequence in zip(rows, take(texts.sequences, rows), strict=True):
         labels = texts.labels[int(row)]
         chosen = random.permutation(len(labels))[:each]
         positions = _positions(task, len(labels))[chosen]
-        features.append(local_features(texts.sequences[int(row)], positions, SPANS[task.label_kind]))
+        features.append(local_features(sequence, positions, SPANS[task.label_kind]))
         drawn.append(labels[chosen])
     return np.concatenate(features), np.concatenate(drawn)
 
@@ -144,11 +145,11 @@ def _describe(task: Task, texts: Texts) -> Iterator[np.ndarray]:
     """Yield features of 4,096 windows at a time, or of one row's bins or nucleotides."""
     if task.label_kind == "multilabel":
         for start in range(0, len(texts.rows), 4096):
-            yield window_features([texts.sequences[int(row)] for row in texts.rows[start : start + 4096]])
+            yield window_features(take(texts.sequences, texts.rows[start : start + 4096]))
         return
-    for row in texts.rows:
+    for row, sequence in zip(texts.rows, take(texts.sequences, texts.rows), strict=True):
         positions = _positions(task, len(texts.labels[int(row)]))
-        yield local_features(texts.sequences[int(row)], positions, SPANS[task.label_kind])
+        yield local_features(sequence, positions, SPANS[task.label_kind])
 
 
 def composition(task: Task, *, train: Texts, validation: Texts, test: Texts, seed: int = 0) -> Fitted:
