@@ -21,7 +21,8 @@ def _words(k: int, letters: str = "ACGT") -> list[str]:
     return ["".join(word) for word in product(letters, repeat=k)]
 
 
-def _save(folder: Path, config: Any, seed: int, lm: bool = False) -> Path:
+def save(folder: Path, config: Any, seed: int, lm: bool = False) -> Path:
+    """Write a model of a configuration with random weights."""
     import torch
     import transformers
 
@@ -73,7 +74,7 @@ def dnabert(
         intermediate_size=4 * width,
         max_position_embeddings=context,
     )
-    return _save(folder, config, seed, lm)
+    return save(folder, config, seed, lm)
 
 
 def kmers(folder: Path, *, k: int = 6, context: int = 1000) -> list[str]:
@@ -116,7 +117,7 @@ def esm(
         token_dropout=True,
         emb_layer_norm_before=False,
     )
-    return _save(folder, config, seed, lm)
+    return save(folder, config, seed, lm)
 
 
 def _fast_tokenizer(folder: Path, tokenizer: Any, **special: str) -> None:
@@ -179,7 +180,7 @@ def bpe(
         max_position_embeddings=context,
         pad_token_id=tokenizer.token_to_id("[PAD]"),
     )
-    return _save(folder, config, seed)
+    return save(folder, config, seed)
 
 
 def characters(folder: Path, *, lower: bool = False, unknown_n: bool = False) -> int:
@@ -220,7 +221,7 @@ def gpt2(
     config = GPT2Config(
         vocab_size=size, n_embd=width, n_layer=layers, n_head=HEADS, n_positions=context, bos_token_id=0, eos_token_id=0
     )
-    return _save(folder, config, seed, lm)
+    return save(folder, config, seed, lm)
 
 
 def llama(folder: Path, *, layers: int = 2, width: int = 32, seed: int = 0, context: int = 2048) -> Path:
@@ -238,7 +239,7 @@ def llama(folder: Path, *, layers: int = 2, width: int = 32, seed: int = 0, cont
         bos_token_id=0,
         eos_token_id=0,
     )
-    return _save(folder, config, seed)
+    return save(folder, config, seed)
 
 
 def mamba(folder: Path, *, layers: int = 2, width: int = 32, seed: int = 0) -> Path:
@@ -255,7 +256,7 @@ def mamba(folder: Path, *, layers: int = 2, width: int = 32, seed: int = 0) -> P
         eos_token_id=0,
         pad_token_id=0,
     )
-    return _save(folder, config, seed)
+    return save(folder, config, seed)
 
 
 FAMILIES: dict[str, Callable[..., Path]] = {

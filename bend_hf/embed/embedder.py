@@ -31,7 +31,11 @@ AGREEMENT = 0.999
 """Mean cosine to float32 that half precision must reach before ``dtype="auto"`` takes it."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-BATCH_TOKENS = {"cpu": 4_096, "cuda": 65_536}
+BATCH_TOKENS = {"cpu": 4_096, "cuda": 65_536, "recurrent": 65_536}
+RECURRENT = ("AWDLSTM", "mamba", "mamba2", "rwkv", "xlstm")
+"""Model types that step through a sequence: the more sequences at once, the faster, on a CPU too."""
+FLOAT32_ONLY = ("caduceus", "mamba", "mamba2")
+"""Model types whose state adds up over the whole input, so that a short probe cannot vouch for half precision."""
 BUFFER_BYTES = 64 * 2**20
 """Vectors that may wait to be given back in order, in bytes (one sequence alone may exceed it)."""
 
@@ -121,7 +125,10 @@ class Embedder:
             self.scheme = replace(self.scheme, prefix=(), suffix=())
         self.network = Network(loaded.model, self.name, chosen, layer=layer, fold_strands=folds)
         self.limits: Limits = limits(loaded.config, loaded.tokenizer_config, self.scheme, context)
-        half = native_half(chosen) if dtype == "auto" else None if dtype == "float32" else DTYPES[dtype]
+        if dtype == "auto":
+            half = None if loaded.config.get("model_type") in FLOAT32_ONLY else native_half(chosen)
+        else:
+            half = None if dtype == "float32" else DTYPES[dtype]
         self.measured: Measured = measure(self.network, self.scheme, half, self.limits.context)
         if half is not None and dtype == "auto" and (self.measured.agreement or 0) < AGREEMENT:
             log.info(
@@ -136,7 +143,8 @@ class Embedder:
         else:
             self.network.dtype = half or torch.float32
         self.dim, self.causal = self.measured.dim, self.measured.causal
-        self.batch_tokens = batch_tokens or BATCH_TOKENS.get(chosen.type, 16_384)
+        kind = "recurrent" if loaded.config.get("model_type") in RECURRENT else chosen.type
+        self.batch_tokens = batch_tokens or BATCH_TOKENS.get(kind, 16_384)
         if self.batch_tokens < 1:
             raise BendError(f"batch_tokens={batch_tokens} must be positive.")
 

@@ -171,7 +171,7 @@ def _probe_ids(scheme: Scheme, tokens: int, seed: int) -> np.ndarray:
 
 
 def measure(network: Network, scheme: Scheme, half: torch.dtype | None = None, most: int | None = None) -> Measured:
-    """Try a model in float32 on probes of up to 48 tokens.
+    """Try a model in float32 on probes of up to 128 tokens.
 
     Args:
         network: The model.
@@ -184,7 +184,7 @@ def measure(network: Network, scheme: Scheme, half: torch.dtype | None = None, m
     """
     own, network.dtype = network.dtype, torch.float32
     try:
-        size = min(48, most or 48) - scheme.specials
+        size = min(128, most or 128) - scheme.specials
         long, short = _probe_ids(scheme, size, 1), _probe_ids(scheme, max(1, size // 3), 2)
         ids = torch.from_numpy(long)[None]
         whole = _finite(network(ids), network)
@@ -208,8 +208,7 @@ def measure(network: Network, scheme: Scheme, half: torch.dtype | None = None, m
         if half is not None:
             network.dtype = half
             agreement = _cosine(network(ids), whole)
-            if type(network.model).__module__.startswith("transformers."):
-                held = _held_in(network, half, ids, whole)
+            held = _held_in(network, half, ids, whole)
         return Measured(whole.shape[-1], causal, padding_safe, agreement, held)
     finally:
         network.dtype = own

@@ -420,3 +420,29 @@ def test_bad_options(folders, options, message):
 def test_a_bare_string_is_refused(folders):
     with pytest.raises(BendError, match="into a list"):
         next(load(folders["esm"]).embed("ACGT"))
+
+
+def test_bigbird_does_not_depend_on_what_came_before(tmp_path):
+    """Left alone it would switch to full attention for good at its first short input."""
+    from transformers import BigBirdConfig
+
+    tokenizer = tiny_models.byte_pairs(tmp_path)
+    config = BigBirdConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=1024,
+        block_size=16,
+        num_random_blocks=1,
+        pad_token_id=3,
+        attention_type="block_sparse",
+    )
+    tiny_models.save(tmp_path, config, 0)
+    short, long = tiny_models.dna(60, 1), tiny_models.dna(2600, 2)
+    before, after = load(tmp_path), load(tmp_path)
+    assert len(before.scheme.encode([long])[0].ids) > 704
+    first = next(before.embed([long]))
+    next(after.embed([short]))
+    same(next(after.embed([long])), first)
