@@ -112,11 +112,12 @@ class AWDLSTMModel(AWDLSTMPreTrainedModel):
         if reset is not None and bool((input_ids[:, :-1] == reset).any()):
             raise BendError(f"The input holds token {reset}, which resets the AWD-LSTM's state: embed the parts apart.")
         x = self.embedding(input_ids)
-        states = [x]
+        states: tuple[Tensor, ...] = ()
         for layer in self.encoder.lstm:  # type: ignore[union-attr]
+            if output_hidden_states:
+                states = (*states, x)
             x = layer(x)
-            states.append(x)
-        return BaseModelOutput(last_hidden_state=x, hidden_states=tuple(states) if output_hidden_states else None)
+        return BaseModelOutput(last_hidden_state=x, hidden_states=(*states, x) if output_hidden_states else None)
 
 
 class AWDLSTMForCausalLM(AWDLSTMPreTrainedModel):

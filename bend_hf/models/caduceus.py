@@ -240,15 +240,15 @@ class CaduceusModel(CaduceusPreTrainedModel):
             x = words.embedding(torch.cat([input_ids, words.complement_map[turn(input_ids)]]))
         else:
             x = words(input_ids)
-        states = []
+        states: tuple[Tensor, ...] = ()
         for layer in backbone.layers:
-            states.append(self._side_by_side(x, turn))
+            if output_hidden_states:
+                states = (*states, self._side_by_side(x, turn))
             if self.config.rcps and self.config.fused_add_norm:
                 x = _twice(turn)(x.roll(len(input_ids), 0)).flip(-1)  # the exchange of the halves
             x = x + layer(x, _twice(turn) if self.config.rcps else turn)
         x = self._side_by_side(backbone.norm_f(x), turn)
-        states.append(x)
-        return BaseModelOutput(last_hidden_state=x, hidden_states=tuple(states) if output_hidden_states else None)
+        return BaseModelOutput(last_hidden_state=x, hidden_states=(*states, x) if output_hidden_states else None)
 
     def _side_by_side(self, x: Tensor, turn: Turn) -> Tensor:
         """Return both strands' channels side by side, the second's positions and channels in reverse."""

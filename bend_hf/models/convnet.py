@@ -116,12 +116,12 @@ class ConvNetModel(ConvNetPreTrainedModel):
         x = input_ids.to(dtype) if input_ids.dim() == 3 else one_hot(input_ids, self.config.hidden_size, dtype)
         mask = real_tokens(attention_mask)
         real = None if mask is None else mask.unsqueeze(-1).to(dtype)
-        states = [x]
+        states: tuple[Tensor, ...] = ()
         for layer in self.encoder:
-            x = layer(x, real)
             if output_hidden_states:
-                states.append(x)
-        return BaseModelOutput(last_hidden_state=x, hidden_states=tuple(states) if output_hidden_states else None)
+                states = (*states, x)
+            x = layer(x, real)
+        return BaseModelOutput(last_hidden_state=x, hidden_states=(*states, x) if output_hidden_states else None)
 
 
 class ConvNetForMaskedLM(ConvNetPreTrainedModel):

@@ -125,15 +125,15 @@ class GenaBertModel(GenaBertPreTrainedModel):
         embeddings: Any = self.embeddings
         x = embeddings["word_embeddings"](input_ids) + embeddings["token_type_embeddings"].weight[0]
         x = embeddings["LayerNorm"](x + embeddings["position_embeddings"].weight[:length])
-        states = []
         encoder: Any = self.encoder
+        states: tuple[Tensor, ...] = ()
         for layer in encoder.layer:
-            states.append(x)
+            if output_hidden_states:
+                states = (*states, x)
             x = layer(x, real)
         if self.config.last_layer_norm:
             x = encoder.last_layer_ln(x)
-        states.append(x)
-        return BaseModelOutput(last_hidden_state=x, hidden_states=tuple(states) if output_hidden_states else None)
+        return BaseModelOutput(last_hidden_state=x, hidden_states=(*states, x) if output_hidden_states else None)
 
 
 class GenaBertForMaskedLM(GenaBertPreTrainedModel):

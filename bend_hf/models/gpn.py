@@ -155,13 +155,13 @@ class GPNModel(GPNPreTrainedModel):
             x = one_hot(input_ids, self.config.hidden_size, dtype)
         mask = real_tokens(attention_mask)
         real = None if mask is None else mask.unsqueeze(-1).to(dtype)
-        states = []
+        states: tuple[Tensor, ...] = ()
         for layer in self.encoder.layer:  # type: ignore[union-attr]
-            states.append(x)
+            if output_hidden_states:
+                states = (*states, x)
             x = layer(x, real)
         x = self.ln_f(x)
-        states.append(x)
-        return BaseModelOutput(last_hidden_state=x, hidden_states=tuple(states) if output_hidden_states else None)
+        return BaseModelOutput(last_hidden_state=x, hidden_states=(*states, x) if output_hidden_states else None)
 
 
 class GPNForMaskedLM(GPNPreTrainedModel):

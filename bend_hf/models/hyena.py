@@ -225,13 +225,13 @@ class HyenaDNAModel(HyenaDNAPreTrainedModel):
             raise BendError(f"{length} tokens are more than the {most} positions of this HyenaDNA: cut the sequence.")
         backbone: Any = self.backbone
         x = backbone.embeddings["word_embeddings"](input_ids)
-        states = []
+        states: tuple[Tensor, ...] = ()
         for layer in backbone.layers:
-            states.append(x)
+            if output_hidden_states:
+                states = (*states, x)
             x = layer(x)
         x = backbone.ln_f(x.to(backbone.ln_f.weight.dtype))
-        states.append(x)
-        return BaseModelOutput(last_hidden_state=x, hidden_states=tuple(states) if output_hidden_states else None)
+        return BaseModelOutput(last_hidden_state=x, hidden_states=(*states, x) if output_hidden_states else None)
 
 
 class HyenaDNAForCausalLM(HyenaDNAPreTrainedModel):

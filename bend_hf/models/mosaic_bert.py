@@ -146,14 +146,14 @@ class MosaicBertModel(MosaicBertPreTrainedModel):
         kind: Any = self.embeddings["token_type_embeddings"]
         x = self.embeddings["LayerNorm"](self.embeddings["word_embeddings"](input_ids) + kind.weight[0])
         alibi = Alibi(self.config.num_attention_heads, x, real)
-        states = [x]
+        states: tuple[Tensor, ...] = ()
         for layer in self.encoder.layer:  # type: ignore[union-attr]
+            if output_hidden_states:
+                states = (*states, x)
             x = layer(x, alibi)
-            states.append(x)
         if real is not None:
             x = x * real.unsqueeze(-1)
-        states[-1] = x
-        return BaseModelOutput(last_hidden_state=x, hidden_states=tuple(states) if output_hidden_states else None)
+        return BaseModelOutput(last_hidden_state=x, hidden_states=(*states, x) if output_hidden_states else None)
 
 
 class MosaicBertForMaskedLM(MosaicBertPreTrainedModel):

@@ -130,14 +130,14 @@ class NTv2Model(NTv2PreTrainedModel):
             x = x * real.unsqueeze(-1)
         heads = self.config.num_attention_heads
         cosines, sines = rotary(x.shape[1], x.shape[2] // heads, x)
-        states = []
         encoder: Any = self.encoder
+        states: tuple[Tensor, ...] = ()
         for layer in encoder.layer:
-            states.append(x)
+            if output_hidden_states:
+                states = (*states, x)
             x = layer(x, cosines, sines, real)
         x = encoder.emb_layer_norm_after(x)
-        states.append(x)
-        return BaseModelOutput(last_hidden_state=x, hidden_states=tuple(states) if output_hidden_states else None)
+        return BaseModelOutput(last_hidden_state=x, hidden_states=(*states, x) if output_hidden_states else None)
 
     def _scale_for_masks(self, x: Tensor, input_ids: Tensor, real: Tensor | None) -> Tensor:
         """Zero masked tokens and scale the rest as in training, where 0.15 * 0.8 of the tokens were masked (ESM)."""
