@@ -12,6 +12,7 @@ import pytest
 
 import bend_hf
 from bend_hf.cli import main
+from bend_hf.demo import write_untrained_model
 from bend_hf.errors import BendError
 from bend_hf.results.record import read_predictions, read_results
 from bend_hf.tasks import FOLDS, TASKS
@@ -111,8 +112,6 @@ def test_bad_input_is_one_clear_error(toy_dir, tmp_path, capsys, arguments, mess
 
 
 def test_where_vectors_are_kept_and_who_builds_rows_changes_no_score(toy_dir, tmp_path):
-    from bend_hf.demo import write_untrained_model
-
     model = write_untrained_model(tmp_path / "model")
     ways = {
         "store": {"store": tmp_path / "store"},
@@ -132,27 +131,21 @@ def test_where_vectors_are_kept_and_who_builds_rows_changes_no_score(toy_dir, tm
 
 
 def test_two_processes_give_the_scores_of_one(toy_dir, tmp_path):
-    arguments = ["-m", "bend_hf", "evaluate", "onehot", "--data-dir", str(toy_dir), "--epochs", "2"]
+    model = write_untrained_model(tmp_path / "model")
+    arguments = ["-m", "bend_hf", "evaluate", str(model), "--data-dir", str(toy_dir), "--epochs", "2"]
     arguments += ["--tasks", "cpg_methylation", "variant_effects_disease", "--format", "json", "-o"]
-    launch = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-    ]
-    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    # Without a GPU it is --multi_gpu that makes Accelerate start several processes; they talk by gloo.
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     environment = {**os.environ, "PYTHONPATH": str(Path(bend_hf.__file__).parent.parent), "OMP_NUM_THREADS": "1"}
     found = []
     for command in ([sys.executable, *arguments, str(tmp_path / "one")], [*launch, *arguments, str(tmp_path / "two")]):
         run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         assert run.returncode == 0, run.stderr
-        found.append([result["score"] for result in json.loads(run.stdout)])
-    # float32 sums of gradients in another order
-    np.testing.assert_allclose(found[0], found[1], atol=2e-3)
+        found.append(json.loads(run.stdout))
+    assert [result["provenance"]["hardware"]["processes"] for result in found[0] + found[1]] == [1, 1, 2, 2]
+    one, two = ([result["score"] for result in results] for results in found)
+    np.testing.assert_allclose(one, two, atol=2e-3)  # float32 sums of gradients in another order
 
 
 def test_composition_baseline_and_its_controls(toy_dir, tmp_path):
