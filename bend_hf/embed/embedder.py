@@ -24,7 +24,7 @@ from bend_hf.embed import windows
 from bend_hf.embed.catalogue import Limits, limits
 from bend_hf.embed.loading import Loaded, load
 from bend_hf.embed.network import Layer, Measured, Network, measure, native_half, out_of_memory, pick_device
-from bend_hf.embed.tokens import Scheme, reference_overlap, reverse_complement
+from bend_hf.embed.tokens import Scheme, read_bases, reference_overlap, reverse_complement
 from bend_hf.errors import BendError, unknown
 
 AGREEMENT = 0.999
@@ -275,9 +275,8 @@ class Embedder:
             if self.strand == "forward" or self.network.fold_strands:
                 yield from self._embed_chunk(chunk, first)
             else:
-                both = self._embed_chunk([*chunk, *map(reverse_complement, chunk)], first)
-                for forward, reverse in zip(both[: len(chunk)], both[len(chunk) :], strict=True):
-                    yield average_strands(forward, reverse)
+                reverse = self._embed_chunk([reverse_complement(sequence) for sequence in chunk], first)
+                yield from map(average_strands, self._embed_chunk(chunk, first), reverse)
             first += len(chunk)
 
     def _chunks(self, sequences: Iterable[str]) -> Iterator[list[str]]:
@@ -299,7 +298,8 @@ class Embedder:
         piece_length = self.limits.piece if self.policy == "abut" else None
         texts, rows = sequences, np.arange(len(sequences))
         if piece_length is not None and max(map(len, sequences)) > piece_length:
-            cut = [[s[i : i + piece_length] for i in range(0, len(s), piece_length)] or [s] for s in sequences]
+            read_bases(sequences, first)  # so that a message has the number of the sequence, not of a piece
+            cut = [[s[i : i + piece_length] for i in range(0, len(s), piece_length)] for s in sequences]
             texts, rows = [text for pieces in cut for text in pieces], np.repeat(rows, [len(p) for p in cut])
         encoded = self.scheme.encode(texts, first)
         pieces: list[_Piece] = []
@@ -323,9 +323,8 @@ class Embedder:
         for piece, found, finite in self._run(pieces):
             if not finite and not torch.isfinite(found).all():
                 sequence = sequences[piece.row]
-                row = first + piece.row % max(1, len(sequences))
                 raise BendError(
-                    f"{self.name} in {self.dtype} gives NaN or infinite vectors for sequence {row} "
+                    f"{self.name} in {self.dtype} gives NaN or infinite vectors for sequence {first + piece.row} "
                     f"({len(sequence)} nucleotides, {sequence[:40]}…)"
                     + ("." if self.dtype == "float32" else ': use dtype="float32" (--dtype float32).')
                 )

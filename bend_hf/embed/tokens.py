@@ -338,7 +338,7 @@ class Scheme:
                     )
         return found
 
-    def count(self, sequences: Sequence[str], most: int = 512) -> np.ndarray:
+    def count(self, sequences: Sequence[str], most: int = 4096) -> np.ndarray:
         """Return the number of tokens per sequence (without specials), int64.
 
         Exact for characters, blocks and overlapping k-mers. For the others it is exact up to `most` sequences; of

@@ -210,6 +210,12 @@ def test_a_stream_is_read_as_far_as_needed(folders, monkeypatch):
     assert peaks[1] - peaks[0] < 200_000  # the 900 sequences between would take 2,400,000 bytes of vectors
 
 
+def test_messages_number_sequences_not_pieces(tmp_path):
+    embedder = load(tiny_models.esm(tmp_path, context=21), windows="abut")
+    with pytest.raises(BendError, match="Sequence 2 holds 'X' at position 130"):
+        list(embedder.embed([tiny_models.dna(500), "ACGT", tiny_models.dna(130) + "X"]))
+
+
 # Layers, strands, precision.
 
 
