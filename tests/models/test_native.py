@@ -211,6 +211,13 @@ def test_caduceus_ps_gives_the_reverse_complement_turned_round():
     assert_close(other.flip(1, 2), given.numpy())
 
 
+def test_hyena_in_pieces_equals_hyena_at_once(monkeypatch):
+    from bend_hf.models import hyena
+
+    monkeypatch.setattr(hyena, "PIECE_NUMBERS", 6 * 2 * 150 * 3)
+    assert_reproduces(load("hyenadna"), dict(np.load(GOLDENS / "hyenadna" / "golden.npz")))
+
+
 def test_alibi_in_pieces_equals_alibi_at_once(monkeypatch):
     from bend_hf.models import mosaic_bert
 
