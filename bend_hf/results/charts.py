@@ -18,7 +18,7 @@ import numpy as np
 
 COLOURS = 8
 WIDTH, HEIGHT = 460, 300
-LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 44
+LEFT, RIGHT, TOP, BOTTOM = 70, 14, 14, 44
 
 
 @dataclass(frozen=True)
@@ -243,7 +243,7 @@ def _axes(
         f"{escape(x_label)}</text>"
     )
     body.append(
-        f'<text class="axis" transform="translate(13 {(TOP + bottom) / 2}) rotate(-90)" text-anchor="middle">'
+        f'<text class="axis" transform="translate(12 {(TOP + bottom) / 2}) rotate(-90)" text-anchor="middle">'
         f"{escape(y_label)}</text>"
     )
     return "".join(body)

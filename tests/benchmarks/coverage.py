@@ -33,11 +33,15 @@ Rng = np.random.Generator
 
 
 def variants(rng: Rng, lengths: np.ndarray, rows: int, positives: float, shift: float, shared: float) -> Predictions:
-    """Variants with a normal score, `shift` higher for positives, and effects that neighbours within ~1 Mb share."""
+    """Variants with a normal score, `shift` higher for positives, and effects that neighbours within ~1 Mb share.
+
+    Positives crowd, as pathogenic variants do in genes: their share varies from megabase to megabase.
+    """
     share = rng.multinomial(rows, lengths / lengths.sum())
     chromosome = np.repeat(np.arange(len(lengths)), share)
     start = np.concatenate([np.sort(rng.integers(0, n * 1_000_000, k)) for n, k in zip(lengths, share, strict=True)])
-    labels = (rng.random(rows) < positives).astype(np.int8)
+    crowding = rng.gamma(0.5, 2.0, (len(lengths), int(lengths.max()) + 1))
+    labels = (rng.random(rows) < positives * crowding[chromosome, start // 1_000_000]).astype(np.int8)
     knots = rng.normal(size=(len(lengths), int(lengths.max()) + 2))  # one effect per Mb, linearly interpolated
     left, part = np.divmod(start / 1e6, 1)
     left = left.astype(int)
