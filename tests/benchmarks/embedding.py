@@ -224,7 +224,7 @@ def variants(name: str, folder: Path, size: str) -> Row:
 def memory(folder: Path, size: str) -> Row:
     """Peak memory of the process after n sequences, and after four times as many."""
     embedder = Embedder.from_pretrained(str(folder), device="cpu")
-    count = 512 * SIZES[size][1]
+    count = max(8_192, 128 * SIZES[size][1])
     peaks = []
     for n in (count, 4 * count):
         exhaust(embedder.embed(tiny_models.dna(120, i % 50) for i in range(n)))
