@@ -232,12 +232,12 @@ def fuse_gelu(model: nn.Module) -> None:
     Those five take a third of an ESM's time in float32, and more in bfloat16. A layer that would give another result
     (of a transformers version that writes it differently) is left alone.
     """
-    for module in model.modules():
-        if type(module).__name__ == "EsmIntermediate":
-            probe = torch.linspace(-4, 4, module.dense.in_features)[None]
-            with torch.inference_mode():
-                if torch.allclose(module(probe), functional.gelu(module.dense(probe)), atol=1e-5):
-                    module.forward = partial(_dense_gelu, module)
+    layers: list[Any] = [module for module in model.modules() if type(module).__name__ == "EsmIntermediate"]
+    for layer in layers:
+        probe = torch.linspace(-4, 4, layer.dense.in_features)[None]
+        with torch.inference_mode():
+            if torch.allclose(layer(probe), functional.gelu(layer.dense(probe)), atol=1e-5):
+                layer.forward = partial(_dense_gelu, layer)
 
 
 def _dense_gelu(module: Any, hidden_states: Tensor) -> Tensor:
