@@ -177,7 +177,7 @@ def _open(model: Any, rules: Protocol, options: dict[str, Any]) -> tuple[str, An
     if isinstance(model, str) and model == COMPOSITION:
         return model, None, None
     if isinstance(model, str) and model in SUPERVISED:
-        from bend_hf.models import supervised as networks
+        from bend_hf.train import supervised as networks
 
         return model, load_embedder("onehot", protocol=rules), getattr(networks, model.replace("-", "_"))
     embedder = load_embedder(model, protocol=rules, **options)

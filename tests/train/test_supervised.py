@@ -6,11 +6,11 @@ import torch
 from torch import nn
 
 from bend_hf.errors import BendError
-from bend_hf.models import supervised
-from bend_hf.models.supervised import Basset, SupervisedResNet, basset, resnet_supervised
 from bend_hf.protocols import get_protocol
 from bend_hf.tasks import get_tasks
+from bend_hf.train import supervised
 from bend_hf.train.head import Batch, CNNHead
+from bend_hf.train.supervised import Basset, SupervisedResNet, basset, resnet_supervised
 
 DEFAULT, REFERENCE = get_protocol("default"), get_protocol("bend-2024")
 
