@@ -219,7 +219,11 @@ def _load_stock(
     try:
         with quiet():  # what loading reports is checked here, tensor by tensor
             return auto.from_pretrained(
-                source, revision=revision, dtype=torch.float32, trust_remote_code=False, **STOCK_OPTIONS.get(kind, {})
+                source,
+                revision=revision,
+                dtype=torch.float32,
+                trust_remote_code=False,
+                **STOCK_OPTIONS.get(str(kind), {}),
             )
     except Exception as error:  # a dozen types, from a wrong field of the configuration to a missing file
         reason = _shape_report(config, state) or str(error)
