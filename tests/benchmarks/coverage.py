@@ -35,12 +35,14 @@ Rng = np.random.Generator
 def variants(rng: Rng, lengths: np.ndarray, rows: int, positives: float, shift: float, shared: float) -> Predictions:
     """Variants with a normal score, `shift` higher for positives, and effects that neighbours within ~1 Mb share.
 
-    Positives crowd, as pathogenic variants do in genes: their share varies from megabase to megabase.
+    Positives crowd, as pathogenic variants do in genes: their share varies from megabase to megabase (unless nothing
+    is shared).
     """
     share = rng.multinomial(rows, lengths / lengths.sum())
     chromosome = np.repeat(np.arange(len(lengths)), share)
     start = np.concatenate([np.sort(rng.integers(0, n * 1_000_000, k)) for n, k in zip(lengths, share, strict=True)])
-    crowding = rng.gamma(0.5, 2.0, (len(lengths), int(lengths.max()) + 1))
+    megabases = (len(lengths), int(lengths.max()) + 1)
+    crowding = rng.gamma(0.5, 2.0, megabases) if shared else np.ones(megabases)
     labels = (rng.random(rows) < positives * crowding[chromosome, start // 1_000_000]).astype(np.int8)
     knots = rng.normal(size=(len(lengths), int(lengths.max()) + 2))  # one effect per Mb, linearly interpolated
     left, part = np.divmod(start / 1e6, 1)
@@ -160,7 +162,7 @@ LINES: tuple[tuple[str, Callable[[], Callable[[Rng], bool]]], ...] = (
         lambda: auroc_line(THREE, 4000, unit="chromosome"),
     ),
     ("AUROC, 3 chromosomes, resampling rows *", lambda: auroc_line(THREE, 4000, unit="row")),
-    ("AUROC, one region of 2 Mb, 400 rows, nothing shared", lambda: auroc_line(np.array([2]), 400, shared=0.0)),
+    ("AUROC, one region of 1 Mb, 400 rows, nothing shared", lambda: auroc_line(np.array([1]), 400, shared=0.0)),
     ("AUROC, 3 chromosomes, 3,000 rows, 20 positives", lambda: auroc_line(THREE, 3000, positives=0.0067)),
     ("MCC, 597 genes on 22 chromosomes", lambda: mcc_line(597, 0.5)),
     ("mean AUPRC of ten folds of 28 windows", lambda: folds_line(28, 0.3)),
