@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,11 +32,19 @@ def plain_data(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
 
 
 @pytest.fixture
-def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Hugging Face caches of the test's own, in this process."""
     import datasets
     import evaluate
 
+    def forget_metrics() -> None:  # `evaluate` imports them as a package that stays where it was first found
+        for name in [name for name in sys.modules if name.partition(".")[0] == "evaluate_modules"]:
+            del sys.modules[name]
+
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf" / "datasets")
     monkeypatch.setattr(evaluate.config, "HF_MODULES_CACHE", str(tmp_path / "hf" / "modules"))
-    return tmp_path / "hf"
+    elsewhere = [folder for folder in sys.path if not (Path(folder) / "evaluate_modules").is_dir()]
+    monkeypatch.setattr(sys, "path", elsewhere)
+    forget_metrics()
+    yield tmp_path / "hf"
+    forget_metrics()
