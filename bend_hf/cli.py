@@ -188,6 +188,7 @@ def build_parser() -> argparse.ArgumentParser:
         "rerun RESULT.json --dry-run",
     )
     sub.add_argument("result", type=Path, help="a result's JSON file")
+    sub.add_argument("--model", help="instead of the recorded one, e.g. the folder it lies in now")
     sub.add_argument("--data-dir", type=Path, help="data folder instead of the recorded one")
     sub.add_argument("--genome", type=Path, metavar="FASTA", help="genome instead of the recorded one")
     sub.add_argument("--dry-run", action="store_true", help="print the command only")

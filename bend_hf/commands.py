@@ -179,7 +179,7 @@ def rerun(args: Namespace) -> int:
     from bend_hf.results.rerun import compare_rerun, rerun_command
 
     old = read_result(args.result)
-    options = {"data_dir": args.data_dir, "genome": args.genome}
+    options = {"model": args.model, "data_dir": args.data_dir, "genome": args.genome}
     if args.dry_run:
         print(subprocess.list2cmdline(rerun_command(old, output="rerun", **options)))
         return 0

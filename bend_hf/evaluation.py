@@ -194,7 +194,7 @@ def _results(
     overwrite: bool,
 ) -> list[Result]:
     """Return one task's results by seed: those that are there, and those made (and written) now."""
-    from bend_hf.results.record import Result, slug, write_result
+    from bend_hf.results.record import Result, read_result, slug, write_result
     from bend_hf.results.statistics import summarise
 
     runs = {seed: _run(task, files, road, seed) for seed in (seeds if task.recipe else (None,))}
@@ -227,9 +227,7 @@ def _results(
             summary["secondary"] |= outcome.secondary
             provenance = _provenance(task, files, road, runs[seed])
             result = Result(**common, **summary, seed=seed, history=outcome.history, provenance=provenance)
-            if _is_main():
-                write_result(output, result, outcome.predictions)
-            results[seed] = result
+            results[seed] = read_result(write_result(output, result, outcome.predictions)) if _is_main() else result
         shutil.rmtree(road.states, ignore_errors=True)
         with suppress(OSError):  # other runs may have states there
             road.states.parent.rmdir()

@@ -1,0 +1,113 @@
+"""The command line as a person meets it: help with examples, data on standard output, errors and exit codes."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from bend_hf.cli import build_parser, main
+
+COMMANDS = ("demo", "tasks", "prepare", "evaluate", "embed", "doctor", "compare", "report", "plot", "rerun", "publish")
+
+
+@pytest.fixture(scope="module")
+def results(toy_dir, tmp_path_factory):
+    """Results of two models, made by the command line."""
+    output = tmp_path_factory.mktemp("results")
+    for model in ("onehot", "composition"):
+        tasks = ["--tasks", "gene_finding", "variant_effects_disease"]
+        code = main(["evaluate", model, *tasks, "--data-dir", str(toy_dir), "--epochs", "1", "-o", str(output)])
+        assert code == 0
+    return output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_examples_that_parse(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    examples = [line.strip() for line in text.partition("examples:")[2].splitlines() if line.strip()]
+    assert examples
+    for example in examples:
+        words = example.partition("|")[0].split()
+        assert words[0] == "bend-hf"
+        assert build_parser().parse_args(words[1:]).command == command
+
+
+def test_wrong_usage_exits_with_2():
+    for arguments in ([], ["evaluat"], ["evaluate", "onehot", "--seeds", "0"], ["embed", "m", "--shard", "4/4"]):
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert stop.value.code == 2
+
+
+def test_tasks_as_json(capsys):
+    assert main(["tasks", "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) == 7
+    assert rows[0]["name"] == "gene_finding"
+
+
+def test_the_table_shows_the_baseline_beside_a_model(results, toy_dir, capsys):
+    arguments = ["--tasks", "gene_finding", "--data-dir", str(toy_dir), "--epochs", "1", "-o", str(results)]
+    assert main(["evaluate", "composition", *arguments]) == 0
+    table = capsys.readouterr().out
+    assert "composition" in table
+    assert "one-hot CNN" in table
+    assert "TOY DATA" in table
+
+
+def test_compare_report_plot(results, tmp_path, capsys):
+    assert main(["compare", str(results), "--resamples", "50"]) == 0
+    assert "composition - onehot" in capsys.readouterr().out.replace("onehot - composition", "composition - onehot")
+    for name, ending in (("html", "html"), ("markdown", "md"), ("csv", "csv"), ("latex", "tex"), ("json", "json")):
+        assert main(["report", str(results), "--format", name, "-o", str(tmp_path / f"report.{ending}")]) == 0
+        assert (tmp_path / f"report.{ending}").stat().st_size > 200
+    record = results / "onehot" / "gene_finding.default.seed0.json"
+    assert main(["plot", str(record), "--row", "1", "-o", str(tmp_path / "row.svg")]) == 0
+    assert (tmp_path / "row.svg").read_text().lstrip().startswith("<svg")
+    capsys.readouterr()
+    assert main(["plot", str(record), "--row", "100000"]) == 1
+    assert "Row 100000 does not exist" in capsys.readouterr().err
+
+
+def test_rerun_gives_the_same_score(results, toy_dir, capsys):
+    record = results / "composition" / "variant_effects_disease.default.json"
+    assert main(["rerun", str(record), "--data-dir", str(toy_dir)]) == 0
+    assert "the same score to the last digit" in capsys.readouterr().out
+    assert main(["rerun", str(record), "--data-dir", str(toy_dir), "--dry-run"]) == 0
+    assert "-m bend_hf evaluate composition" in capsys.readouterr().out
+
+
+def test_embed_fills_the_store_that_evaluate_reads(toy_dir, tmp_path, capsys):
+    from bend_hf.demo import write_untrained_model
+
+    model = str(write_untrained_model(tmp_path / "model"))
+    common = ["--tasks", "cpg_methylation", "--data-dir", str(toy_dir), "--store", str(tmp_path / "store")]
+    assert main(["embed", model, *common, "--shard", "0/2"]) == 0
+    assert main(["embed", model, *common, "--shard", "1/2"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.split()[:2] == ["cpg_methylation", "complete"]
+    shards = {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("*.safetensors")}
+    assert shards
+    assert main(["evaluate", model, *common, "--epochs", "1", "-o", str(tmp_path / "out")]) == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "store").rglob("*.safetensors")} == shards
+    assert main(["embed", model, "--tasks", "variant_effects", "--data-dir", str(toy_dir)]) == 1
+
+
+def test_doctor_as_json(tmp_path, capsys):
+    from bend_hf.demo import write_untrained_model
+
+    assert main(["doctor", str(write_untrained_model(tmp_path / "model")), "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["dim"] == 64
+    assert len(found["costs"]) == 7
+
+
+def test_a_closed_pipe_is_no_traceback():
+    command = f"{sys.executable} -m bend_hf tasks | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert done.stdout.startswith("name")
