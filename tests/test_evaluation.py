@@ -15,6 +15,7 @@ from bend_hf.cli import main
 from bend_hf.demo import write_untrained_model
 from bend_hf.errors import BendError
 from bend_hf.results.record import read_predictions, read_results
+from bend_hf.results.table import table
 from bend_hf.tasks import FOLDS, TASKS
 from bend_hf.walk import folds
 
@@ -164,6 +165,7 @@ def test_real_slice_counts_undefined_labels(real_dir, real_genome, tmp_path):
     assert histone.secondary["n_labels_excluded"] == 7  # one class only in the test split: 5 6 9 10 13 16 17
     assert [i for i, value in enumerate(histone.secondary["per_label"]) if value is None] == [5, 6, 9, 10, 13, 16, 17]
     assert not chromatin.toy
+    assert "Histone modification: mean over 11 labels; 7 with one class only" in table(results)
 
 
 def test_fold_k_tests_on_part_k_and_validates_on_the_next():

@@ -34,10 +34,23 @@ def table(results: Iterable[Result]) -> str:
                 line[0] = line[1] = ""
         failed = [f"FAILED {row.title} on {row.task}: {row.failure}" for row in chosen if row.failure]
         head = [TOY] if toy else []
-        blocks.append(
-            "\n".join([*head, f"protocol: {protocol}", "", *aligned([list(HEADER), *lines], left=3), *failed])
-        )
+        body = [*aligned([list(HEADER), *lines], left=3), *_excluded(chosen), *failed]
+        blocks.append("\n".join([*head, f"protocol: {protocol}", "", *body]))
     return "\n\n".join(blocks)
+
+
+def _excluded(rows: Iterable[Row]) -> list[str]:
+    """Say of each task how many labels are left out of its mean AUROC, because the test rows lack one class."""
+    counts = {
+        row.task: (result.secondary["n_labels_excluded"], result.secondary["n_labels_scored"])
+        for row in rows
+        for result in row.results
+        if result.secondary.get("n_labels_excluded")
+    }
+    return [
+        f"{TASKS[task].title}: mean over {scored} labels; {excluded} with one class only in the test rows are left out."
+        for task, (excluded, scored) in counts.items()
+    ]
 
 
 def _cells(row: Row, onehot: float | None) -> list[str]:
