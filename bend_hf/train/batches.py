@@ -156,14 +156,13 @@ def micro_batches(
     return groups
 
 
-def load(task: Task, split: Split, group: Group, dtype: torch.dtype | None = None, pin: bool = False) -> MicroBatch:
-    """Read a group: vectors padded by token, labels padded with -100.
+def load(task: Task, split: Split, group: Group, pin: bool = False) -> MicroBatch:
+    """Read a group: vectors as they are stored, padded by token; labels padded with -100.
 
     Args:
         task: The task.
         split: Where to read.
         group: What to read.
-        dtype: Type of the vectors; None for the one they are stored in.
         pin: Put vectors in page-locked memory, for an asynchronous copy to a GPU.
 
     Raises:
@@ -176,7 +175,9 @@ def load(task: Task, split: Split, group: Group, dtype: torch.dtype | None = Non
     if all(len(lengths) == lengths.sum() for _, lengths in tokens):
         longest = max(longest, group.width)
     shape = (len(rows), longest, split.vectors.dim)
-    vectors = torch.empty(shape, dtype=dtype or tokens[0].vectors.dtype, pin_memory=pin)
+    vectors = torch.empty(shape, dtype=tokens[0].vectors.dtype, pin_memory=pin)
+    # Copied by numpy: torch would start threads of its own for it, which fight with those that compute.
+    raw = vectors.view(torch.uint8).numpy()
     lengths = np.zeros(shape[:2], np.int64)
     classes = task.recipe.loss == "cross_entropy"
     pool = task.recipe.pool or 1
@@ -196,9 +197,8 @@ def load(task: Task, split: Split, group: Group, dtype: torch.dtype | None = Non
         n = len(row_lengths)
         targets[i, : len(target)] = target
         lengths[i, :n] = row_lengths
-        # torch converts float16 to bfloat16 four times faster by way of float32
-        vectors[i, :n] = row_vectors.float() if row_vectors.dtype == torch.float16 else row_vectors
-        vectors[i, n:] = 0
+        raw[i, :n] = row_vectors.to(vectors.dtype).contiguous().view(torch.uint8).numpy()
+        raw[i, n:] = 0
     batch = Batch(vectors, torch.from_numpy(lengths), group.width)
     return MicroBatch(
         group.places, batch, torch.from_numpy(targets.astype(np.int64) if classes else targets), positions
@@ -208,7 +208,10 @@ def load(task: Task, split: Split, group: Group, dtype: torch.dtype | None = Non
 def prefetch(
     read: Callable[[Plan], Loaded], plans: Iterable[Plan], workers: int = 1, ahead: int = 3
 ) -> Iterator[Loaded]:
-    """Yield ``read(plan)`` for each plan, in order, while the next `ahead` are read in background threads."""
+    """Yield ``read(plan)`` for each plan, in order, while background threads (if any) read the next `ahead`."""
+    if not workers:
+        yield from map(read, plans)
+        return
     pool = ThreadPoolExecutor(workers, thread_name_prefix="bend_hf_loader")
     waiting: deque[Future[Loaded]] = deque()
     try:

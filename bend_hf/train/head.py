@@ -96,6 +96,58 @@ def expand_and_add(projected: torch.Tensor, lengths: torch.Tensor, width: int) -
     return result
 
 
+class _Convolve(torch.autograd.Function):
+    """A width-3 convolution on a CPU in float32 whose weights' gradient is a product of matrices for each tap.
+
+    That is one and a half to three times as fast as the convolution's own gradient, most where sequences are long.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, groups: int) -> torch.Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.groups = groups
+        return F.conv2d(x, weight.unsqueeze(2), bias, padding=(0, 1), groups=groups)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        to_x = None
+        if ctx.needs_input_grad[0]:
+            kernel = weight.unsqueeze(2)
+            settings = ([1, 1], [0, 1], [1, 1], False, [0, 0], ctx.groups, [True, False, False])
+            to_x = torch.ops.aten.convolution_backward(gradient, x, kernel, None, *settings)[0]
+        inputs = x.squeeze(2).unflatten(1, (ctx.groups, -1)).unbind(1)  # (B, D, L) each
+        outputs = gradient.squeeze(2).unflatten(1, (ctx.groups, -1)).unbind(1)
+        left, middle, right = (
+            torch.cat([torch.bmm(g[..., taps], v[..., seen].mT).sum(0) for g, v in zip(outputs, inputs, strict=True)])
+            for taps, seen in (
+                (slice(1, None), slice(None, -1)),
+                (slice(None), slice(None)),
+                (slice(None, -1), slice(1, None)),
+            )
+        )
+        return to_x, torch.stack([left, middle, right], -1), gradient.sum((0, 2, 3)), None
+
+
+def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, groups: int = 1) -> torch.Tensor:
+    """Convolve channels-last sequences with a kernel of width 3, with zeros around them.
+
+    Args:
+        x: (B, D, 1, L), channels last in memory.
+        weight: (channels, D / groups, 3).
+        bias: (channels,).
+        groups: Number of independent parts the channels are in.
+
+    Returns:
+        (B, channels, 1, L), channels last in memory.
+    """
+    if x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu"):
+        result: torch.Tensor = _Convolve.apply(x, weight, bias, groups)
+        return result
+    return F.conv2d(x, weight.unsqueeze(2), bias, padding=(0, 1), groups=groups)
+
+
 class CNNHead(nn.Module):
     """One CNN head per seed, sharing each pass over the vectors.
 
@@ -146,8 +198,9 @@ class CNNHead(nn.Module):
         totals = batch.lengths.sum(1)
         width = int(totals.max()) if batch.width is None else batch.width
         if bool((batch.lengths <= 1).all()):
-            x = F.pad(batch.vectors, (0, 0, 0, width - batch.vectors.shape[1])).transpose(1, 2).unsqueeze(2)
-            x = F.conv2d(x, self.conv1_weight.unsqueeze(2), self.conv1_bias, padding=(0, 1))
+            missing = width - batch.vectors.shape[1]
+            x = F.pad(batch.vectors, (0, 0, 0, missing)) if missing else batch.vectors  # padding by 0 would copy
+            x = convolve(x.transpose(1, 2).unsqueeze(2), self.conv1_weight, self.conv1_bias)
         else:
             kernel = self.conv1_weight.permute(2, 0, 1).flatten(0, 1)  # (3kh, D)
             projected = F.linear(batch.vectors, kernel)
@@ -157,7 +210,7 @@ class CNNHead(nn.Module):
         if not self.padding_reaches_head and int(totals.min()) < width:
             inside = torch.arange(width, device=totals.device) < totals[:, None]
             x = x * inside[:, None, None].to(x.device, x.dtype, non_blocking=True)
-        x = F.gelu(F.conv2d(x, self.conv2_weight.unsqueeze(2), self.conv2_bias, padding=(0, 1), groups=self.heads))
+        x = F.gelu(convolve(x, self.conv2_weight, self.conv2_bias, self.heads))
         x = x.squeeze(2).transpose(1, 2)  # (B, L, kh)
         if self.pool is not None:
             bins = width // self.pool

@@ -119,22 +119,26 @@ def _micro_batches(run: Run, model: nn.Module, step: np.ndarray, sizes: np.ndarr
 
 
 def _read(run: Run, split: Split, groups: Iterable[Any]) -> Any:
-    """Read groups ahead of time; on a CPU the reading thread also converts to the type of computation."""
+    """Read groups ahead of time."""
     from bend_hf.embed.vectors import OnTheFly
 
     cpu = run.device.type == "cpu"
-    read = partial(
-        load, run.task, split, dtype=(run.dtype or torch.float32) if cpu else None, pin=run.device.type == "cuda"
-    )
-    # A GPU takes batches faster than one thread copies them; a model that makes the vectors is asked one at a time.
-    workers = 1 if cpu or isinstance(split.vectors, OnTheFly) else 4
+    read = partial(load, run.task, split, pin=run.device.type == "cuda")
+    # A GPU takes batches faster than one thread copies them; a model that makes the vectors is asked one at a time,
+    # and on a CPU not while the heads need the same cores.
+    workers = 1 if cpu else 4
+    if isinstance(split.vectors, OnTheFly):
+        workers = 0 if cpu else 1
     return closing(prefetch(read, groups, workers, ahead=2 * workers + 1))
 
 
 def _logits(run: Run, model: nn.Module, micro: MicroBatch) -> torch.Tensor:
-    vectors = micro.batch.vectors.to(run.device, non_blocking=True).to(run.dtype or torch.float32)
+    dtype = run.dtype or torch.float32
+    vectors = micro.batch.vectors.to(run.device, non_blocking=True)
+    if vectors.dtype == torch.float16 and dtype == torch.bfloat16:
+        vectors = vectors.float()  # twice as fast as torch's direct conversion on a CPU
     with torch.autocast(run.device.type, dtype=run.dtype, enabled=run.dtype is not None):
-        logits: torch.Tensor = model(micro.batch._replace(vectors=vectors))
+        logits: torch.Tensor = model(micro.batch._replace(vectors=vectors.to(dtype)))
     return logits.float()
 
 
