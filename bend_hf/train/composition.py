@@ -13,8 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from scipy.optimize import minimize
-from scipy.special import expit, logsumexp, softmax
 
 from bend_hf.embed.vectors import take
 from bend_hf.errors import BendError
@@ -70,14 +71,16 @@ def window_features(sequences: Sequence[str], k: int = 4) -> np.ndarray:
 
 def local_features(sequence: str, positions: np.ndarray, spans: Sequence[int], k: int = 3) -> np.ndarray:
     """Return k-mer frequencies around positions, one block per span: (n, spans · 4^k) float32."""
-    numbers = kmers(sequence, k)
-    seen = np.zeros((len(numbers) + 1, 4**k + 1), np.int32)
-    seen[np.arange(1, len(seen)), numbers] = 1
+    numbers, kinds = kmers(sequence, k), 4**k + 1
+    half = np.array(spans)[:, None] // 2
+    bounds = np.clip(np.stack([positions - half, positions + half], 1), 0, len(numbers))  # (spans, 2, n)
+    edges, places = np.unique(bounds, return_inverse=True)
+    between = np.repeat(np.arange(len(edges) - 1), np.diff(edges)) * kinds + numbers[edges[0] : edges[-1]]
+    seen = np.zeros((len(edges), kinds), np.int64)  # k-mers before each edge
+    seen[1:] = np.bincount(between, minlength=(len(edges) - 1) * kinds).reshape(len(edges) - 1, kinds)
     np.cumsum(seen, axis=0, out=seen)
     blocks = []
-    for span in spans:
-        start = np.clip(positions - span // 2, 0, len(numbers))
-        end = np.clip(positions + span // 2, 0, len(numbers))
+    for start, end in places.reshape(bounds.shape):
         counts = (seen[end] - seen[start])[:, : 4**k]
         blocks.append(counts / np.maximum(1, counts.sum(1, keepdims=True)))
     return np.concatenate(blocks, 1, dtype=np.float32)
@@ -95,19 +98,27 @@ def logistic(features: np.ndarray, targets: np.ndarray, classes: bool) -> tuple[
         Weights (F, m) and intercepts (m,), float64; the intercepts are not penalised.
     """
     outputs = targets.shape[1]
-    wanted = targets.astype(np.float32)
+    inputs = torch.from_numpy(features).T  # (F, n)
+    wanted = torch.from_numpy(
+        targets.astype(np.float32)
+    ).T.contiguous()  # (m, n): elementwise work is then on long rows
+    # The part of the loss that is linear in weights and intercepts, in float64.
+    linear = np.concatenate([(inputs @ wanted.T).double().numpy(), targets.sum(0, dtype=np.float64)[None]])
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights = flat.reshape(-1, outputs)
-        logits = features @ weights[:-1].astype(np.float32) + weights[-1].astype(np.float32)
+        single = torch.from_numpy(weights.astype(np.float32))
+        logits = torch.addmm(single[-1, :, None], single[:-1].T, inputs)
         if classes:
-            error = softmax(logits, axis=1)
-            value = logsumexp(logits, axis=1).sum(dtype=np.float64) - (logits * wanted).sum(dtype=np.float64)
+            norm = logits.logsumexp(0)
+            error = (logits - norm).exp_()
         else:
-            error = expit(logits)
-            value = np.logaddexp(0, logits).sum(dtype=np.float64) - (logits * wanted).sum(dtype=np.float64)
+            norm = F.softplus(logits)
+            error = logits.sigmoid_()
+        value = float(norm.sum(dtype=torch.float64)) - float((weights * linear).sum())
         error -= wanted
-        gradient = np.concatenate([features.T @ error + weights[:-1], error.sum(0, dtype=np.float64)[None]])
+        gradient = torch.cat([inputs @ error.T, error.sum(1)[None]]).double().numpy()
+        gradient[:-1] += weights[:-1]
         value += 0.5 * (weights[:-1] ** 2).sum()
         return value / len(features), gradient.ravel() / len(features)
 
@@ -183,8 +194,8 @@ def composition(task: Task, *, train: Texts, validation: Texts, test: Texts, see
     def predict(texts: Texts) -> list[np.ndarray]:
         predictions: list[np.ndarray] = []
         for described in _describe(task, texts):
-            logits = described @ scale + shift
-            scores = softmax(logits, axis=1) if classes else expit(logits)
+            logits = torch.from_numpy(described @ scale + shift)
+            scores = (logits.softmax(1) if classes else logits.sigmoid()).numpy()
             predictions.extend(scores if task.label_kind == "multilabel" else [scores if classes else scores[:, 0]])
         return predictions
 
