@@ -10,7 +10,7 @@ A *place* is an index into ``split.rows``; nothing here depends on the process t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -24,9 +24,11 @@ from bend_hf.train.head import Batch
 from bend_hf.train.labels import Labels
 
 if TYPE_CHECKING:
+    from bend_hf.embed.embedder import Tokens
     from bend_hf.embed.vectors import VectorSource
 
 IGNORED = -100
+PAGE = 4096  # bytes of memory that come from the disk together
 Plan = TypeVar("Plan")
 Loaded = TypeVar("Loaded")
 
@@ -156,7 +158,21 @@ def micro_batches(
     return groups
 
 
-def load(task: Task, split: Split, group: Group, pin: bool = False) -> MicroBatch:
+def fetch(split: Split, group: Group) -> list[Tokens]:
+    """Read a group's vectors, and wait until they have come from the disk where they are a view of a mapped file."""
+    tokens = split.vectors.read([int(row) for row in split.rows[group.places]])
+    for vectors, _ in tokens:
+        vectors.flatten().view(torch.uint8)[::PAGE].sum()
+    return tokens
+
+
+def load(
+    task: Task,
+    split: Split,
+    group: Group,
+    pin: bool = False,
+    tokens: list[Tokens] | None = None,
+) -> MicroBatch:
     """Read a group: vectors as they are stored, padded by token; labels padded with -100.
 
     Args:
@@ -164,20 +180,21 @@ def load(task: Task, split: Split, group: Group, pin: bool = False) -> MicroBatc
         split: Where to read.
         group: What to read.
         pin: Put vectors in page-locked memory, for an asynchronous copy to a GPU.
+        tokens: The group's vectors, if they have been read.
 
     Raises:
         BendError: The labels of a row do not fit its sequence.
     """
     assert task.recipe is not None
     rows = [int(row) for row in split.rows[group.places]]
-    tokens = split.vectors.read(rows)
+    if tokens is None:
+        tokens = split.vectors.read(rows)
     longest = max(len(lengths) for _, lengths in tokens)
     if all(len(lengths) == lengths.sum() for _, lengths in tokens):
         longest = max(longest, group.width)
     shape = (len(rows), longest, split.vectors.dim)
     vectors = torch.empty(shape, dtype=tokens[0].vectors.dtype, pin_memory=pin)
-    # Copied by numpy: torch would start threads of its own for it, which fight with those that compute.
-    raw = vectors.view(torch.uint8).numpy()
+    raw = vectors.view(torch.uint8).numpy()  # torch would wake its threads for each row
     lengths = np.zeros(shape[:2], np.int64)
     classes = task.recipe.loss == "cross_entropy"
     pool = task.recipe.pool or 1
@@ -207,7 +224,7 @@ def load(task: Task, split: Split, group: Group, pin: bool = False) -> MicroBatc
 
 def prefetch(
     read: Callable[[Plan], Loaded], plans: Iterable[Plan], workers: int = 1, ahead: int = 3
-) -> Iterator[Loaded]:
+) -> Generator[Loaded]:
     """Yield ``read(plan)`` for each plan, in order, while background threads (if any) read the next `ahead`."""
     if not workers:
         yield from map(read, plans)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +28,7 @@ from bend_hf.protocols import Protocol
 from bend_hf.resources import load_module
 from bend_hf.tasks import Recipe, Task
 from bend_hf.train import checkpoint
-from bend_hf.train.batches import IGNORED, MicroBatch, Split, load, micro_batches, nucleotides, prefetch, steps
+from bend_hf.train.batches import IGNORED, MicroBatch, Split, fetch, load, micro_batches, nucleotides, prefetch, steps
 from bend_hf.train.checkpoint import State
 from bend_hf.train.head import CNNHead
 
@@ -119,17 +119,27 @@ def _micro_batches(run: Run, model: nn.Module, step: np.ndarray, sizes: np.ndarr
 
 
 def _read(run: Run, split: Split, groups: Iterable[Any]) -> Any:
-    """Read groups ahead of time."""
+    """Read groups ahead of time.
+
+    Threads copy for a GPU, which takes batches faster than one of them can. On a CPU one waits for the disk, no more:
+    it would fight with those that compute for the cores.
+    A model that makes the vectors is asked one group at a time, and on a CPU not while the heads compute.
+    """
     from bend_hf.embed.vectors import OnTheFly
 
-    cpu = run.device.type == "cpu"
-    read = partial(load, run.task, split, pin=run.device.type == "cuda")
-    # A GPU takes batches faster than one thread copies them; a model that makes the vectors is asked one at a time,
-    # and on a CPU not while the heads need the same cores.
-    workers = 1 if cpu else 4
-    if isinstance(split.vectors, OnTheFly):
-        workers = 0 if cpu else 1
-    return closing(prefetch(read, groups, workers, ahead=2 * workers + 1))
+    made = isinstance(split.vectors, OnTheFly)
+    if run.device.type != "cpu":
+        read = partial(load, run.task, split, pin=run.device.type == "cuda")
+        workers = 1 if made else 4
+        return closing(prefetch(read, groups, workers, ahead=2 * workers + 1))
+
+    def batches() -> Generator[MicroBatch]:
+        fetched = prefetch(lambda group: (group, fetch(split, group)), groups, 0 if made else 1)
+        with closing(fetched):
+            for group, tokens in fetched:
+                yield load(run.task, split, group, tokens=tokens)
+
+    return closing(batches())
 
 
 def _logits(run: Run, model: nn.Module, micro: MicroBatch) -> torch.Tensor:

@@ -16,6 +16,6 @@ def test_the_benchmark_of_training_runs() -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=500)
     header, *rows = done.stdout.splitlines()
     assert header.split() == ["reference", "bend_hf", "unit", "ratio"]
-    assert len(rows) == 14
+    assert len(rows) == 16
     assert sum(row.startswith("epoch, ") for row in rows) == 9
     assert all(row.endswith("x") for row in rows)
