@@ -24,7 +24,6 @@ PACKAGES = (
     "huggingface-hub",
     "numpy",
     "safetensors",
-    "scikit-learn",
     "scipy",
     "tokenizers",
     "torch",
