@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_models
 
 import bend_hf
 from bend_hf.cli import main
@@ -147,6 +148,25 @@ def test_two_processes_give_the_scores_of_one(toy_dir, tmp_path):
     assert [result["provenance"]["hardware"]["processes"] for result in found[0] + found[1]] == [1, 1, 2, 2]
     one, two = ([result["score"] for result in results] for results in found)
     np.testing.assert_allclose(one, two, atol=2e-3)  # float32 sums of gradients in another order
+
+
+def test_protocols_are_kept_apart(toy_dir, tmp_path):
+    model = str(tiny_models.dnabert(tmp_path / "model"))
+    found = {}
+    for protocol in ("default", "bend-2024"):
+        [trained, variants] = bend_hf.evaluate(
+            model,
+            ["cpg_methylation", "variant_effects_disease"],
+            data_dir=toy_dir,
+            protocol=protocol,
+            epochs=1,
+            output=tmp_path / "out",
+        )
+        assert {trained.protocol, variants.protocol} == {protocol}
+        assert trained.provenance["protocol"]["windows"] == ("abut" if protocol == "bend-2024" else "overlap")
+        found[protocol] = (trained.score, variants.score)
+    assert len(read_results(tmp_path / "out")) == 4
+    assert found["default"][0] != found["bend-2024"][0]  # other order of samples, other place of the first k-mer
 
 
 def test_composition_baseline_and_its_controls(toy_dir, tmp_path):
