@@ -240,7 +240,8 @@ def _results(
             results[seed] = Result(
                 **common, **blank, chance=0.0, seed=seed, history=[], provenance=provenance, failure=reason
             )
-            if _is_main():
+            # A failure never takes the place of a score that an earlier run, with other settings, has left.
+            if _is_main() and not _scored(output / slug(road.name) / f"{results[seed].name}.json"):
                 write_result(output, results[seed])
     return [results[seed] for seed in runs]
 
@@ -276,6 +277,12 @@ def _existing(folder: Path, task: Task, road: Road, seed: int | None, run: dict[
     found = read_result(path)
     same = found.failure is None and found.provenance.get("run") == digest_of(run)
     return found if same else None
+
+
+def _scored(path: Path) -> bool:
+    from bend_hf.results.record import read_result
+
+    return path.is_file() and read_result(path).failure is None
 
 
 def _provenance(task: Task, files: TaskFiles, road: Road, run: dict[str, Any]) -> dict[str, Any]:

@@ -96,6 +96,20 @@ def test_a_failed_task_does_not_lose_the_others(toy_dir, tmp_path):
     assert stored["variant_effects_disease"] is None
 
 
+def test_a_failure_does_not_replace_an_earlier_score(first, toy_dir, tmp_path, monkeypatch):
+    results, output = first
+    shutil.copytree(output, tmp_path / "results")
+
+    def broken(*_):
+        raise RuntimeError("the disk went away")
+
+    monkeypatch.setattr("bend_hf.evaluation.supervised", broken)
+    [failed] = bend_hf.evaluate("onehot", "cpg_methylation", data_dir=toy_dir, epochs=3, output=tmp_path / "results")
+    assert failed.failure == "RuntimeError: the disk went away"
+    kept = {(r.task, r.seed): r.score for r in read_results(tmp_path / "results")}
+    assert kept["cpg_methylation", 0] == results[2].score
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
