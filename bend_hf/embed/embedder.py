@@ -26,14 +26,17 @@ from bend_hf.embed.loading import Loaded, load
 from bend_hf.embed.network import Layer, Measured, Network, measure, native_half, out_of_memory, pick_device
 from bend_hf.embed.tokens import Scheme, read_bases, reference_overlap, reverse_complement
 from bend_hf.errors import BendError, unknown
+from bend_hf.runtime import keep_freed_memory
 
 AGREEMENT = 0.999
 """Mean cosine to float32 that half precision must reach before ``dtype="auto"`` takes it."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-BATCH_TOKENS = {"cpu": 4_096, "cuda": 65_536, "recurrent": 65_536}
+BATCH_TOKENS = {"cpu": 4_096, "cuda": 65_536}
 RECURRENT = ("AWDLSTM", "mamba", "mamba2", "rwkv", "xlstm")
 """Model types that step through a sequence: the more sequences at once, the faster, on a CPU too."""
+RECURRENT_VALUES = 2**24
+"""Numbers in the vectors of one batch of theirs: 262,144 tokens of 64, which is 26 sequences of 10 kb."""
 FLOAT32_ONLY = ("caduceus", "mamba", "mamba2")
 """Model types whose state adds up over the whole input, so that a short probe cannot vouch for half precision."""
 BUFFER_BYTES = 64 * 2**20
@@ -120,6 +123,8 @@ class Embedder:
         self.scheme: Scheme = loaded.scheme
         self.strand, self.policy, self.kmer_shift = strand, policy, kmer_shift
         chosen = pick_device(device)
+        if chosen.type == "cpu":
+            keep_freed_memory()
         folds = bool(loaded.config.get("rcps")) and strand == "average"
         if folds:  # a special token at one end would tell the strands apart
             self.scheme = replace(self.scheme, prefix=(), suffix=())
@@ -143,10 +148,11 @@ class Embedder:
         else:
             self.network.dtype = half or torch.float32
         self.dim, self.causal = self.measured.dim, self.measured.causal
-        kind = "recurrent" if loaded.config.get("model_type") in RECURRENT else chosen.type
-        self.batch_tokens = batch_tokens or BATCH_TOKENS.get(kind, 16_384)
-        if self.batch_tokens < 1:
+        if batch_tokens is not None and batch_tokens < 1:
             raise BendError(f"batch_tokens={batch_tokens} must be positive.")
+        recurrent = loaded.config.get("model_type") in RECURRENT
+        usual = RECURRENT_VALUES // self.dim if recurrent else BATCH_TOKENS.get(chosen.type, 16_384)
+        self.batch_tokens = batch_tokens or usual
 
     @property
     def dtype(self) -> str:

@@ -1,7 +1,9 @@
 """BEND's AWD-LSTM: a causal language model of single nucleotides, 64 wide.
 
 The original steps through the sequence in Python; here each layer is one call of torch's fused LSTM, with the
-original's gates (input, forget, output, cell) put in torch's order. Key names are those of the published checkpoint
+original's gates (input, forget, output, cell) put in torch's order. Sequences go through in stretches, each from the
+state in which the one before ended: the same numbers in the memory of one stretch, so that many long sequences can step
+side by side. Key names are those of the published checkpoint
 (`frederikkemarin/BEND`, ``bend/models/awd_lstm.py``): the recurrent weight is ``weight_raw``, the one that training
 applied weight dropout to; the dropped copy ``h2h.weight`` beside it is not used. Dropout acts in training only there,
 and nowhere here: this is a model to embed with.
@@ -20,6 +22,9 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput
 
 from bend_hf.errors import BendError
+
+STRETCH = 2**14
+"""Tokens, over all sequences of a batch, that one call of the fused LSTM steps through."""
 
 
 class AWDLSTMConfig(PreTrainedConfig):
@@ -49,8 +54,8 @@ class Layer(nn.Module):
         self.module.h2h = nn.Module()
         self.module.h2h.bias = nn.Parameter(torch.empty(4 * width))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the states (B, T, width) over x (B, T, width_in), from a state of zeros."""
+    def weights(self) -> list[Tensor]:
+        """Return weights and biases in the order that `torch.lstm` takes them and their gates in."""
 
         def torch_order(parameter: Tensor) -> Tensor:
             i, f, o, g = parameter.chunk(4)
@@ -58,10 +63,7 @@ class Layer(nn.Module):
 
         i2h: Any = self.module.i2h
         h2h: Any = self.module.h2h
-        weights = [torch_order(w) for w in (i2h.weight, self.weight_raw, i2h.bias, h2h.bias)]
-        zeros = x.new_zeros(1, x.shape[0], self.weight_raw.shape[1])
-        # bias, one layer, no dropout, not training, one direction, batch first
-        return torch.lstm(x, (zeros, zeros), weights, True, 1, 0.0, False, False, True)[0]
+        return [torch_order(w) for w in (i2h.weight, self.weight_raw, i2h.bias, h2h.bias)]
 
 
 class AWDLSTMPreTrainedModel(PreTrainedModel):
@@ -111,13 +113,21 @@ class AWDLSTMModel(AWDLSTMPreTrainedModel):
         reset = self.config.reset_token_id
         if reset is not None and bool((input_ids[:, :-1] == reset).any()):
             raise BendError(f"The input holds token {reset}, which resets the AWD-LSTM's state: embed the parts apart.")
-        x = self.embedding(input_ids)
-        states: tuple[Tensor, ...] = ()
-        for layer in self.encoder.lstm:  # type: ignore[union-attr]
-            if output_hidden_states:
+        layers = [layer.weights() for layer in self.encoder.lstm]  # type: ignore[union-attr]
+        zeros = [self.embedding.weight.new_zeros(1, len(input_ids), weights[1].shape[1]) for weights in layers]
+        carried = [(zero, zero) for zero in zeros]
+        found: list[tuple[Tensor, ...]] = []
+        for ids in input_ids.split(max(1, STRETCH // len(input_ids)), dim=1):
+            x = self.embedding(ids)
+            states: tuple[Tensor, ...] = (x,)
+            for i, weights in enumerate(layers):
+                # bias, one layer, no dropout, not training, one direction, batch first
+                x, hidden, cell = torch.lstm(x, carried[i], weights, True, 1, 0.0, False, False, True)
+                carried[i] = (hidden, cell)
                 states = (*states, x)
-            x = layer(x)
-        return BaseModelOutput(last_hidden_state=x, hidden_states=(*states, x) if output_hidden_states else None)
+            found.append(states if output_hidden_states else (x,))
+        whole = tuple(torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
+        return BaseModelOutput(last_hidden_state=whole[-1], hidden_states=whole if output_hidden_states else None)
 
 
 class AWDLSTMForCausalLM(AWDLSTMPreTrainedModel):

@@ -31,6 +31,7 @@ from bend_hf.console import log, progress
 from bend_hf.errors import BendError, unknown
 from bend_hf.files import digest_of
 from bend_hf.protocols import Protocol
+from bend_hf.runtime import keep_freed_memory, release_threads
 from bend_hf.tasks import Task
 from bend_hf.train import checkpoint
 from bend_hf.train.batches import Split, epoch_order
@@ -179,6 +180,9 @@ def _autocast(precision: Precision, accelerator: Accelerator, device: torch.devi
 
 def _in_own_thread(run: Run) -> list[Fitted]:
     """Train in a new thread, and let Ctrl-C stop it between two steps."""
+    if run.device.type == "cpu":
+        keep_freed_memory()
+        release_threads()
     outcome: list[Any] = []
     threads = torch.get_num_threads()
 

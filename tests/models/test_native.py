@@ -218,6 +218,15 @@ def test_hyena_in_pieces_equals_hyena_at_once(monkeypatch):
     assert_reproduces(load("hyenadna"), dict(np.load(GOLDENS / "hyenadna" / "golden.npz")))
 
 
+def test_lstm_in_stretches_equals_lstm_at_once(monkeypatch):
+    model, ids = load("awd_lstm"), torch.from_numpy(np.load(GOLDENS / "awd_lstm" / "golden.npz")["input_ids"])
+    whole = model(ids, output_hidden_states=True).hidden_states
+    monkeypatch.setattr("bend_hf.models.awd_lstm.STRETCH", 5 * len(ids))
+    for one, other in zip(model(ids, output_hidden_states=True).hidden_states, whole, strict=True):
+        assert one.shape == other.shape
+        assert (one - other).abs().max() < 1e-6
+
+
 def test_alibi_in_pieces_equals_alibi_at_once(monkeypatch):
     from bend_hf.models import mosaic_bert
 

@@ -1,0 +1,70 @@
+"""Freed memory is kept for the next batch, unless the user says no or the allocator is another."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import resource
+import numpy as np
+from bend_hf.runtime import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        pair = [np.ones(2**22), np.ones(2**22)]  # 32 MiB each: beyond what glibc keeps by itself
+        del pair
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+usual = faults()
+told = keep_freed_memory()
+faults()
+print(told, usual, faults())
+"""
+
+
+def run(**environment: str) -> tuple[bool, int, int]:
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS], env={**os.environ, **environment}, capture_output=True, text=True, check=True
+    )
+    told, usual, kept = done.stdout.split()
+    return told == "True", int(usual), int(kept)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_pages_are_reused_instead_of_given_back():
+    told, usual, kept = run()
+    assert told
+    assert kept < usual / 10
+
+
+def test_the_allocator_is_left_alone_on_request():
+    told, usual, kept = run(BEND_HF_KEEP_MEMORY="0")
+    assert not told
+    assert kept == pytest.approx(usual, rel=0.5)
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="only GNU's OpenMP on Linux is told")
+def test_a_team_of_threads_ends_and_comes_back():
+    code = """
+import os, time, torch
+from bend_hf.runtime import release_threads
+count = lambda: len(os.listdir("/proc/self/task"))
+torch.set_num_threads(4)
+alone = count()
+x = torch.ones(2**20)
+first = (x * 2).sum().item()
+working = count()
+released = release_threads()
+time.sleep(0.5)  # ending is not waited for
+print(alone, working, count(), released, first == (x * 2).sum().item() == 2**21)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    alone, working, after, released, same = done.stdout.split()
+    assert (released, same) == ("True", "True")
+    assert int(working) > int(after) == int(alone)
