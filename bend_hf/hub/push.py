@@ -19,6 +19,7 @@ from bend_hf import files as file_tools
 from bend_hf.errors import BendError
 from bend_hf.hub.cards import task_id
 from bend_hf.hub.client import explained
+from bend_hf.results.conditions import departures
 from bend_hf.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -122,8 +123,7 @@ def _entry(api: HfApi, group: list[Result], namespace: str, source_url: str | No
         notes.append(f"mean of {len(scores)} seeds, standard deviation {stdev(scores):.4f}")
     elif first.seed is not None:
         notes.append(f"seed {first.seed}")
-    settings = (first.provenance.get("settings") or {}) if task.recipe else {}
-    notes += [f"{name} {settings[name]}" for name in ("epochs", "patience") if settings.get(name) is not None]
+    notes += [said] if (said := departures(group)) else []
     if len(scores) == 1 and first.interval is not None:
         notes.append("95 % interval {:.4f} to {:.4f}".format(*first.interval))
     notes.append(f"rows sha256 {first.provenance['dataset_digest']}")

@@ -10,7 +10,7 @@ data, are different rows; supervised and zero-shot tasks are never averaged toge
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files as package_files
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bend_hf.protocols import PROTOCOLS
+from bend_hf.results.conditions import departures
 from bend_hf.results.record import Result
 from bend_hf.results.statistics import centred, seed_spread
 from bend_hf.tasks import TASKS
@@ -51,6 +52,7 @@ class Row:
         memory: Highest peak memory in bytes.
         stored: Bytes of token vectors stored.
         failure: Why there is no score.
+        departures: Where its settings are not those of the task's recipe and the protocol, in words; else empty.
         source: Where a published value was read.
         results: The records behind the row, by seed.
     """
@@ -68,6 +70,7 @@ class Row:
     memory: float | None = None
     stored: float | None = None
     failure: str | None = None
+    departures: str = ""
     source: str | None = None
     results: tuple[Result, ...] = field(default=(), repr=False)
 
@@ -90,8 +93,11 @@ def board(results: Iterable[Result]) -> list[Row]:
     return sort_rows([_row(group) for group in groups.values()])
 
 
-def sort_rows(rows: Sequence[Row]) -> list[Row]:
-    """By task in the order of declaration, then models before baselines before published, then by falling score."""
+def sort_rows(rows: Sequence[Row], *, last: Callable[[Row], bool] = lambda row: False) -> list[Row]:
+    """By task in the order of declaration, then models before baselines before published, then by falling score.
+
+    Rows for which `last` holds stand behind the others of their kind.
+    """
     tasks, protocols, kinds = list(TASKS), list(PROTOCOLS), ["model", "baseline", "published"]
     return sorted(
         rows,
@@ -99,6 +105,7 @@ def sort_rows(rows: Sequence[Row]) -> list[Row]:
             tasks.index(row.task),
             protocols.index(row.protocol) if row.protocol in protocols else len(protocols),
             kinds.index(row.kind),
+            last(row),
             np.inf if row.score is None else -row.score,
             row.model,
         ),
@@ -126,6 +133,7 @@ def _row(group: list[Result]) -> Row:
         memory=_total(group, "peak_memory", max),
         stored=_total(group, "bytes_stored", max),
         failure="; ".join(dict.fromkeys(failures)) or None,
+        departures=departures(scored),
         results=tuple(group),
     )
 

@@ -7,7 +7,8 @@
 Both models are scored on the same resamples of the test rows, so what makes a test set easy or hard for both cancels.
 The standard error of the difference is that of the resamples, with the factor n / (n - 1) for n clusters; interval and
 p-value are those of a t distribution with n - 1 degrees of freedom. P-values are corrected by Holm's method over all
-pairs and tasks of one call. Different protocols, data or test rows are refused: their difference means nothing.
+pairs and tasks of one call. Different protocols, data, test rows or settings of training are refused: their difference
+means nothing.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ import numpy as np
 
 from bend_hf.errors import BendError
 from bend_hf.results.board import Row, board
+from bend_hf.results.conditions import alike, footnotes, same_data, same_settings
 from bend_hf.results.record import Result, read_predictions, read_results
 from bend_hf.results.statistics import bootstrap, score
-from bend_hf.results.table import aligned, interval, number
+from bend_hf.results.table import aligned, explained, interval, marked, number
 from bend_hf.tasks import TASKS, get_tasks
 
 
@@ -87,8 +89,12 @@ class Comparison:
         blocks = []
         for task, places in self.ranking.items():
             rows = {row.model: row for row in self.rows if row.task == task}
+            marks = footnotes([rows[m].departures for _, m in places])
             lines = [["rank", "model", "score", f"{self.level:.0%} interval"]]
-            lines += [[rank, m, number(rows[m].score), interval(rows[m].interval)] for rank, m in places]
+            lines += [
+                [rank, m + marked(rows[m], marks), number(rows[m].score), interval(rows[m].interval)]
+                for rank, m in places
+            ]
             mine = [difference for difference in self.differences if difference.task == task]
             pairs = [["difference", "", f"{self.level:.0%} interval", "p", "corrected p"]]
             pairs += [
@@ -97,7 +103,7 @@ class Comparison:
             ]
             unit = f"{mine[0].clusters} {mine[0].unit}s resampled"
             title = f"{TASKS[task].title} ({TASKS[task].metric}; {unit})"
-            blocks.append("\n".join([title, *aligned(lines, left=2), "", *aligned(pairs, left=1)]))
+            blocks.append("\n".join([title, *aligned(lines, left=2), *explained(marks), "", *aligned(pairs, left=1)]))
         return "\n\n".join([*blocks, *self.notes])
 
 
@@ -121,10 +127,12 @@ def compare(
         resamples: Bootstrap resamples.
         seed: Of the resampling.
         level: Of the intervals.
-        strict: Whether a task whose results must not be compared is an error; else it is left out with a note.
+        strict: Whether a task whose results must not be compared is an error; else it is left out with a note, or of
+            models trained otherwise only these: those trained by the recipe stay, or the most that were trained alike.
 
     Raises:
-        BendError: Protocols, data or test rows differ, predictions are missing, or there is nothing to compare.
+        BendError: Protocols, data, test rows or settings of training differ, predictions are missing, or there is
+            nothing to compare.
     """
     wanted = {task.name for task in get_tasks(tasks)}
     chosen = [
@@ -133,6 +141,7 @@ def compare(
         if result.task in wanted and (protocol is None or result.protocol == protocol)
     ]
     notes: list[str] = []
+    unlike: dict[str, list[str]] = {}
     raw: list[Difference] = []
     for name in (task for task in TASKS if any(result.task == task for result in chosen)):
         here = [result for result in chosen if result.task == name]
@@ -143,7 +152,15 @@ def compare(
             notes.append(f"{name} is left out: {models[0] if models else 'no model'} alone has a score.")
             continue
         try:
-            same_conditions(here)
+            same_data(here)
+            if strict:
+                same_settings(here)
+            else:
+                here, note = alike(here)
+                unlike.setdefault(note, []).append(name)
+                models = list(dict.fromkeys(result.model for result in here))
+            if len(models) < 2:
+                continue
             drawn = {model: _draw([r for r in here if r.model == model], resamples, seed) for model in models}
             _same_rows(name, drawn)
             raw += [difference(name, {a: drawn[a], b: drawn[b]}, level=level) for a, b in combinations(models, 2)]
@@ -151,6 +168,7 @@ def compare(
             if strict:
                 raise
             notes.append(str(error))
+    notes += [f"{', '.join(names)}: {note}" for note, names in unlike.items() if note]
     if not raw and strict:
         raise BendError(" ".join(["There is nothing to compare: give two models' results on the same task.", *notes]))
     corrected = holm([item.p for item in raw])
@@ -177,25 +195,6 @@ def _gather(results: Iterable[Result | Iterable[Result] | str | Path]) -> list[R
         else:
             found += [item] if isinstance(item, Result) else list(item)
     return found
-
-
-def same_conditions(results: Sequence[Result]) -> None:
-    """Refuse results of one task that were not made under the same conditions.
-
-    Raises:
-        BendError: Protocols or data digests differ; the message names both models and values.
-    """
-    first = results[0]
-    for other in results[1:]:
-        for what, of, remedy in (
-            ("protocol", lambda r: r.protocol, "choose one (protocol=, --protocol) or evaluate again"),
-            ("data digest", lambda r: r.provenance.get("dataset_digest"), "evaluate both on the same data"),
-        ):
-            if of(first) != of(other):
-                raise BendError(
-                    f"{first.task}: {first.model} and {other.model} differ in their {what} "
-                    f"({of(first)}; {of(other)}), so their difference means nothing: {remedy}."
-                )
 
 
 @dataclass(frozen=True)

@@ -36,10 +36,11 @@ def markdown(groups: Sequence[Group], references: Sequence[Row]) -> str:
         head = ["model", *(f"{TASKS[task].title} ({METRICS[TASKS[task].metric]})" for task in group.tasks)]
         lines = [head, ["---", *("---:" for _ in group.tasks)]]
         for model in group.models:
-            cells = [_markdown_cell(row, rank) for row, rank in _cells(group, model)]
+            cells = [_markdown_cell(row, rank, group.marks) for row, rank in _cells(group, model)]
             lines.append([_title(group, model), *cells])
         lines.append(["chance", *(number(_chance(group, task)) for task in group.tasks)])
         blocks += [f"## {group.title}", *([f"**{TOY}**"] if group.toy else []), _pipes(lines)]
+        blocks += [f"- <sup>{letter}</sup> {text}" for text, letter in group.marks.items()]
         blocks += [f"- {note}" for note in group.comparison.notes]
     if references:
         lines = [["model", "task", "score", "protocol", "source"], ["---", "---", "---:", "---", "---"]]
@@ -52,7 +53,7 @@ def _pipes(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
-def _markdown_cell(row: Row | None, rank: str | None) -> str:
+def _markdown_cell(row: Row | None, rank: str | None, marks: dict[str, str]) -> str:
     if row is None:
         return ""
     if row.score is None:
@@ -60,7 +61,8 @@ def _markdown_cell(row: Row | None, rank: str | None) -> str:
     place = f" ({rank})" if rank else ""
     ends = f" [{row.interval[0]:.3f}, {row.interval[1]:.3f}]" if row.interval else ""
     spread = f" ±{row.spread['deviation']:.3f}" if row.spread else ""
-    return f"{row.score:.3f}{ends}{spread}{place}"
+    mark = f"<sup>{marks[row.departures]}</sup>" if row.departures else ""
+    return f"{row.score:.3f}{mark}{ends}{spread}{place}"
 
 
 def _title(group: Group, model: str) -> str:
@@ -93,6 +95,7 @@ def _record(row: Row, rank: str | None) -> dict[str, Any]:
         "peak_memory": row.memory,
         "bytes_stored": row.stored,
         "failure": row.failure,
+        "departures": row.departures,
         "source": row.source,
     }
 
@@ -154,11 +157,12 @@ def latex(groups: Sequence[Group], references: Sequence[Row]) -> str:
         head = ["Model", *(f"{escape(TASKS[task].title)}" for task in group.tasks)]
         under = ["", *(METRICS[TASKS[task].metric] for task in group.tasks)]
         lines = [
-            [escape(_title(group, model)), *(_latex_cell(row, rank) for row, rank in _cells(group, model))]
+            [escape(_title(group, model)), *(_latex_cell(row, rank, group.marks) for row, rank in _cells(group, model))]
             for model in group.models
         ]
         chance = ["chance", *(number(_chance(group, task)) for task in group.tasks)]
-        caption = f"BEND results. {group.title}. {TOY + ' ' if group.toy else ''}{NOTE}"
+        notes = "".join(f" ({letter}) {text}." for text, letter in group.marks.items())
+        caption = f"BEND results. {group.title}. {TOY + ' ' if group.toy else ''}{NOTE}{notes}"
         blocks.append(_tabular([head, under], lines, [chance], caption, "l" + "r" * len(group.tasks)))
     if references:
         lines = [
@@ -170,14 +174,15 @@ def latex(groups: Sequence[Group], references: Sequence[Row]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def _latex_cell(row: Row | None, rank: str | None) -> str:
+def _latex_cell(row: Row | None, rank: str | None, marks: dict[str, str]) -> str:
     if row is None or row.score is None:
         return "--"
     best = rank is not None and rank.partition("–")[0] == "1"
     value = rf"\textbf{{{row.score:.3f}}}" if best else f"{row.score:.3f}"
     ends = rf" {{\scriptsize [{row.interval[0]:.3f}, {row.interval[1]:.3f}]}}" if row.interval else ""
     spread = rf" {{\scriptsize $\pm${row.spread['deviation']:.3f}}}" if row.spread else ""
-    return f"{value}{ends}{spread}{f' ({escape(rank)})' if rank else ''}"
+    mark = rf"\textsuperscript{{{marks[row.departures]}}}" if row.departures else ""
+    return f"{value}{mark}{ends}{spread}{f' ({escape(rank)})' if rank else ''}"
 
 
 def _tabular(

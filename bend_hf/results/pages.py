@@ -118,6 +118,20 @@ def model_cell(row: Row, series: int | None, extra: str = "") -> str:
     return f'<th scope="row" data-v="{escape(row.title)}">{mark}{name_of(row.title)}{tag}{extra}</th>'
 
 
+def marks_of(group: Group, *rows: Row | None) -> str:
+    """Letters of what departs from the recipe in some rows; the list under the leaderboard explains them."""
+    letters = group.marks
+    texts = dict.fromkeys(row.departures for row in rows if row is not None and row.departures)
+    return "".join(f'<sup class="off" title="{escape(text)}">{letters[text]}</sup>' for text in texts)
+
+
+def departure_of(group: Group, row: Row) -> str:
+    """What departs from the recipe, for under a model's name, and whether that keeps it out of the ranking."""
+    if not row.departures:
+        return ""
+    return f'<span class="off">{escape(row.departures)}{"; not ranked" if group.unlike(row) else ""}</span>'
+
+
 def name_of(title: str) -> str:
     """A model's name that breaks after hyphens and slashes, with its organisation or folder set back."""
     folder, slash, name = title.rpartition("/")
@@ -163,7 +177,7 @@ def _overview(groups: Sequence[Group], series: dict[str, int]) -> str:
     for group in groups:
         title = f"<h3>{escape(group.title)}</h3>" if len(groups) > 1 else ""
         parts.append(
-            f'<div data-group="{key(group)}">{title}{_leaderboard(group, series)}{_missing(group)}'
+            f'<div data-group="{key(group)}">{title}{_leaderboard(group, series)}{_departures(group)}{_missing(group)}'
             f"{_heat(group, series)}{_cost(group, series)}{_failures(group)}</div>"
         )
     return "".join([*parts, "</section>"])
@@ -187,7 +201,9 @@ def _leaderboard(group: Group, series: dict[str, int]) -> str:
         cells = [_score_cell(group, row, spans[name], series[model]) for name, row in rows.items()]
         for name, _ in shown:
             value = means[model, group.protocol, group.toy][name]
-            cells.append(f'<td data-v="{"" if value is None else value}">{number(value)}</td>')
+            averaged = [row for task, row in rows.items() if (TASKS[task].recipe is None) == (name == "zero_shot")]
+            mark = "" if value is None else marks_of(group, *averaged)
+            cells.append(f'<td data-v="{"" if value is None else value}">{number(value)}{mark}</td>')
         body.append(f"{row_start(first)}{model_cell(first, series[model])}{''.join(cells)}</tr>")
     chance = ['<tr><th scope="row">chance</th>']
     for task in tasks:
@@ -215,12 +231,21 @@ def _score_cell(group: Group, row: Row | None, span: tuple[float, float], series
         'class="bar ', 'class="bar under ', 1
     )
     ends = f'<span class="ends">{ends_text(row)}</span>' if row.interval else ""
-    return f'<td{best} data-v="{row.score}">{place}<span class="score">{row.score:.3f}</span>{bar}{ends}</td>'
+    score = f'<span class="score">{row.score:.3f}</span>{marks_of(group, row)}'
+    return f'<td{best} data-v="{row.score}">{place}{score}{bar}{ends}</td>'
 
 
 def ends_text(row: Row) -> str:
     """An interval for a cell."""
     return "–" if row.interval is None else f"{row.interval[0]:.3f} to {row.interval[1]:.3f}"
+
+
+def _departures(group: Group) -> str:
+    """What the letters mean."""
+    if not group.marks:
+        return ""
+    items = "".join(f'<li><sup class="off">{letter}</sup> {escape(text)}</li>' for text, letter in group.marks.items())
+    return f'<div class="off small"><p>Settings other than the benchmark\'s:</p><ul>{items}</ul></div>'
 
 
 def _missing(group: Group) -> str:
@@ -246,12 +271,13 @@ def _heat(group: Group, series: dict[str, int]) -> str:
         cells = []
         for row in rows:
             value = None if row is None else row.centred
-            if value is None:
+            if row is None or value is None:
                 cells.append('<td class="none" data-v="">–</td>')
             else:
                 warmth = "warm" if value >= 0 else "cool"
                 strength = round(60 * min(abs(value) ** 0.7, 1))
-                cells.append(f'<td class="{warmth}" style="--v:{strength}" data-v="{value}">{value:+.3f}</td>')
+                text = f"{value:+.3f}{marks_of(group, row)}"
+                cells.append(f'<td class="{warmth}" style="--v:{strength}" data-v="{value}">{text}</td>')
         body.append(f"{row_start(first)}{model_cell(first, series[model])}{''.join(cells)}</tr>")
     caption = "Centred scores, (score - chance) / (1 - chance): 0 is chance, 1 is perfect; orange is below chance."
     titles = ["Model", *(escape(TASKS[task].title) for task in group.tasks)]
@@ -278,7 +304,8 @@ def _cost(group: Group, series: dict[str, int]) -> str:
                 (largest, size(largest)),
             )
         ]
-        body.append(f"{row_start(rows[0])}{model_cell(rows[0], series[model])}{''.join(cells)}</tr>")
+        name = model_cell(rows[0], series[model], marks_of(group, *rows))
+        body.append(f"{row_start(rows[0])}{name}{''.join(cells)}</tr>")
         mean = means[model, group.protocol, group.toy]["supervised"]
         if mean is not None and total:
             points.append((rows[0].title, series[model], total, mean))

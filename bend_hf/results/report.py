@@ -8,6 +8,7 @@ The page is one file without network access, under 2 MB, readable on a phone, in
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,9 @@ from pathlib import Path
 from bend_hf import files
 from bend_hf.console import log
 from bend_hf.errors import BendError, unknown
-from bend_hf.results.board import BASELINES, Row, board, published
+from bend_hf.results.board import BASELINES, Row, board, published, sort_rows
 from bend_hf.results.compare import Comparison, compare
+from bend_hf.results.conditions import footnotes
 from bend_hf.results.record import Result, read_results
 from bend_hf.tasks import TASKS
 
@@ -32,7 +34,7 @@ class Group:
     Attributes:
         protocol: Their protocol.
         toy: Whether the data is the toy data.
-        rows: By task, models before baselines.
+        rows: By task, models before baselines, those that are ranked first.
         comparison: Differences and ranks between them, where they may be compared.
     """
 
@@ -40,6 +42,11 @@ class Group:
     toy: bool
     rows: list[Row]
     comparison: Comparison
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """Letters for what the rows say of departures from their task's recipe: text → letter."""
+        return footnotes([row.departures for row in self.rows])
 
     @property
     def title(self) -> str:
@@ -61,6 +68,10 @@ class Group:
     def row(self, model: str, task: str) -> Row | None:
         """The row of a model on a task."""
         return next((row for row in self.rows if (row.model, row.task) == (model, task)), None)
+
+    def unlike(self, row: Row) -> bool:
+        """Whether a row is kept out of its task's ranking, having been made with other settings than those in it."""
+        return bool(row.departures and row.task in self.comparison.ranking and self.rank(row) is None)
 
     def rank(self, row: Row) -> str | None:
         """The place of a row among the compared, with ties (``"2–4"``)."""
@@ -137,7 +148,7 @@ def grouped(results: Sequence[Result], *, resamples: int = 1000) -> list[Group]:
         inside = [result for result in results if (result.toy, result.protocol) == (toy, protocol)]
         able = [result for result in inside if result.predictions is not None and result.path is not None]
         comparison = compare(able, resamples=resamples, strict=False)
-        groups.append(
-            Group(protocol, toy, [row for row in rows if (row.toy, row.protocol) == (toy, protocol)], comparison)
-        )
+        group = Group(protocol, toy, [row for row in rows if (row.toy, row.protocol) == (toy, protocol)], comparison)
+        # what is not ranked stands behind what is, whatever its score
+        groups.append(dataclasses.replace(group, rows=sort_rows(group.rows, last=group.unlike)))
     return groups

@@ -3,15 +3,17 @@
     print(table(read_results("bend-results")))
 
 One line per task and model: the score with its interval over test rows, its deviation over seeds, chance, the one-hot
-baseline and the time. Toy data is announced above everything else.
+baseline and the time. Toy data is announced above everything else. Models that were not trained by the task's recipe
+bear a letter, which a line below explains.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from bend_hf.results.board import Row, board
+from bend_hf.results.conditions import footnotes
 from bend_hf.results.record import Result
 from bend_hf.tasks import TASKS
 
@@ -27,14 +29,15 @@ def table(results: Iterable[Result]) -> str:
     blocks = []
     for protocol, toy in dict.fromkeys((row.protocol, row.toy) for row in rows):
         chosen = [row for row in rows if (row.protocol, row.toy) == (protocol, toy)]
-        onehot = {row.task: row.score for row in chosen if row.model == "onehot"}
-        lines = [_cells(row, onehot.get(row.task)) for row in chosen]
+        onehot = {row.task: row for row in chosen if row.model == "onehot"}
+        marks = footnotes([row.departures for row in chosen])
+        lines = [_cells(row, onehot.get(row.task), marks) for row in chosen]
         for above, line in reversed(list(pairwise(lines))):
             if above[0] == line[0]:
                 line[0] = line[1] = ""
         failed = [f"FAILED {row.title} on {row.task}: {row.failure}" for row in chosen if row.failure]
         head = [TOY] if toy else []
-        body = [*aligned([list(HEADER), *lines], left=3), *_excluded(chosen), *failed]
+        body = [*aligned([list(HEADER), *lines], left=3), *explained(marks), *_excluded(chosen), *failed]
         blocks.append("\n".join([*head, f"protocol: {protocol}", "", *body]))
     return "\n\n".join(blocks)
 
@@ -53,16 +56,26 @@ def _excluded(rows: Iterable[Row]) -> list[str]:
     ]
 
 
-def _cells(row: Row, onehot: float | None) -> list[str]:
+def marked(row: Row, marks: Mapping[str, str]) -> str:
+    """What follows a row's name or score where it departs from the recipe: its letter in ``marks``, in brackets."""
+    return f" [{marks[row.departures]}]" if row.departures else ""
+
+
+def explained(marks: Mapping[str, str]) -> list[str]:
+    """The lines that say what the letters mean."""
+    return [f"[{letter}] {text}" for text, letter in marks.items()]
+
+
+def _cells(row: Row, onehot: Row | None, marks: Mapping[str, str]) -> list[str]:
     return [
         TASKS[row.task].title,
         TASKS[row.task].metric,
-        row.title,
+        row.title + marked(row, marks),
         "failed" if row.score is None and row.failure else number(row.score),
         interval(row.interval),
         f"±{row.spread['deviation']:.3f} (n={len(row.results)})" if row.spread else str(len(row.results)),
         number(row.chance),
-        number(onehot),
+        "-" if onehot is None else number(onehot.score) + marked(onehot, marks),
         duration(row.seconds),
     ]
 

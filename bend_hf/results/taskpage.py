@@ -19,6 +19,7 @@ from bend_hf.results.curves import Curve, confusion, learning_curve, precision_r
 from bend_hf.results.pages import (
     METRICS,
     cost_chart,
+    departure_of,
     ends_text,
     figure,
     header,
@@ -111,7 +112,8 @@ def _ranking(task: Task, group: Group, rows: list[Row], elsewhere: Sequence[Row]
             _cell(row.centred, number(row.centred)),
             _cell(row.seconds, duration(row.seconds)),
         ]
-        body.append(f"{row_start(row)}{model_cell(row, series[row.model])}{''.join(cells)}</tr>")
+        name = model_cell(row, series[row.model], departure_of(group, row))
+        body.append(f"{row_start(row)}{name}{''.join(cells)}</tr>")
     chance = next((row.chance for row in rows if row.chance is not None), None)
     last = (
         f'<tr><th scope="row">chance</th><td></td><td class="none">{number(chance)}</td>'

@@ -132,7 +132,7 @@ def test_a_direct_commit_keeps_other_results(
     assert set(files) == {".eval_results/other.yaml", ".eval_results/bend-cpg_methylation_auroc.yaml"}
     [entry] = parse_eval_result_entries(yaml.safe_load(files[".eval_results/bend-cpg_methylation_auroc.yaml"]))
     assert entry.source_url == "https://example.org/log"
-    assert "; epochs 2; 95 % interval" in str(entry.notes)
+    assert "; trained for 2 epochs instead of the recipe's 100; 95 % interval" in str(entry.notes)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ PROVENANCE = {
     "seconds": {"embed": 12.5, "train": 30.25, "score": 0.5},
     "bytes_stored": 1_200_000,
     "peak_memory": 800_000_000,
-    "settings": {"epochs": 5},
+    "settings": {"epochs": None, "batch_size": None, "patience": None, "precision": "auto", "vectors": "auto"},
     "command": ["bend-hf", "evaluate", "simulated", "--tasks", "all"],
     "created": "2026-11-23T00:30:00+00:00",
 }

@@ -26,13 +26,13 @@ MODELS = (("org/strong-model", 1.6), ("org/middle", 0.8), ("onehot", 0.4))
 VOID = {"meta", "link", "br", "wbr", "input", "line", "circle", "rect", "polyline", "polygon"}
 
 
-def write_run(folder: Path, models=MODELS, *, toy: bool = False, protocol: str = "default", rows: int = 40) -> Path:
+def write_run(folder: Path, models=MODELS, *, rows: int = 40, **changes) -> Path:
     for k, (model, signal) in enumerate(models):
         for name, task in TASKS.items():
             predictions = simulate(name, signal=signal, seed=k, rows=rows)
             summary = dataclasses.asdict(statistics.summarise(predictions, resamples=50))
             history = [{"epoch": e, "train_loss": 1 / (e + 1), "validation_score": 0.1 * e} for e in range(3)]
-            result = make_result(name, model=model, toy=toy, protocol=protocol, **summary)
+            result = make_result(name, model=model, **{"toy": False, **changes, **summary})
             result = dataclasses.replace(result, history=history if task.recipe else [])
             record.write_result(folder, result, predictions)
     return folder

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from test_conditions import trained
 from test_report import MODELS, write_run
 
 from bend_hf.results.report import write_report
@@ -36,7 +37,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("browser")
     write_run(folder / "run", MODELS, rows=30)
-    write_run(folder / "run", MODELS[:1], rows=30, protocol="bend-2024")
+    write_run(folder / "run", MODELS[:1], rows=30, protocol="bend-2024", provenance=trained(epochs=1))
     return write_report(folder / "run", folder / "report.html", resamples=20).as_uri()
 
 

@@ -1,0 +1,166 @@
+"""What two scores must share to be compared, and in words where a score departs from its task's recipe.
+
+    departures([result])          # "trained for 1 epoch instead of the recipe's 100", or ""
+    same_data(results)            # refuses other protocols or data,
+    same_settings(results)        # … and heads trained otherwise
+    ranked, note = alike(results)
+
+Settings are what a record's provenance holds, not what was typed: without ``--epochs`` a head is trained for the
+recipe's. What is not trained (zero-shot scores, the composition baseline) goes with every training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from bend_hf.errors import BendError
+from bend_hf.protocols import PROTOCOLS
+from bend_hf.results.record import Result
+from bend_hf.tasks import TASKS
+
+UNKNOWN = "not recorded"
+EXACT = {"precision": ("auto", "fp32"), "vectors": ("auto", "float32")}
+"""Values without rounding to speak of; others are said."""
+OWN = (*EXACT, "layer", "strand")
+"""Settings that are said but may differ: how a model is read, and what rounds (``auto`` itself depends on the GPU)."""
+
+
+def settings(result: Result) -> dict[str, tuple[Any, Any]]:
+    """What a score depends on besides model, data and seed.
+
+    Returns:
+        Name → (value, the recipe's or the protocol's); empty for the composition baseline, which sees letters only.
+    """
+    provenance, recipe = result.provenance, TASKS[result.task].recipe
+    model = _dict(provenance.get("model"))
+    if model.get("name") == "composition":
+        return {}
+    key = _dict(model.get("key"))
+    usual: dict[str, Any] = asdict(PROTOCOLS[result.protocol]) | {"layer": "last", "strand": "forward"}
+    used = usual | _dict(provenance.get("protocol"))
+    if isinstance(key.get("windows"), dict):
+        used["windows"] = key["windows"].get("policy", used["windows"])
+    used |= {name: key[name] for name in ("kmer_shift", "strand") if name in key}
+    if isinstance(key.get("layer"), list) and key["layer"] not in ([-1], ["last"]):
+        used["layer"] = ", ".join(map(str, key["layer"]))
+    if recipe is not None:
+        usual |= asdict(recipe) | {"patience": None} | dict.fromkeys(EXACT, "auto")
+        given = provenance.get("settings")
+        used |= asdict(recipe) | {"patience": None} | _dict(provenance.get("recipe"))
+        used |= {name: value for name, value in _dict(given).items() if value is not None}
+        used |= {name: "auto" for name, exact in EXACT.items() if used.get(name, "auto") in exact}
+        if not isinstance(given, dict):
+            used |= {"epochs": UNKNOWN, "batch_size": UNKNOWN, "patience": UNKNOWN}
+    return {name: (used[name], standard) for name, standard in usual.items()}
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def departures(results: Sequence[Result]) -> str:
+    """Say where one model's results on a task (one per seed) depart from its recipe and protocol; ``""``: nowhere."""
+    said = {result.seed: _departures(result) for result in results}
+    if len(set(said.values())) < 2:
+        return next(iter(said.values()), "")
+    return "seeds differ: " + "; ".join(f"seed {seed} {text or 'by the recipe'}" for seed, text in said.items())
+
+
+def _departures(result: Result) -> str:
+    found = {name: pair for name, pair in settings(result).items() if pair[0] != pair[1]}
+    known = sorted((name for name in found if found[name][0] != UNKNOWN), key=lambda name: name != "epochs")
+    unknown = [] if len(known) == len(found) else ["settings of training not recorded"]
+    return ", ".join([*unknown, *(_words(name, *found[name]) for name in known)])
+
+
+def _words(name: str, value: Any, standard: Any) -> str:
+    if name == "epochs":
+        return f"trained for {value} epoch{'' if value == 1 else 's'} instead of the recipe's {standard}"
+    return f"{_plain(name)} {_plain(value)} instead of {_plain(standard)}"
+
+
+def _plain(value: Any) -> str:
+    return "none" if value is None else str(value).replace("_", " ")
+
+
+def same_data(results: Sequence[Result]) -> None:
+    """Refuse results of one task under different protocols or on different data.
+
+    Raises:
+        BendError: The message names both models and values.
+    """
+    first = results[0]
+    for other in results[1:]:
+        for what, of, remedy in (
+            ("protocol", lambda r: r.protocol, "choose one (protocol=, --protocol) or evaluate again"),
+            ("data digest", lambda r: r.provenance.get("dataset_digest"), "evaluate both on the same data"),
+        ):
+            if of(first) != of(other):
+                raise BendError(
+                    f"{first.task}: {first.model} and {other.model} differ in their {what} "
+                    f"({of(first)}; {of(other)}), so their difference means nothing: {remedy}."
+                )
+
+
+def same_settings(results: Sequence[Result]) -> None:
+    """Refuse results of one task whose heads were trained, or whose inputs were cut, differently.
+
+    Raises:
+        BendError: The message names both models, every setting that differs with both values, and the recipe's.
+    """
+    bound = [result for result in results if _binding(result)]
+    for other in bound[1:]:
+        first, mine, theirs = bound[0], _binding(bound[0]), _binding(other)
+        unlike = [name for name in mine if mine[name] != theirs[name]]
+        if unlike:
+            seeds = [f" (seed {result.seed})" if first.model == other.model else "" for result in (first, other)]
+            values = [f"{_plain(name)} ({_plain(mine[name])}; {_plain(theirs[name])})" for name in unlike]
+            standard = [f"{_plain(name)} {_plain(settings(first)[name][1])}" for name in unlike]
+            raise BendError(
+                f"{first.task}: {first.model}{seeds[0]} and {other.model}{seeds[1]} differ in their "
+                f"{' and '.join(values)}, so their difference means nothing: evaluate both alike (the recipe's: "
+                f"{', '.join(standard)}), or leave one out."
+            )
+
+
+def _binding(result: Result) -> dict[str, Any]:
+    """The settings that compared results must share."""
+    return {name: value for name, (value, _) in settings(result).items() if name not in OWN}
+
+
+def alike(results: Sequence[Result]) -> tuple[list[Result], str]:
+    """Choose the results of one task that may be ranked together.
+
+    Returns:
+        The models made by the recipe where there are any, else the largest group made alike, with what has no
+        settings; and a note that names the others, ``""`` for none.
+    """
+    models: dict[str, list[Result]] = {}
+    for result in results:
+        models.setdefault(result.model, []).append(result)
+    groups: dict[str, list[str]] = {}
+    for model, mine in models.items():
+        if len(kinds := {repr(_binding(result)) for result in mine}) == 1:
+            groups.setdefault(kinds.pop(), []).append(model)
+    free = groups.pop(repr({}), [])
+
+    def preference(group: list[str]) -> tuple[bool, int]:
+        result = models[group[0]][0]
+        return all(settings(result)[name][1] == value for name, value in _binding(result).items()), len(group)
+
+    ranked = max(groups.values(), key=preference, default=[])
+    others = [model for model in models if model not in (*ranked, *free)]
+    if not others:
+        return list(results), ""
+    named = ", ".join(f"{model} ({departures(models[model]) or 'by the recipe'})" for model in others)
+    rest = f" with the others ({departures(models[ranked[0]]) or 'by the recipe'})" if ranked else ""
+    note = f"not ranked{rest}: {named}."
+    return [result for result in results if result.model not in others], note
+
+
+def footnotes(texts: Sequence[str]) -> dict[str, str]:
+    """Letters for what is said of several rows: text → ``a``, ``b`` … ``z``, ``aa`` …, in order of appearance."""
+    found = dict.fromkeys(text for text in texts if text)
+    return {text: "abcdefghijklmnopqrstuvwxyz"[k % 26] * (k // 26 + 1) for k, text in enumerate(found)}
