@@ -27,7 +27,12 @@ def save(folder: Path, config: Any, seed: int, lm: bool = False) -> Path:
     import transformers
 
     folder.mkdir(parents=True, exist_ok=True)
-    kinds = {"esm": "EsmForMaskedLM", "bert": "BertForMaskedLM", "gpt2": "GPT2LMHeadModel"}
+    kinds = {
+        "esm": "EsmForMaskedLM",
+        "bert": "BertForMaskedLM",
+        "gpt2": "GPT2LMHeadModel",
+        "modernbert": "ModernBertForMaskedLM",
+    }
     auto = getattr(transformers, kinds[config.model_type]) if lm else transformers.AutoModel.from_config
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -240,6 +245,99 @@ def llama(folder: Path, *, layers: int = 2, width: int = 32, seed: int = 0, cont
         eos_token_id=0,
     )
     return save(folder, config, seed)
+
+
+GENERATOR_SPECIALS = ("oov", "s", "/s", "pad", "mask", *(f"sp{i}" for i in range(27)))
+
+
+def generator(folder: Path, *, k: int = 6, layers: int = 2, width: int = 32, seed: int = 0) -> Path:
+    """Llama over blocks of k, with GENERator's configuration and vocabulary, which name code that is not there."""
+    from transformers import LlamaConfig
+
+    words = [*(f"<{name}>" for name in GENERATOR_SPECIALS), *_words(k, "ATCG")]
+    config = LlamaConfig(
+        vocab_size=len(words),
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=HEADS,
+        num_key_value_heads=HEADS // 2,
+        intermediate_size=2 * width,
+        max_position_embeddings=2048,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    save(folder, config, seed)
+    settings = json.loads((folder / "config.json").read_text())
+    settings["architectures"] = ["GENERatorForCausalLM"]
+    settings["auto_map"] = {"AutoModelForCausalLM": "modeling_generator.GENERatorForCausalLM"}
+    write(folder, "config.json", settings)
+    write(folder, "vocab.txt", "".join(f"{word} {index}\n" for index, word in enumerate(words)))
+    tokens = {"unk": "<oov>", "bos": "<s>", "eos": "</s>", "pad": "<pad>", "mask": "<mask>"}
+    declared = {
+        "add_bos_token": True,
+        "add_eos_token": False,
+        "auto_map": {"AutoTokenizer": ["tokenizer.DNAKmerTokenizer", None]},
+        "k": k,
+        "tokenizer_class": "DNAKmerTokenizer",
+    }
+    write(folder, "tokenizer_config.json", declared | {f"{role}_token": token for role, token in tokens.items()})
+    return folder
+
+
+def grover(folder: Path, *, layers: int = 2, width: int = 32, seed: int = 0) -> Path:
+    """BERT over byte pairs with the oddities of GROVER's files.
+
+    The last of the vocabulary is an empty piece that the embedding matrix has no row for, four merges with it stand in
+    front, and neither [SEP] nor [UNK] is declared as a special token.
+    """
+    from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    merges = [("A", "A"), ("T", "T"), ("A", "C"), ("AC", "G"), ("AA", "AA"), ("TT", "TT"), ("C", "C"), ("T", "G")]
+    words = [*special, *"ACGT", *(left + right for left, right in merges), ""]
+    pairs = [*((letter, "") for letter in "ACGT"), *merges]
+    tokenizer = Tokenizer(models.BPE({word: i for i, word in enumerate(words)}, pairs, unk_token="[UNK]"))
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in special])
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    named = {"cls_token": "[CLS]", "mask_token": "[MASK]", "pad_token": "[PAD]"}
+    _fast_tokenizer(folder, tokenizer, **named)
+    write(folder, "special_tokens_map.json", named)
+    config = BertConfig(
+        vocab_size=len(words) - 1,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=HEADS,
+        intermediate_size=4 * width,
+        max_position_embeddings=512,
+    )
+    return save(folder, config, seed)
+
+
+def moderngena(folder: Path, *, layers: int = 4, width: int = 32, seed: int = 0) -> Path:
+    """ModernBERT with local and global attention over GENA-LM's kind of byte pairs; more rows than tokens."""
+    from transformers import ModernBertConfig
+
+    tokenizer = byte_pairs(folder, gaps=True)
+    config = ModernBertConfig(
+        vocab_size=tokenizer.get_vocab_size() + 20,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=HEADS,
+        intermediate_size=2 * width,
+        max_position_embeddings=1024,
+        global_attn_every_n_layers=3,
+        local_attention=16,
+        pad_token_id=tokenizer.token_to_id("[PAD]"),
+        bos_token_id=tokenizer.token_to_id("[CLS]"),
+        eos_token_id=tokenizer.token_to_id("[SEP]"),
+        cls_token_id=tokenizer.token_to_id("[CLS]"),
+        sep_token_id=tokenizer.token_to_id("[SEP]"),
+    )
+    return save(folder, config, seed, lm=True)
 
 
 def mamba(folder: Path, *, layers: int = 2, width: int = 32, seed: int = 0) -> Path:

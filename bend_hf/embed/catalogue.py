@@ -45,9 +45,11 @@ class Entry:
         width: Channels of a vector.
         causal: Whether tokens see their left side only.
         tokens: How it reads DNA.
-        licence: Of the weights, as their authors state it; None where it has not been checked.
+        licence: Of the weights, as their authors state it (on the model's card, in a licence file beside the weights,
+            or where else the notes say); None where they state none, or what they state has not been seen. The
+            licence of the code does not count.
         context: Most tokens at once, where the checkpoint does not say it.
-        revision: Commit to use; None for the newest (the result records which it was).
+        revision: Commit on the Hub to use; None for the newest (the result records which it was).
         notes: What a user should know.
     """
 
@@ -62,8 +64,50 @@ class Entry:
     notes: str = ""
 
 
-NT_LICENCE = "CC BY-NC-SA 4.0"
-HYENA = "LongSafari/hyenadna-{}-seqlen-hf"
+GENA_LICENCE = "its card states no licence (its code is under MIT)"
+
+# What the models of a family share.
+
+
+def _nt(size: str, width: int, paper: str | None = None, tokens: str = "6-mers", revision: str | None = None) -> Entry:
+    return Entry(
+        f"InstaDeepAI/nucleotide-transformer-{size}",
+        paper,
+        width,
+        False,
+        tokens,
+        "CC BY-NC-SA 4.0",
+        revision=revision,
+    )
+
+
+def _gena(name: str, width: int, revision: str, paper: str | None = None, notes: str = GENA_LICENCE) -> Entry:
+    return Entry(f"AIRI-Institute/gena-lm-{name}", paper, width, False, "BPE", revision=revision, notes=notes)
+
+
+def _hyena(name: str, width: int, revision: str, paper: str | None = None) -> Entry:
+    source = f"LongSafari/hyenadna-{name}-hf"
+    return Entry(source, paper, width, True, "characters", "BSD-3-Clause", revision=revision)
+
+
+def _caduceus(name: str, context: int, revision: str, licence: str | None = None) -> Entry:
+    twice = name.startswith("ps")
+    return Entry(
+        f"kuleshov-group/caduceus-{name}",
+        None,
+        512 if twice else 256,
+        False,
+        "characters",
+        licence,
+        context,
+        revision,
+        'strand="average" folds the two strands of its channels into 256' if twice else "pure torch: slow on a CPU",
+    )
+
+
+def _generator(name: str, width: int, revision: str) -> Entry:
+    return Entry(f"GenerTeam/GENERator-{name}-base", None, width, True, "6-mer blocks", "MIT", revision=revision)
+
 
 CATALOGUE: dict[str, Entry] = {
     "resnetlm": Entry(
@@ -82,87 +126,126 @@ CATALOGUE: dict[str, Entry] = {
         "characters",
         notes="BEND's own recurrent model; not on the Hub, downloaded from BEND's share",
     ),
-    "nt-500m-human-ref": Entry(
-        "InstaDeepAI/nucleotide-transformer-500m-human-ref",
-        "nt_transformer_human_ref",
-        1280,
+    "nt-500m-human-ref": _nt("500m-human-ref", 1280, "nt_transformer_human_ref"),
+    "nt-500m-1000g": _nt("500m-1000g", 1280),
+    "nt-2.5b-1000g": _nt("2.5b-1000g", 2560, "nt_transformer_1000g"),
+    "nt-2.5b-multi-species": _nt(
+        "2.5b-multi-species", 2560, "nt_transformer_ms", revision="b746b125aacd1b0970c05a32fd71ba726754542e"
+    ),
+    "nt-v2-50m": _nt("v2-50m-multi-species", 512, revision="81b29e5786726d891dbf929404ef20adca5b36f1"),
+    "nt-v2-50m-3mer": _nt(
+        "v2-50m-3mer-multi-species", 512, tokens="3-mers", revision="ff82eaf931e483feeb6bf7ecf03f1febe6b2fe76"
+    ),
+    "nt-v2-100m": _nt("v2-100m-multi-species", 512, revision="f34324c6fde36a4f635f0f1f06cac5d25acd6798"),
+    "nt-v2-250m": _nt("v2-250m-multi-species", 768, revision="c0f0359229f36ff6bc3a021247eefe0a9c344bd1"),
+    "nt-v2-500m": _nt(
+        "v2-500m-multi-species", 1024, "nt_transformer_v2_500m", revision="06615c1660c892fc199840c18123f8385b3542a8"
+    ),
+    "dnabert-6": Entry(
+        "zhihan1996/DNA_bert_6",
+        "dnabert6",
+        768,
         False,
-        "6-mers",
-        NT_LICENCE,
+        "overlapping 6-mers",
+        revision="55e0c0eb7b734c8b9b77bc083bf89eb6fbda1341",
     ),
-    "nt-2.5b-1000g": Entry(
-        "InstaDeepAI/nucleotide-transformer-2.5b-1000g", "nt_transformer_1000g", 2560, False, "6-mers", NT_LICENCE
-    ),
-    "nt-2.5b-multi-species": Entry(
-        "InstaDeepAI/nucleotide-transformer-2.5b-multi-species", "nt_transformer_ms", 2560, False, "6-mers", NT_LICENCE
-    ),
-    "nt-v2-50m": Entry(
-        "InstaDeepAI/nucleotide-transformer-v2-50m-multi-species", None, 512, False, "6-mers", NT_LICENCE
-    ),
-    "nt-v2-100m": Entry(
-        "InstaDeepAI/nucleotide-transformer-v2-100m-multi-species", None, 512, False, "6-mers", NT_LICENCE
-    ),
-    "nt-v2-250m": Entry(
-        "InstaDeepAI/nucleotide-transformer-v2-250m-multi-species", None, 768, False, "6-mers", NT_LICENCE
-    ),
-    "nt-v2-500m": Entry(
-        "InstaDeepAI/nucleotide-transformer-v2-500m-multi-species",
-        "nt_transformer_v2_500m",
-        1024,
-        False,
-        "6-mers",
-        NT_LICENCE,
-    ),
-    "dnabert-6": Entry("zhihan1996/DNA_bert_6", "dnabert6", 768, False, "overlapping 6-mers"),
     "dnabert-5": Entry("zhihan1996/DNA_bert_5", None, 768, False, "overlapping 5-mers"),
     "dnabert-4": Entry("zhihan1996/DNA_bert_4", None, 768, False, "overlapping 4-mers"),
     "dnabert-3": Entry("zhihan1996/DNA_bert_3", None, 768, False, "overlapping 3-mers"),
-    "dnabert-2": Entry("zhihan1996/DNABERT-2-117M", "dnabert2", 768, False, "BPE", "Apache-2.0"),
-    "dnabert-s": Entry("zhihan1996/DNABERT-S", None, 768, False, "BPE"),
-    "gena-lm-bert-large-t2t": Entry(
-        "AIRI-Institute/gena-lm-bert-large-t2t", "gena-lm-bert-large-t2", 1024, False, "BPE"
-    ),
-    "gena-lm-bigbird-base-t2t": Entry(
-        "AIRI-Institute/gena-lm-bigbird-base-t2t",
-        "gena-lm-bigbird-base-t2t",
+    "dnabert-2": Entry(
+        "zhihan1996/DNABERT-2-117M",
+        "dnabert2",
         768,
         False,
         "BPE",
-        notes="run with full attention, so that no result depends on what was embedded before",
+        "Apache-2.0",
+        revision="7bce263b15377fc15361f52cfab88f8b586abda0",
     ),
-    "hyenadna-tiny-1k": Entry(HYENA.format("tiny-1k"), "hyenadna-tiny-1k", 128, True, "characters"),
-    "hyenadna-small-32k": Entry(HYENA.format("small-32k"), "hyenadna-small-32k", 256, True, "characters"),
-    "hyenadna-medium-160k": Entry(HYENA.format("medium-160k"), "hyenadna-medium-160k", 256, True, "characters"),
-    "hyenadna-medium-450k": Entry(HYENA.format("medium-450k"), "hyenadna-medium-450k", 256, True, "characters"),
-    "hyenadna-large-1m": Entry(HYENA.format("large-1m"), "hyenadna-large-1m", 256, True, "characters"),
-    "grover": Entry("PoetschLab/GROVER", "grover", 768, False, "BPE"),
-    "caduceus-ph": Entry(
-        "kuleshov-group/caduceus-ph_seqlen-131k_d_model-256_n_layer-16",
+    "dnabert-s": Entry(
+        "zhihan1996/DNABERT-S",
         None,
-        256,
+        768,
         False,
-        "characters",
-        context=131_072,
-        notes="pure torch here: slow on a CPU",
+        "BPE",
+        "Apache-2.0",
+        revision="00e47f96cdea35e4b6f5df89e5419cbe47d490c6",
     ),
-    "caduceus-ps": Entry(
-        "kuleshov-group/caduceus-ps_seqlen-131k_d_model-256_n_layer-16",
+    "gena-lm-bert-base-t2t": _gena("bert-base-t2t", 768, "4f1352bd4e820f1dba341047f54ad7795e083bf2"),
+    "gena-lm-bert-base-lastln-t2t": _gena("bert-base-lastln-t2t", 768, "3177322cb31140be33a692bfb968263cbd3ef89a"),
+    "gena-lm-bert-base-t2t-multi": _gena("bert-base-t2t-multi", 768, "4633e5a1ada905bb7afee6877d71cc12578a95a5"),
+    "gena-lm-bert-large-t2t": _gena(
+        "bert-large-t2t", 1024, "f997a8a7c1ba5feb6d11de46354a41c51ffe9660", "gena-lm-bert-large-t2"
+    ),
+    "gena-lm-bigbird-base-t2t": _gena(
+        "bigbird-base-t2t",
+        768,
+        "f155a24ef5cefd7218a1e4c6888aedb574509cc3",
+        "gena-lm-bigbird-base-t2t",
+        f"run with full attention, so that no result depends on what was embedded before; {GENA_LICENCE}",
+    ),
+    "moderngena-base": Entry("AIRI-Institute/moderngena-base", None, 768, False, "BPE"),
+    "moderngena-large": Entry("AIRI-Institute/moderngena-large", None, 1024, False, "BPE"),
+    "hyenadna-tiny-1k": _hyena("tiny-1k-seqlen", 128, "e8c1effa8673814e257e627d2e1eda9ea5a373f6", "hyenadna-tiny-1k"),
+    "hyenadna-tiny-1k-d256": _hyena("tiny-1k-seqlen-d256", 256, "6036d4e144922b44470294f510cbfd2539ba3b7e"),
+    "hyenadna-tiny-16k-d128": _hyena("tiny-16k-seqlen-d128", 128, "d79fa37e2cd62dd338103c630f95be8f90812d46"),
+    "hyenadna-small-32k": _hyena(
+        "small-32k-seqlen", 256, "8fe770c78eb13fe33bf81501612faeddf4d6f331", "hyenadna-small-32k"
+    ),
+    "hyenadna-medium-160k": _hyena(
+        "medium-160k-seqlen", 256, "7ebf71773d22c0ede2cc55cb2be15ee8c289e1ce", "hyenadna-medium-160k"
+    ),
+    "hyenadna-medium-450k": _hyena(
+        "medium-450k-seqlen", 256, "42dedd4d374eac0fb8168549e546a3472fbd27ae", "hyenadna-medium-450k"
+    ),
+    "hyenadna-large-1m": _hyena(
+        "large-1m-seqlen", 256, "0a629abf9c7f85b4ec9aa6a1aefa3adcf1907446", "hyenadna-large-1m"
+    ),
+    "grover": Entry(
+        "PoetschLab/GROVER",
+        "grover",
+        768,
+        False,
+        "BPE",
+        "CC BY 4.0",
+        revision="6b223110f0d6963e849f55bc2a2f3cff0e38c7a4",
+        notes="the licence is that of the same weights on Zenodo (10.5281/zenodo.8373117); the Hub's card states none",
+    ),
+    "caduceus-ph": _caduceus(
+        "ph_seqlen-131k_d_model-256_n_layer-16", 131_072, "b0477522ac5d044ad03578aa724ec8e4bdbd405b"
+    ),
+    "caduceus-ps": _caduceus(
+        "ps_seqlen-131k_d_model-256_n_layer-16", 131_072, "d89eeb853136ea64da7feb3d0c8e909771b17ae6", "Apache-2.0"
+    ),
+    "caduceus-ph-1k": _caduceus(
+        "ph_seqlen-1k_d_model-256_n_layer-4_lr-8e-3", 1_024, "9865108985311772704c2ece0bac082153a6167b"
+    ),
+    "caduceus-ps-1k": _caduceus(
+        "ps_seqlen-1k_d_model-256_n_layer-4_lr-8e-3", 1_024, "2de36509b76b4395a97bfa39acafeb6f17b537c5"
+    ),
+    "gpn-brassicales": Entry(
+        "songlab/gpn-brassicales",
         None,
         512,
         False,
         "characters",
-        context=131_072,
-        notes='strand="average" folds the two strands of its channels into 256',
+        "MIT",
+        revision="eb9c35d0d18571abe84390d22e74f2b21d319ce3",
+        notes="trained on plants",
     ),
-    "gpn-brassicales": Entry("songlab/gpn-brassicales", None, 512, False, "characters"),
-    "generator-1.2b": Entry(
-        "GenerTeam/GENERator-eukaryote-1.2b-base",
+    "gpn-animal-promoter": Entry(
+        "songlab/gpn-animal-promoter",
         None,
-        2048,
-        True,
-        "6-mer blocks",
-        notes="its tokenizer is code of its own: --trust-remote-code",
+        1024,
+        False,
+        "characters",
+        "MIT",
+        revision="7cf3276a03b5e243efd421b8939ed3d1e7dcf9cc",
+        notes="trained on windows of 512 nucleotides around promoters",
     ),
+    "generator-1.2b": _generator("eukaryote-1.2b", 2048, "5e872c94264891f9adf59d8ea64e426bb68badb5"),
+    "generator-3b": _generator("eukaryote-3b", 3072, "7515b17659f092997335226c3fb6aafd06c0add9"),
+    "generator-v2-1.2b": _generator("v2-eukaryote-1.2b", 2048, "c41b0018da9ee13b9e96ee54647de8da381ccd72"),
+    "generator-v2-3b": _generator("v2-eukaryote-3b", 3072, "7dc01bccce5b65e15141170538afdc2ff09d8dde"),
 }
 
 

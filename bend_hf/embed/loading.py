@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from bend_hf import models
 from bend_hf.console import log
-from bend_hf.embed.tokens import Scheme, character_scheme, read_scheme
+from bend_hf.embed.tokens import Scheme, block_scheme, character_scheme, read_scheme
 from bend_hf.errors import BendError
 from bend_hf.files import digest_file, digest_of
 from bend_hf.models.checkpoint import HEADS, POOLERS, align, compare, find_file, read_state_dict, weight_files
@@ -38,6 +38,11 @@ STOCK_OPTIONS: dict[str, dict[str, Any]] = {"big_bird": {"attention_type": "orig
 so that vectors depend on what came before: it always runs with full attention here."""
 
 CODE_KEYS = ("AutoConfig", "AutoModel", "AutoModelForMaskedLM", "AutoModelForCausalLM")
+GENERATION_CODE = ("modeling_generator.GENERatorForCausalLM",)
+"""Classes that come with checkpoints and add ways of generating to transformers' class of the same ``model_type``
+(Llama for GENERator): vectors are those of transformers' class, and the code is not needed."""
+BLOCK_TOKENIZER = "DNAKmerTokenizer"
+"""GENERator's tokenizer. Its code (which transformers 5 cannot run) does what its vocabulary and configuration say."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,10 @@ def read_config(source: str, revision: str | None = None) -> dict[str, Any]:
 
 def needs_code(config: Mapping[str, Any]) -> bool:
     """Whether a checkpoint names Python files of its own for its model."""
-    return any(key in CODE_KEYS for key in config.get("auto_map") or ())
+    return any(
+        key in CODE_KEYS and str(name).rpartition("--")[2] not in GENERATION_CODE
+        for key, name in (config.get("auto_map") or {}).items()
+    )
 
 
 def load(
@@ -293,6 +301,9 @@ def load_scheme(
         return character_scheme(tokenizer_config.get("characters") or "ACGTN")
     if not has and find_file(source, "weights.ckpt", revision) is not None and "d_model" in config:
         return character_scheme(prefix=(0,))  # HyenaDNA before its -hf repositories: [CLS] … [SEP]
+    words = find_file(source, "vocab.txt", revision)
+    if declared == BLOCK_TOKENIZER and words is not None and {"k", "add_bos_token"} <= tokenizer_config.keys():
+        return _read_blocks(words, tokenizer_config)
     kind = config.get("model_type")
     options: dict[str, Any] = {"revision": revision}
     if "tokenizer.json" in has:
@@ -321,6 +332,37 @@ def load_scheme(
         raise BendError(f"{source!r}: its tokenizer cannot be loaded ({error}).") from error
     tokenizer.model_max_length = 10**30  # windows are cut here; its warning about long text would be wrong
     return read_scheme(tokenizer, source)
+
+
+def _read_blocks(path: Path, tokenizer_config: Mapping[str, Any]) -> Scheme:
+    """Return the scheme of a GENERator, whose ``vocab.txt`` (at `path`) has a token and its id per line."""
+    vocabulary: dict[str, int] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        token, _, index = line.rpartition(" ")
+        if not token or not index.isdecimal():
+            raise BendError(f"{path}, line {number}: {line!r} is no token and its id: download the file again.")
+        vocabulary[token] = int(index)
+
+    def special(role: str) -> int:
+        token = tokenizer_config.get(f"{role}_token")
+        token = token.get("content") if isinstance(token, Mapping) else token
+        if token not in vocabulary:
+            raise BendError(f"{path} has no {token!r}, the {role}_token of tokenizer_config.json: download both again.")
+        return vocabulary[str(token)]
+
+    roles = {role: special(role) for role in ("unk", "pad", "mask", "bos", "eos")}
+    try:
+        return block_scheme(
+            vocabulary,
+            int(tokenizer_config["k"]),
+            unknown=roles["unk"],
+            pad=roles["pad"],
+            mask=roles["mask"],
+            prefix=[roles["bos"]] if tokenizer_config["add_bos_token"] else [],
+            suffix=[roles["eos"]] if tokenizer_config.get("add_eos_token") else [],
+        )
+    except BendError as error:
+        raise BendError(f"{path} is no vocabulary of DNA: {error} Download it again.") from error
 
 
 def _identity(source: str, revision: str | None) -> dict[str, Any]:

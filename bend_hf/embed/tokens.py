@@ -12,7 +12,7 @@ Sequences may be in lower case; IUPAC codes other than A, C, G, T become N; anyt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import pairwise
@@ -395,6 +395,17 @@ class _Tokenizer:
         return np.array([missing if number is None else number for number in found], np.int64)
 
 
+def _unknown(tokenizer: Any) -> int | None:
+    """The id that stands for what a tokenizer does not know.
+
+    GROVER's files on the Hub name it in the byte pairs only, not among the special tokens.
+    """
+    if tokenizer.unk_token_id is not None or not tokenizer.is_fast:
+        return tokenizer.unk_token_id
+    token = getattr(tokenizer.backend_tokenizer.model, "unk_token", None)
+    return None if token is None else tokenizer.backend_tokenizer.token_to_id(token)
+
+
 PROBES = 24
 
 
@@ -423,7 +434,7 @@ def read_scheme(tokenizer: Any, name: str) -> Scheme:
     """
     known = _Tokenizer(tokenizer, name)
     vocabulary = known.vocabulary
-    unknown = tokenizer.unk_token_id
+    unknown = _unknown(tokenizer)
     amino = set("LKEIFPQWYVRDH")
     if amino <= vocabulary.keys() and len(vocabulary) < 128:
         raise BendError(
@@ -557,4 +568,42 @@ def character_scheme(
         True,
         int(table.max()),
         "tables, by the tokenizer's published configuration",
+    )
+
+
+def block_scheme(
+    vocabulary: Mapping[str, int],
+    k: int,
+    *,
+    unknown: int,
+    pad: int,
+    mask: int | None = None,
+    prefix: Sequence[int] = (),
+    suffix: Sequence[int] = (),
+) -> Scheme:
+    """Return the scheme of GENERator's tokenizer, whose code is not needed.
+
+    It cuts DNA into k-mers from the left; a k-mer with an N and a shorter rest behind are `unknown`.
+
+    Raises:
+        BendError: The vocabulary lacks a k-mer of A, C, G and T.
+    """
+    words = np.stack(np.unravel_index(np.arange(5**k), (5,) * k), 1)
+    names = ["".join(LETTERS[letter] for letter in word) for word in words]
+    missing = [name for name in names if "N" not in name and name not in vocabulary]
+    if missing:
+        raise BendError(f"{len(missing)} of the {4**k} {k}-mers of A, C, G and T are missing, first {missing[0]!r}.")
+    table = np.array([vocabulary.get(name, unknown) for name in names], np.int64)
+    return Scheme(
+        "k-mer blocks",
+        k,
+        partial(_blocks, k=k, table=table, unknown=unknown),
+        tuple(prefix),
+        tuple(suffix),
+        pad,
+        mask,
+        unknown,
+        True,
+        max(int(table.max()), unknown, pad, *prefix, *suffix),
+        "tables, by the tokenizer's vocabulary and configuration",
     )

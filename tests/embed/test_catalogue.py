@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 import tiny_models
 import torch
 
-from bend_hf.embed import catalogue
+from bend_hf.embed import catalogue, embedder
 from bend_hf.embed.catalogue import CATALOGUE, limits, resolve
 from bend_hf.embed.embedder import Embedder, load_embedder
 from bend_hf.embed.tokens import character_scheme
@@ -45,6 +47,49 @@ def test_names():
     assert resolve("nt_transformer_v2_500m") == resolve("nt-v2-500m")
     assert resolve("someone/some-model") == catalogue.Found("someone/some-model", "someone/some-model")
     assert resolve("kuleshov-group/caduceus-ph_seqlen-131k_d_model-256_n_layer-16").context == 131_072
+
+
+def test_facts():
+    for name, entry in CATALOGUE.items():
+        hub = re.fullmatch(r"[\w.-]+/[\w.-]+", entry.source)
+        assert hub or entry.source.startswith(catalogue.BEND_FILES), name
+        assert entry.revision is None or (hub and re.fullmatch("[0-9a-f]{40}", entry.revision)), name
+        assert entry.licence != "", name
+    pins = [entry.revision for entry in CATALOGUE.values() if entry.revision]
+    assert len(set(pins)) == len(pins) > 30
+
+
+def test_the_page_lists_them_all():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    for name, entry in CATALOGUE.items():
+        source = "BEND's share" if entry.source.startswith("https") else f"`{entry.source}`"
+        commit = f"`{entry.revision[:10]}`" if entry.revision else "newest" if "`" in source else ""
+        assert f"| `{name}` | {source} | {entry.width} | {entry.licence or 'not known'} | {commit} |" in page
+
+
+def test_pins(tmp_path, monkeypatch):
+    """The catalogue's commit is the default of its names and Hub ids, and of nothing else."""
+    asked = []
+
+    def load(source, *, revision, **options):
+        asked.append((source, revision))
+        raise BendError("asked")
+
+    monkeypatch.setattr(embedder, "load", load)
+    folder = tiny_models.esm(tmp_path / "grover")
+    for name, revision in [
+        ("dnabert2", None),
+        ("zhihan1996/DNABERT-2-117M", None),
+        ("dnabert-2", "main"),
+        ("dnabert-3", None),
+        ("someone/DNABERT-2-117M", None),
+        (str(folder), None),
+    ]:
+        with pytest.raises(BendError, match="asked"):
+            Embedder.from_pretrained(name, revision=revision)
+    pin = CATALOGUE["dnabert-2"].revision
+    assert [revision for _, revision in asked] == [pin, pin, "main", None, None, None]
+    assert asked[-1][0] == str(folder)
 
 
 @pytest.mark.parametrize(

@@ -248,6 +248,37 @@ def test_trusted_code_that_fails(remote):
         load(str(remote), trust_remote_code=True)
 
 
+def test_code_that_only_generates_is_not_needed(tmp_path):
+    """GENERator is transformers' Llama, whatever its own class adds for generating."""
+    from transformers import LlamaModel
+
+    folder = tiny_models.generator(tmp_path)
+    embedder = Embedder.from_pretrained(str(folder), dtype="float32", device="cpu")
+    assert "transformers' LlamaModel" in embedder.loaded.architecture
+    assert embedder.causal
+    sequences = [tiny_models.dna(n, n) for n in (90, 33, 600)]
+    model = LlamaModel.from_pretrained(folder, trust_remote_code=False).eval()
+    for sequence, tokens in zip(sequences, embedder.embed(sequences), strict=True):
+        ids = torch.tensor([[1, *embedder.scheme.encode([sequence])[0].ids]])
+        assert torch.allclose(tokens.vectors, model(ids).last_hidden_state[0, 1:], atol=1e-5)
+    config = json.loads((folder / "config.json").read_text())
+    config["auto_map"]["AutoModelForCausalLM"] = "modeling_other.OtherForCausalLM"
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BendError, match=r"needs Python code .*modeling_other\.OtherForCausalLM"):
+        load(str(folder))
+
+
+@pytest.mark.parametrize("make", [tiny_models.grover, tiny_models.moderngena])
+def test_published_oddities(tmp_path, make):
+    """A tokenizer with more tokens than rows, or fewer: vectors are those of each sequence alone."""
+    embedder = Embedder.from_pretrained(str(make(tmp_path)), dtype="float32", device="cpu")
+    assert embedder.measured.padding_safe
+    sequences = [tiny_models.dna(40, 1), "ACGTNNACGT" + "N" * 12 + "ACG", tiny_models.dna(700, 2)]
+    for sequence, tokens in zip(sequences, embedder.embed(sequences), strict=True):
+        assert tokens.lengths.sum() == len(sequence)
+        assert torch.allclose(tokens.vectors, next(embedder.embed([sequence])).vectors, atol=1e-5)
+
+
 # What a model gives.
 
 

@@ -133,6 +133,73 @@ def test_only_n(schemes):
         assert schemes[name].encode(["N" * 31])[0].lengths.sum() == 31
 
 
+# Tokenizers after their published files.
+
+
+def generator_ids(sequence):
+    """GENERator's rule: ids count the 6-mers over A T C G behind 32 special tokens; what is no 6-mer is <oov>, 0."""
+    blocks = (sequence[i : i + 6] for i in range(0, len(sequence), 6))
+    return [
+        32 + sum("ATCG".index(c) * 4**i for i, c in enumerate(reversed(block)))
+        if len(block) == 6 and "N" not in block
+        else 0
+        for block in blocks
+    ]
+
+
+def test_generator(tmp_path):
+    """Ids that its own code gave for the published files: AAAAAA 32, TTTTTT 1397, GGGGGG 4127, a 6-mer with N 0."""
+    scheme = scheme_of(tiny_models.generator(tmp_path))
+    assert (scheme.family, scheme.k, scheme.vectorised) == ("k-mer blocks", 6, True)
+    assert (scheme.prefix, scheme.suffix, scheme.pad, scheme.mask, scheme.unknown) == ((1,), (), 3, 4, 0)
+    assert full(scheme, "AAAAAATTTTTT") == [1, 32, 1397]
+    assert full(scheme, "ACGTNACGTNAC") == [1, 0, 0]
+    assert full(scheme, "GGGGGGA") == [1, 4127, 0]
+    for length in (1, 5, 6, 7, 997):
+        sequence = tiny_models.dna(length, length, "ACGTN" if length % 2 else "ACGT")
+        ids, lengths = scheme.encode([sequence])[0]
+        assert ids.tolist() == generator_ids(sequence)
+        assert lengths.tolist() == [len(sequence[i : i + 6]) for i in range(0, length, 6)]
+
+
+def test_generator_by_its_configuration(tmp_path):
+    folder = tiny_models.generator(tmp_path, k=3)
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text())
+    settings |= {"add_bos_token": False, "add_eos_token": True, "pad_token": {"content": "</s>", "special": True}}
+    path.write_text(json.dumps(settings))
+    scheme = scheme_of(folder)
+    assert (scheme.k, scheme.prefix, scheme.suffix, scheme.pad) == (3, (), (2,), 2)
+    del settings["add_bos_token"]  # nothing is guessed: then its code decides
+    path.write_text(json.dumps(settings))
+    with pytest.raises(BendError, match=r"has a tokenizer of its own code .*DNAKmerTokenizer"):
+        scheme_of(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace("AAAAAA 32\n", ""), r"no vocabulary of DNA: 1 of the 4096 6-mers .*'AAAAAA'"),
+        (lambda text: text.replace("<oov> 0", "<oov>"), r"vocab.txt, line 1: '<oov>' is no token and its id"),
+        (lambda text: text.replace("<pad> 3", "<PAD> 3"), r"vocab.txt has no '<pad>', the pad_token"),
+    ],
+)
+def test_damaged_generator(tmp_path, change, message):
+    path = tiny_models.generator(tmp_path) / "vocab.txt"
+    path.write_text(change(path.read_text()))
+    with pytest.raises(BendError, match=message):
+        scheme_of(tmp_path)
+
+
+def test_grover(tmp_path):
+    """Each N is one [UNK] though it is not declared; the empty piece behind the vocabulary is never given."""
+    scheme = scheme_of(tiny_models.grover(tmp_path))
+    assert (scheme.prefix, scheme.suffix, scheme.pad, scheme.mask, scheme.unknown) == ((2,), (3,), 0, 4, 1)
+    assert scheme.largest == 16  # the embedding matrix has 17 rows, the tokenizer 18 tokens
+    assert full(scheme, "ACGTNACGTNNT") == [2, 12, 8, 1, 12, 8, 1, 1, 8, 3]
+    assert scheme.encode(["ACGTNACGTNNT"])[0].lengths.tolist() == [3, 1, 1, 3, 1, 1, 1, 1]
+
+
 # Real tokenizers and real ids.
 
 
