@@ -38,9 +38,9 @@ STOCK_OPTIONS: dict[str, dict[str, Any]] = {"big_bird": {"attention_type": "orig
 so that vectors depend on what came before: it always runs with full attention here."""
 
 CODE_KEYS = ("AutoConfig", "AutoModel", "AutoModelForMaskedLM", "AutoModelForCausalLM")
-GENERATION_CODE = ("modeling_generator.GENERatorForCausalLM",)
-"""Classes that come with checkpoints and add ways of generating to transformers' class of the same ``model_type``
-(Llama for GENERator): vectors are those of transformers' class, and the code is not needed."""
+STOCK_CODE = {"modeling_generator": "llama", "dnabert_layer": "bert"}
+"""Modules that come with checkpoints, and the ``model_type`` whose classes in transformers give the same vectors:
+GENERator's adds ways of generating, DNABERT's the classification of long sequences. They are not needed."""
 BLOCK_TOKENIZER = "DNAKmerTokenizer"
 """GENERator's tokenizer. Its code (which transformers 5 cannot run) does what its vocabulary and configuration say."""
 
@@ -122,10 +122,11 @@ def read_config(source: str, revision: str | None = None) -> dict[str, Any]:
 
 def needs_code(config: Mapping[str, Any]) -> bool:
     """Whether a checkpoint names Python files of its own for its model."""
-    return any(
-        key in CODE_KEYS and str(name).rpartition("--")[2] not in GENERATION_CODE
-        for key, name in (config.get("auto_map") or {}).items()
-    )
+    classes: Mapping[str, Any] = config.get("auto_map") or {}
+    modules = {str(name).rpartition("--")[2].partition(".")[0] for key, name in classes.items() if "AutoModel" in key}
+    if modules and all(STOCK_CODE.get(module, "") == config.get("model_type") for module in modules):
+        return False
+    return any(key in CODE_KEYS for key in classes)
 
 
 def load(

@@ -261,10 +261,45 @@ def test_code_that_only_generates_is_not_needed(tmp_path):
     for sequence, tokens in zip(sequences, embedder.embed(sequences), strict=True):
         ids = torch.tensor([[1, *embedder.scheme.encode([sequence])[0].ids]])
         assert torch.allclose(tokens.vectors, model(ids).last_hidden_state[0, 1:], atol=1e-5)
+
+
+DNABERT_CODE = {
+    "AutoConfig": "configuration_bert.BertConfig",
+    "AutoModel": "dnabert_layer.BertModel",
+    "AutoModelForMaskedLM": "zhihan1996/DNA_bert_6--dnabert_layer.BertForMaskedLM",
+    "AutoModelForSequenceClassification": "dnabert_layer.DNABertForSequenceClassification",
+}
+
+
+@pytest.mark.parametrize("keys", [DNABERT_CODE, ["AutoConfig", "AutoModelForSequenceClassification"], ["AutoModel"]])
+def test_code_that_only_classifies_is_not_needed(tmp_path, keys):
+    """The DNABERT of the Hub names code of its own, but is transformers' BERT."""
+    folder = tiny_models.dnabert(tmp_path)
+    plain = load(str(folder))
     config = json.loads((folder / "config.json").read_text())
-    config["auto_map"]["AutoModelForCausalLM"] = "modeling_other.OtherForCausalLM"
+    config["auto_map"] = {key: DNABERT_CODE[key] for key in keys}
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(BendError, match=r"needs Python code .*modeling_other\.OtherForCausalLM"):
+    for trusted in (False, True):
+        loaded = load(str(folder), trust_remote_code=trusted)
+        assert "transformers' BertModel" in loaded.architecture
+        assert all(torch.equal(a, b) for a, b in zip(loaded.model.parameters(), plain.model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"auto_map": {"AutoModel": "modeling_other.Model"}},
+        {"auto_map": {"AutoModel": "modeling_other.Model", "AutoModelForCausalLM": "modeling_generator.Model"}},
+        {"auto_map": {"AutoConfig": "modeling_generator.Config"}},
+        {"auto_map": {"AutoModel": "modeling_generator.Model"}, "model_type": "gpt2"},
+        {"auto_map": {"AutoModel": "dnabert_layer.Model"}},
+    ],
+)
+def test_other_code_is_needed(tmp_path, change):
+    folder = tiny_models.generator(tmp_path, k=3)
+    config = json.loads((folder / "config.json").read_text()) | change
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BendError, match="needs Python code that comes with it"):
         load(str(folder))
 
 
