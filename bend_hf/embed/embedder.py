@@ -159,6 +159,12 @@ class Embedder:
         """Name of the dtype it computes in."""
         return str(self.network.dtype).removeprefix("torch.")
 
+    @property
+    def window(self) -> int | None:
+        """Tokens, without special ones, of the windows of a sequence that does not fit at once; None for no limit."""
+        size = self.limits.content
+        return size if size is None or self.policy == "abut" else windows.window_of(size, self.scheme.specials)
+
     @classmethod
     def from_pretrained(
         cls,
@@ -220,7 +226,7 @@ class Embedder:
 
     def provenance(self) -> dict[str, Any]:
         """Return what determines the vectors, JSON-able: ``"key"``, and what is worth knowing beside it."""
-        size = self.limits.content
+        size = self.window
         return {
             "key": {
                 "model": self.loaded.identity,
@@ -230,6 +236,7 @@ class Embedder:
                 "strand": self.strand,
                 "windows": {
                     "policy": self.policy,
+                    "limit": self.limits.content,
                     "tokens": size,
                     "piece": self.limits.piece if self.policy == "abut" else None,
                     "overlap": windows.overlap_of(size, self.causal) if size and self.policy == "overlap" else None,
@@ -313,7 +320,9 @@ class Embedder:
         lengths: list[list[np.ndarray]] = [[] for _ in sequences]
         prefix, suffix = self.scheme.prefix, self.scheme.suffix
         for row, (ids, runs) in zip(rows.tolist(), encoded, strict=True):
-            for window in windows.plan(len(ids), self.limits.content, self.policy, self.causal):
+            size = self.limits.content
+            size = size if size is None or len(ids) <= size else self.window
+            for window in windows.plan(len(ids), size, self.policy, self.causal):
                 offset = int(counts[row])
                 pieces.append(
                     _Piece(
@@ -385,12 +394,22 @@ class Embedder:
 
     def _forward(self, batch: Sequence[_Piece]) -> torch.Tensor:
         sizes = np.array([len(piece.ids) for piece in batch])
-        ids = np.full((len(batch), int(sizes.max())), self.scheme.pad, np.int64)
+        ids = np.full((len(batch), self._width(sizes)), self.scheme.pad, np.int64)
         for row, piece in enumerate(batch):
             ids[row, : len(piece.ids)] = piece.ids
-        padded = bool((sizes != sizes[0]).any())
+        padded = bool((sizes != ids.shape[1]).any())
         hidden = self.network(torch.from_numpy(ids), torch.from_numpy(sizes) if padded else None)
         return hidden.cpu()
+
+    def _width(self, sizes: np.ndarray) -> int:
+        """Tokens a batch is padded to: the longest of its `sizes`, or a little more where that is faster."""
+        longest = int(sizes.max())
+        width = -(-longest // windows.TILE) * windows.TILE
+        masked = self.network.masked and self.measured.padding_safe
+        if self.dtype == "float32" or not masked or width > (self.limits.context or width):
+            return longest
+        ragged = bool((sizes != longest).any())  # there is a mask to compute with anyway
+        return width if ragged or width - longest <= longest // 64 else longest
 
 
 def average_strands(forward: Tokens, reverse: Tokens) -> Tokens:

@@ -15,6 +15,9 @@ from typing import Literal, NamedTuple
 
 Policy = Literal["overlap", "abut"]
 
+TILE = 16
+"""Tokens that matrix units take at once: attention over any other number is up to twice as slow in half precision."""
+
 
 class Window(NamedTuple):
     """Tokens ``start:stop`` are seen by the model, the vectors of tokens ``keep_start:keep_stop`` are kept."""
@@ -23,6 +26,20 @@ class Window(NamedTuple):
     stop: int
     keep_start: int
     keep_stop: int
+
+
+def window_of(size: int, specials: int) -> int:
+    """Return how many tokens the windows of a sequence have that does not fit at once.
+
+    Args:
+        size: Most tokens that fit, without special tokens.
+        specials: Special tokens around them.
+
+    Returns:
+        `size`, or up to 15 less, so that with the special tokens it is a multiple of 16; below 256 `size` itself.
+    """
+    whole = size + specials
+    return size - whole % TILE if whole >= 16 * TILE else size
 
 
 def overlap_of(size: int, causal: bool) -> int:

@@ -41,7 +41,7 @@ def test_checkpoints(tmp_path, name, density, causal):
 def test_protocol_and_options(tmp_path):
     folder = str(tiny_models.esm(tmp_path / "esm"))
     assert "abutting pieces of 5994 nt" in diagnose(folder, protocol="bend-2024").text()
-    assert "share 124, stitched" in diagnose(folder).text()
+    assert "share 122, stitched" in diagnose(folder).text()
     assert diagnose(folder, dtype="float32").dtype == "float32"
 
 

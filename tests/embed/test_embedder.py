@@ -138,17 +138,19 @@ def test_out_of_memory_halves_the_batch_and_goes_on(caplog):
 # Long input.
 
 
+@pytest.mark.parametrize("context", [66, 263])
 @pytest.mark.parametrize("name", ["dnabert", "esm", "bpe", "gpt2"])
 @pytest.mark.parametrize("policy", ["overlap", "abut"])
-def test_windows_equal_one_at_a_time(tmp_path, name, policy):
+def test_windows_equal_one_at_a_time(tmp_path, name, policy, context):
     """Long input is cut, batched and stitched; done by hand, one window after the other, it is the same."""
     from bend_hf.embed.windows import plan
 
-    embedder = load(tiny_models.FAMILIES[name](tmp_path, context=66), windows=policy)
-    size, scheme = embedder.limits.content, embedder.scheme
-    sequence = tiny_models.dna(1100, 5)
+    embedder = load(tiny_models.FAMILIES[name](tmp_path, context=context), windows=policy)
+    size, scheme = embedder.window, embedder.scheme
+    assert (size + scheme.specials) % 16 == 0 or policy == "abut" or context < 256
+    sequence = tiny_models.dna(1100 if context < 256 else 3000, 5)
     found = next(embedder.embed([sequence]))
-    assert found.lengths.sum() == 1100
+    assert found.lengths.sum() == len(sequence)
     tokens = scheme.encode([sequence])[0]
     for window in plan(len(tokens.ids), size, policy, embedder.causal):
         ids = np.concatenate((scheme.prefix, tokens.ids[window.start : window.stop], scheme.suffix)).astype(np.int64)
@@ -287,6 +289,30 @@ def test_channels_of_both_strands():
     found = next(folded.embed([sequence])).vectors
     assert torch.allclose(found, next(folded.embed([reverse_complement(sequence)])).vectors.flip(0), atol=1e-6)
     same(Tokens(found, np.ones(80)), next(of_model(Unmasked(), strand="average").embed([sequence])), 1e-5)
+
+
+@pytest.mark.parametrize("name", ["dnabert", "esm", "bpe"])
+@pytest.mark.parametrize("tokens", [(100, 90), (191, 191), (17, 16)])
+def test_half_precision_fills_matrix_units(folders, name, tokens, monkeypatch):
+    """Batches are padded to multiples of 16 tokens where that costs little, never past the context."""
+    half, exact = load(folders[name], dtype="bfloat16"), load(folders[name])
+    widths, call = [], type(half.network).__call__
+
+    def spy(network, ids, lengths=None):
+        widths.append(ids.shape[1])
+        return call(network, ids, lengths)
+
+    monkeypatch.setattr(type(half.network), "__call__", spy)
+    sequences = [tiny_models.dna(n * {"dnabert": 1, "esm": 6, "bpe": 5}[name], n) for n in tokens]
+    sizes = [len(ids) + half.scheme.specials for ids, _ in half.scheme.encode(sequences)]
+    found = list(half.embed(sequences))
+    longest, (width,) = max(sizes), widths
+    full = -(-longest // 16) * 16
+    worth = len(set(sizes)) > 1 or full - longest <= longest // 64
+    assert width == (full if worth and full <= half.limits.context else longest)
+    for given, sequence in zip(found, sequences, strict=True):
+        (alone,) = exact.embed([sequence])
+        assert torch.cosine_similarity(given.vectors.float(), alone.vectors, dim=1).min() > 0.999
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bend_hf.embed.windows import overlap_of, plan
+from bend_hf.embed.windows import overlap_of, plan, window_of
 
 
 @settings(max_examples=200, deadline=None)
@@ -56,6 +56,13 @@ def test_causal_windows_keep_context_on_the_left(tokens, size):
 
 def test_reference_pieces_abut():
     assert [(w.start, w.stop) for w in plan(1300, 510, "abut", False)] == [(0, 510), (510, 1020), (1020, 1300)]
+
+
+@given(size=st.integers(1, 5000), specials=st.integers(0, 3))
+def test_windows_fill_matrix_units(size, specials):
+    window = window_of(size, specials)
+    assert size - 15 <= window <= size
+    assert (window + specials) % 16 == 0 if size + specials >= 256 else window == size
 
 
 def test_no_limit():
