@@ -24,7 +24,8 @@ from bend_hf.embed import windows
 from bend_hf.embed.catalogue import Limits, limits
 from bend_hf.embed.loading import Loaded, load
 from bend_hf.embed.network import Layer, Measured, Network, measure, native_half, out_of_memory, pick_device
-from bend_hf.embed.tokens import Scheme, read_bases, reference_overlap, reverse_complement
+from bend_hf.embed.rules import read_bases, reference_overlap, reverse_complement
+from bend_hf.embed.tokens import Scheme
 from bend_hf.errors import BendError, unknown
 from bend_hf.runtime import keep_freed_memory
 
@@ -32,7 +33,7 @@ AGREEMENT = 0.999
 """Mean cosine to float32 that half precision must reach before ``dtype="auto"`` takes it."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-BATCH_TOKENS = {"cpu": 4_096, "cuda": 65_536}
+BATCH_TOKENS = {"cpu": 8_192, "cuda": 65_536}
 RECURRENT = ("AWDLSTM", "mamba", "mamba2", "rwkv", "xlstm")
 """Model types that step through a sequence: the more sequences at once, the faster, on a CPU too."""
 RECURRENT_VALUES = 2**24

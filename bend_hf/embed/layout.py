@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 LARGEST_SHARD = 1 << 27  # values, if every nucleotide were a token: 256 MB at two bytes
-SMALLEST_SHARD = 1 << 24
+SMALLEST_SHARD = 1 << 25
 
 _sound: dict[Path, tuple[int, int, int]] = {}  # shards this process has read and found right, as stat saw them
 

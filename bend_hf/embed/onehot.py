@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from bend_hf.embed.tokens import read_bases
+from bend_hf.embed.rules import read_bases
 from bend_hf.errors import BendError
 
 if TYPE_CHECKING:

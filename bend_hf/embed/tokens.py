@@ -1,287 +1,44 @@
-"""Sequences to token ids and run lengths, for every family of tokenizer, exactly and fast.
+"""How a model reads DNA: found out from its tokenizer, exactly and fast.
 
     scheme = read_scheme(tokenizer, "zhihan1996/DNA_bert_6")
     ids, lengths = scheme.encode(["ACGTACGTTT"])[0]      # no special tokens; lengths sum to 10
 
 Every nucleotide belongs to exactly one token: `lengths` is a partition of the sequence into runs. Families whose
-rule is known (characters, k-mers, overlapping k-mers) are read from tables in numpy, after the rule was found to give
-the tokenizer's own ids on probe sequences; a tokenizer that differs is used itself, and the log says so.
-
-Sequences may be in lower case; IUPAC codes other than A, C, G, T become N; anything else is an error.
+rule is known (characters, k-mers, overlapping k-mers) are read from tables (`rules`), after the rule was found to give
+the tokenizer's own ids on probe sequences; a tokenizer that differs is used itself (`own_tokenizer`), and the log says
+so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
 from bend_hf.console import log
+from bend_hf.embed.own_tokenizer import Fast, Slow, surface
+from bend_hf.embed.rules import (
+    LETTERS,
+    Bases,
+    Encoded,
+    N,
+    Rule,
+    read_bases,
+    read_blocks,
+    read_characters,
+    read_kmers,
+    read_overlapping,
+    write_bases,
+)
 from bend_hf.errors import BendError
 
-LETTERS = "ACGTN"
-N = 4
 UNKNOWN_SHARE = 0.05
 """Share of plain DNA that may fall on unknown tokens before a tokenizer is refused."""
 
-_CODES = np.full(256, 255, np.uint8)
-for _code, _letters in enumerate(("A", "C", "G", "T", "NRYSWKMBDHV")):
-    for _letter in _letters + _letters.lower():
-        _CODES[ord(_letter)] = _code
-
 Family = Literal["characters", "k-mers", "k-mer blocks", "overlapping k-mers", "subwords"]
-
-
-class Encoded(NamedTuple):
-    """One sequence as tokens, without special tokens: `ids` (T,) int64 and `lengths` (T,) int64 > 0, summing to L."""
-
-    ids: np.ndarray
-    lengths: np.ndarray
-
-
-class Bases(NamedTuple):
-    """Sequences end to end: `codes` uint8 (A C G T N = 0 … 4), sequence i at ``offsets[i]:offsets[i + 1]``."""
-
-    codes: np.ndarray
-    offsets: np.ndarray
-
-
-Rule = Callable[[Bases, int], list[Encoded]]
-
-
-def read_bases(sequences: Sequence[str], first: int = 0) -> Bases:
-    """Read sequences as numbers.
-
-    Args:
-        sequences: DNA in either case, with IUPAC codes.
-        first: Number of the first sequence in messages.
-
-    Raises:
-        BendError: A sequence is empty or holds a character that is no nucleotide code; both are named.
-    """
-    lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
-    if (lengths == 0).any():
-        raise BendError(f"Sequence {first + int(np.argmin(lengths))} is empty: there is nothing to embed.")
-    offsets = np.concatenate(([0], np.cumsum(lengths)))
-    codes = _CODES[np.frombuffer("".join(sequences).encode("ascii", "replace"), np.uint8)]
-    if codes.size and codes.max() == 255:
-        position = int(np.argmax(codes))
-        row = int(np.searchsorted(offsets, position, "right")) - 1
-        position -= int(offsets[row])
-        raise BendError(
-            f"Sequence {first + row} holds {sequences[row][position]!r} at position {position} (0-based), which is no "
-            "nucleotide: only A, C, G, T, N and the IUPAC codes are (for RNA, write T for U)."
-        )
-    return Bases(codes, offsets)
-
-
-def write_bases(bases: Bases, lower: bool = False) -> list[str]:
-    """Return the sequences as text of the letters A C G T N, in upper or lower case."""
-    letters = np.frombuffer((LETTERS.lower() if lower else LETTERS).encode(), np.uint8)
-    text = letters[bases.codes].tobytes().decode()
-    return [text[a:b] for a, b in pairwise(bases.offsets)]
-
-
-def reverse_complement(sequence: str) -> str:
-    """Return the reverse complement; case and IUPAC codes are kept."""
-    return sequence.translate(_COMPLEMENT)[::-1]
-
-
-_COMPLEMENT = str.maketrans("ACGTNRYSWKMBDHVacgtnryswkmbdhv", "TGCANYRSWMKVHDBtgcanyrswmkvhdb")
-
-
-# The rules: tables and Bases in, one Encoded per sequence out.
-
-
-def _split(ids: np.ndarray, lengths: np.ndarray, starts: np.ndarray, bases: Bases) -> list[Encoded]:
-    """Cut flat tokens, of which those of sequence i begin at the nucleotides ``offsets[i]`` …, into sequences."""
-    cuts = np.searchsorted(starts, bases.offsets)
-    return [Encoded(ids[a:b], lengths[a:b]) for a, b in pairwise(cuts)]
-
-
-def _words(codes: np.ndarray, starts: np.ndarray | slice, k: int) -> np.ndarray:
-    """Return k-mers as numbers in base 5, first base most significant; `starts` is a slice for all of them."""
-    if isinstance(starts, slice):
-        size = max(0, len(codes) - k + 1)
-        value = codes[:size].astype(np.int32)
-        for j in range(1, k):
-            value *= 5
-            value += codes[j : j + size]
-        return value
-    value = codes[starts].astype(np.int32)
-    for j in range(1, k):
-        value *= 5
-        value += codes[starts + j]
-    return value
-
-
-def _characters(bases: Bases, first: int, *, table: np.ndarray) -> list[Encoded]:
-    ids, ones = table[bases.codes], np.ones(len(bases.codes), np.int64)
-    return [Encoded(ids[a:b], ones[a:b]) for a, b in pairwise(bases.offsets)]
-
-
-def _kmers(bases: Bases, first: int, *, k: int, table: np.ndarray, singles: np.ndarray) -> list[Encoded]:
-    """Greedy from the left: a k-mer where the next k bases are plain, else one nucleotide."""
-    codes, offsets = bases
-    begins = np.zeros(len(codes), bool)
-    begins[offsets[:-1]] = True
-    unknown = np.flatnonzero(codes == N)
-    if unknown.size:  # every N is a run of its own
-        begins[unknown] = True
-        begins[unknown[unknown < len(codes) - 1] + 1] = True
-    runs = np.flatnonzero(begins)
-    sizes = np.diff(runs, append=len(codes))
-    whole = np.where(codes[runs] == N, 0, sizes // k)
-    tokens = whole + sizes - whole * k
-    # Within a run: `whole` k-mers, then single nucleotides.
-    number = np.arange(tokens.sum()) - np.repeat(np.cumsum(tokens) - tokens, tokens)
-    whole = np.repeat(whole, tokens)
-    single = number >= whole
-    starts = np.repeat(runs, tokens) + np.where(single, whole * (k - 1) + number, number * k)
-    ids = singles[codes[starts]]
-    ids[~single] = table[_words(codes, starts[~single], k)]
-    return _split(ids, np.where(single, 1, k), starts, bases)
-
-
-def _blocks(bases: Bases, first: int, *, k: int, table: np.ndarray, unknown: int) -> list[Encoded]:
-    """Blocks of k from the left; a block with an N, or a last one that is too short, is the unknown token."""
-    sizes = np.diff(bases.offsets)
-    tokens = -(-sizes // k)
-    number = np.arange(tokens.sum()) - np.repeat(np.cumsum(tokens) - tokens, tokens)
-    starts = np.repeat(bases.offsets[:-1], tokens) + number * k
-    lengths = np.minimum(k, np.repeat(bases.offsets[1:], tokens) - starts)
-    ids = np.full(len(starts), unknown, np.int64)
-    ids[lengths == k] = table[_words(bases.codes, starts[lengths == k], k)]
-    return _split(ids, lengths, starts, bases)
-
-
-def _overlapping(bases: Bases, first: int, *, k: int, table: np.ndarray) -> list[Encoded]:
-    """All k-mers at stride 1; position p belongs to the k-mer that starts at p - (k - 1) // 2, within bounds."""
-    sizes = np.diff(bases.offsets)
-    if (sizes < k).any():
-        row = int(np.argmax(sizes < k))
-        raise BendError(
-            f"Sequence {first + row} has {int(sizes[row])} nucleotides, fewer than the {k} of this model's k-mers: "
-            "leave it out, or use a model that reads single nucleotides."
-        )
-    ids = table[_words(bases.codes, slice(None), k)]
-    return [Encoded(ids[a : b - k + 1], overlap_lengths(int(b - a), k)) for a, b in pairwise(bases.offsets)]
-
-
-def overlap_lengths(length: int, k: int) -> np.ndarray:
-    """Return the run lengths of the ``length - k + 1`` overlapping k-mers of a sequence."""
-    lengths = np.ones(length - k + 1, np.int64)
-    lengths[0] += (k - 1) // 2
-    lengths[-1] += k - 1 - (k - 1) // 2
-    return lengths
-
-
-def reference_overlap(k: int, tokens: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return how the BEND reference upsamples overlapping k-mers: order of the vectors, and their run lengths.
-
-    For k of 5 and more the second copy of the first vector lies behind the sequence (``embedders.py:298-300`` at
-    ac6e80c): 12 nucleotides in 6-mers read ``0 0 1 2 3 4 5 6 0 6 6 6``.
-    """
-    if k < 5:
-        return np.arange(tokens), overlap_lengths(tokens + k - 1, k)
-    lengths = np.ones(tokens + 2, np.int64)
-    lengths[0] = (k - 1) // 2
-    lengths[-1] = k - 1 - (k - 1) // 2
-    return np.concatenate((np.arange(tokens), [0, tokens - 1])), lengths
-
-
-# Tokenizers that are used themselves.
-
-
-def _surface(token: str) -> str:
-    """The letters of a vocabulary entry without the marks of WordPiece, byte-level BPE and SentencePiece."""
-    return token.removeprefix("##").lstrip("Ġ▁")
-
-
-def owners(offsets: Sequence[tuple[int, int]], length: int) -> np.ndarray:
-    """Return run lengths from character offsets: a token owns from the end of the one before to its own end."""
-    ends = np.fromiter((end for _, end in offsets), np.int64, len(offsets))
-    if len(ends):
-        ends[-1] = length
-    return np.diff(ends, prepend=0)
-
-
-def walk(text: str, surfaces: Sequence[str]) -> np.ndarray:
-    """Return run lengths by finding each token's letters in the text; unknown ones share what lies between.
-
-    Args:
-        text: The sequence.
-        surfaces: The tokens as the tokenizer writes them, specials left out.
-    """
-    lengths = np.zeros(len(surfaces), np.int64)
-    position, folded = 0, text.upper()
-    waiting: list[int] = []
-
-    def share(end: int) -> None:
-        for rank, index in enumerate(waiting):
-            lengths[index] = (end - position) * (rank + 1) // len(waiting) - (end - position) * rank // len(waiting)
-
-    for index, token in enumerate(surfaces):
-        letters = _surface(token).upper()
-        at = folded.find(letters, position + len(waiting)) if letters and set(letters) <= set(LETTERS) else -1
-        if at < 0:
-            waiting.append(index)
-            continue
-        share(at)
-        lengths[index] = at + len(letters) - (at if waiting else position)
-        position, waiting = at + len(letters), []
-    share(len(text))
-    return lengths
-
-
-class _Fast:
-    """A Rust tokenizer: ids and, only where the letters of the tokens do not add up to the sequence, offsets."""
-
-    def __init__(self, tokenizer: Any):
-        self.backend = tokenizer.backend_tokenizer
-        self.backend.no_truncation()
-        self.backend.no_padding()
-        vocabulary = tokenizer.get_vocab()
-        self.letters = np.zeros(max(vocabulary.values()) + 1, np.int64)
-        for token, number in vocabulary.items():
-            plain = _surface(token).upper()
-            if plain and set(plain) <= set(LETTERS):
-                self.letters[number] = len(plain)
-
-    def __call__(self, texts: Sequence[str]) -> list[Encoded]:
-        found: list[Encoded] = []
-        for text, encoding in zip(
-            texts, self.backend.encode_batch_fast(list(texts), add_special_tokens=False), strict=True
-        ):
-            ids = np.array(encoding.ids, np.int64)
-            lengths = self.letters[ids]
-            if lengths.sum() != len(text) or not lengths.all():
-                lengths = owners(self.backend.encode(text, add_special_tokens=False).offsets, len(text))
-            found.append(Encoded(ids, lengths))
-        return found
-
-
-class _Slow:
-    """A tokenizer in Python: the pieces before unknown ones are replaced, else a walk along the sequence."""
-
-    def __init__(self, tokenizer: Any):
-        self.tokenizer = tokenizer
-
-    def __call__(self, texts: Sequence[str]) -> list[Encoded]:
-        found = []
-        for text in texts:
-            pieces = self.tokenizer.tokenize(text)
-            ids = np.array(self.tokenizer.convert_tokens_to_ids(pieces), np.int64)
-            exact = "".join(pieces).upper() == text.upper()
-            found.append(Encoded(ids, np.array([len(p) for p in pieces]) if exact else walk(text, pieces)))
-        return found
-
-
-# What is found out about a tokenizer.
 
 
 @dataclass(frozen=True)
@@ -372,8 +129,8 @@ class _Tokenizer:
     @cached_property
     def lower(self) -> bool:
         """Whether the vocabulary holds DNA in lower case only."""
-        return not any("A" in token and set(token) <= set(LETTERS) for token in map(_surface, self.vocabulary)) and any(
-            "a" in token and set(token) <= set(LETTERS.lower()) for token in map(_surface, self.vocabulary)
+        return not any("A" in token and set(token) <= set(LETTERS) for token in map(surface, self.vocabulary)) and any(
+            "a" in token and set(token) <= set(LETTERS.lower()) for token in map(surface, self.vocabulary)
         )
 
     def ids(self, text: str) -> list[int]:
@@ -494,16 +251,16 @@ def read_scheme(tokenizer: Any, name: str) -> Scheme:
         if table is None:
             continue
         top = int(table.max())
-        candidates.append(("overlapping k-mers", k, partial(_overlapping, k=k, table=table), top))
+        candidates.append(("overlapping k-mers", k, partial(read_overlapping, k=k, table=table), top))
         if singles is not None:
-            rule: Rule = partial(_kmers, k=k, table=table, singles=singles)
+            rule: Rule = partial(read_kmers, k=k, table=table, singles=singles)
             candidates.append(("k-mers", k, rule, max(top, int(singles.max()))))
         if unknown is not None:
-            candidates.append(("k-mer blocks", k, partial(_blocks, k=k, table=table, unknown=unknown), top))
+            candidates.append(("k-mer blocks", k, partial(read_blocks, k=k, table=table, unknown=unknown), top))
         break
     singles = known.table(1, unknown)
     if singles is not None:
-        candidates.append(("characters", 1, partial(_characters, table=singles), int(singles.max())))
+        candidates.append(("characters", 1, partial(read_characters, table=singles), int(singles.max())))
     doubtful = None
     for family, k, rule, top in candidates:
         if family == "overlapping k-mers" and unknown not in known.ids("ACGTTGCA" * k):
@@ -514,7 +271,7 @@ def read_scheme(tokenizer: Any, name: str) -> Scheme:
         if verdict is None:
             doubtful = doubtful or family
 
-    own = _Fast(tokenizer) if tokenizer.is_fast else _Slow(tokenizer)
+    own = Fast(tokenizer) if tokenizer.is_fast else Slow(tokenizer)
 
     def own_rule(bases: Bases, first: int) -> list[Encoded]:
         return own(write_bases(bases, known.lower))
@@ -536,7 +293,7 @@ def read_scheme(tokenizer: Any, name: str) -> Scheme:
             f"{name} is no model of DNA: its tokenizer turns {share:.0%} of plain A, C, G and T into the unknown token "
             f"{tokenizer.unk_token!r} (a protein or text model, or a tokenizer of another model)."
         )
-    dna = [i for t, i in vocabulary.items() if _surface(t) and set(_surface(t).upper()) <= set(LETTERS)]
+    dna = [i for t, i in vocabulary.items() if surface(t) and set(surface(t).upper()) <= set(LETTERS)]
     if len(dna) < len(vocabulary) / 10:
         log.warning(
             "%s: only %.1f %% of its vocabulary are DNA strings; is it a model of text?",
@@ -559,7 +316,7 @@ def character_scheme(
     return Scheme(
         "characters",
         1,
-        partial(_characters, table=table),
+        partial(read_characters, table=table),
         tuple(prefix),
         tuple(suffix),
         4,
@@ -597,7 +354,7 @@ def block_scheme(
     return Scheme(
         "k-mer blocks",
         k,
-        partial(_blocks, k=k, table=table, unknown=unknown),
+        partial(read_blocks, k=k, table=table, unknown=unknown),
         tuple(prefix),
         tuple(suffix),
         pad,

@@ -44,7 +44,7 @@ def find_file(source: str | Path, name: str, revision: str | None = None) -> Pat
     """Return the path of a file of a local folder or a Hub repository (downloaded and cached), or None.
 
     Raises:
-        BendError: The repository cannot be reached and the file is not cached.
+        BendError: The repository cannot be reached, or the connection breaks, and the file is not cached.
     """
     if Path(source).is_dir():
         path = Path(source) / name
@@ -53,8 +53,9 @@ def find_file(source: str | Path, name: str, revision: str | None = None) -> Pat
 
     try:
         found = cached_file(str(source), name, revision=revision, _raise_exceptions_for_missing_entries=False)
-    except OSError as error:
-        raise BendError(f"{name} of {source!r} cannot be had: {error}") from error
+    except Exception as error:  # OSError, or what the HTTP library beneath raises where a connection breaks
+        newest = "" if revision is None else f" (revision {revision}; --revision main is the newest)"
+        raise BendError(f"{name} of {source!r}{newest} cannot be had: {error}") from error
     return None if found is None else Path(found)
 
 

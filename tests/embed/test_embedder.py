@@ -14,7 +14,7 @@ from bend_hf.embed import embedder as module
 from bend_hf.embed.adapters import CallableEmbedder
 from bend_hf.embed.embedder import Embedder, Tokens, average_strands, load_embedder
 from bend_hf.embed.onehot import OneHotEmbedder
-from bend_hf.embed.tokens import reverse_complement
+from bend_hf.embed.rules import reverse_complement
 from bend_hf.errors import BendError
 from bend_hf.protocols import get_protocol
 
@@ -201,6 +201,9 @@ def test_a_stream_is_read_as_far_as_needed(folders, monkeypatch):
             read += 1
             yield tiny_models.dna(120, n % 7)
 
+    for _ in embedder.embed(stream()):  # what libraries make once is not counted
+        pass
+    read = 0
     tracemalloc.start()
     peaks = []
     for n, tokens in enumerate(embedder.embed(stream())):

@@ -10,7 +10,7 @@ import tiny_models
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bend_hf.embed import tokens
+from bend_hf.embed import own_tokenizer, rules, tokens
 from bend_hf.embed.loading import load_scheme
 from bend_hf.errors import BendError
 
@@ -265,9 +265,9 @@ def test_real_dnabert_vocabularies(real_dir, tmp_path, k):
 
 def test_reference_overlap():
     """The BEND reference puts the second copy of the first k-mer's vector behind the sequence, for k of 5 and 6."""
-    order, lengths = tokens.reference_overlap(6, 7)
+    order, lengths = rules.reference_overlap(6, 7)
     assert np.repeat(order, lengths).tolist() == [0, 0, 1, 2, 3, 4, 5, 6, 0, 6, 6, 6]
-    order, lengths = tokens.reference_overlap(3, 10)
+    order, lengths = rules.reference_overlap(3, 10)
     assert np.repeat(order, lengths).tolist() == [0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9]
 
 
@@ -284,19 +284,19 @@ def test_reference_overlap():
     ],
 )
 def test_walk(text, pieces, want):
-    assert tokens.walk(text, pieces).tolist() == want
+    assert own_tokenizer.walk(text, pieces).tolist() == want
 
 
 def test_owners():
-    assert tokens.owners([(0, 1), (3, 4), (4, 6)], 9).tolist() == [1, 3, 5]
+    assert own_tokenizer.owners([(0, 1), (3, 4), (4, 6)], 9).tolist() == [1, 3, 5]
 
 
 @modest
 @given(sequence=dna)
 def test_reverse_complement_is_its_own_inverse(sequence):
-    assert tokens.reverse_complement(tokens.reverse_complement(sequence)) == sequence
-    codes = tokens.read_bases([tokens.reverse_complement(sequence)]).codes[::-1]
-    complement = np.array([3, 2, 1, 0, 4])[tokens.read_bases([sequence]).codes]
+    assert rules.reverse_complement(rules.reverse_complement(sequence)) == sequence
+    codes = rules.read_bases([rules.reverse_complement(sequence)]).codes[::-1]
+    complement = np.array([3, 2, 1, 0, 4])[rules.read_bases([sequence]).codes]
     assert codes.tolist() == complement.tolist()
 
 
@@ -304,7 +304,7 @@ def test_reverse_complement_is_its_own_inverse(sequence):
 @given(sequences=several)
 def test_blocks(sequences):
     table = np.arange(5**3)
-    found = tokens._blocks(tokens.read_bases(sequences), 0, k=3, table=np.where(_with_n(3), -1, table), unknown=-1)
+    found = rules.read_blocks(rules.read_bases(sequences), 0, k=3, table=np.where(_with_n(3), -1, table), unknown=-1)
     for sequence, (ids, lengths) in zip(sequences, found, strict=True):
         clean = ["ACGTN".index(c if c in "ACGT" else "N") for c in sequence.upper()]
         blocks = [clean[i : i + 3] for i in range(0, len(clean), 3)]
