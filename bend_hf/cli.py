@@ -18,6 +18,7 @@ from bend_hf import __version__, commands
 from bend_hf.console import log
 from bend_hf.errors import BendError
 from bend_hf.protocols import PROTOCOLS
+from bend_hf.runtime import keep_freed_memory
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not sys.stderr.isatty():  # the libraries' bars would fill a log file
         for name in ("HF_DATASETS_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_PROGRESS_BARS"):
             os.environ.setdefault(name, "1")
+    keep_freed_memory()
     try:
         return int(args.run(args) or 0)
     except BendError as error:

@@ -23,6 +23,7 @@ from bend_hf.data.sources import locate
 from bend_hf.errors import BendError
 from bend_hf.files import cache_dir, digest_of
 from bend_hf.protocols import Protocol, get_protocol
+from bend_hf.runtime import keep_freed_memory
 from bend_hf.tasks import Task, get_tasks
 from bend_hf.walk import Outcome, Road, supervised, zero_shot
 
@@ -110,6 +111,7 @@ def evaluate(
     numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     files = {task.name: locate(task, data_dir, genome) for task in chosen}
 
+    keep_freed_memory()
     # Imported below the checks above, which answer at once.
     from bend_hf.data.builder import build
     from bend_hf.embed.catalogue import resolve

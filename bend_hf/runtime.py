@@ -1,6 +1,6 @@
 """What this process asks of its C library and of its OpenMP runtime, so that torch on a CPU is not held up by them.
 
-    keep_freed_memory()     # once: freed memory stays for the next batch
+    keep_freed_memory()     # once, early (threads keep what they began with): freed memory stays for the next batch
     release_threads()       # before another thread computes: this one's team no longer competes with that one's
 
 A forward or backward pass allocates and frees the same few hundred megabytes again and again. By default glibc hands
