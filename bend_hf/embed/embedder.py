@@ -409,8 +409,10 @@ class Embedder:
         masked = self.network.masked and self.measured.padding_safe
         if self.dtype == "float32" or not masked or width > (self.limits.context or width):
             return longest
-        ragged = bool((sizes != longest).any())  # there is a mask to compute with anyway
-        return width if ragged or width - longest <= longest // 64 else longest
+        if (sizes != longest).any():  # there is a mask to compute with anyway
+            return width
+        little = self.network.device.type == "cpu" and width - longest <= longest // 64
+        return width if little else longest
 
 
 def average_strands(forward: Tokens, reverse: Tokens) -> Tokens:
