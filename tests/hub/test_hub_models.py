@@ -126,8 +126,10 @@ def test_offline_after_the_first_time(hub, client, folders, tmp_path):
     with Client(tmp_path, offline) as process:
         process.run(*EMBED)
         same(process.run("embed('tester/esm')"), folders["newer"])
-        with pytest.raises(ClientError, match="tester/never-seen"):
+        with pytest.raises(ClientError, match=r"tester/never-seen' is not in the cache, and the Hub cannot be asked"):
             process.run("embed('tester/never-seen')")
+        with pytest.raises(ClientError, match=r"tester/esm' at revision abc is not in the cache"):
+            process.run("embed('tester/esm', revision='abc')")
     assert len(hub.requests) == asked
 
 
