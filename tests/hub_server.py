@@ -507,7 +507,9 @@ class _Handler(BaseHTTPRequestHandler):
         repo = self._repo(type, id)
         sha = repo.resolve(revision)
         if path not in repo.commits[sha]:
-            raise Answer(404, "Entry not found", "EntryNotFound")
+            answer = Answer(404, "Entry not found", "EntryNotFound")
+            answer.headers["X-Repo-Commit"] = sha  # clients remember that this commit has no such file
+            raise answer
         file = repo.commits[sha][path]
         headers = {
             "Content-Type": "application/octet-stream",

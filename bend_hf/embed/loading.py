@@ -116,27 +116,8 @@ def read_config(source: str, revision: str | None = None) -> dict[str, Any]:
         raise BendError(f"There is no model folder {source!r}: give the path of a folder with a config.json.")
     config = read_json(source, "config.json", revision)
     if config is None:
-        if not Path(source).is_dir():
-            _reach(source, revision)
         raise BendError(f"{source!r} holds no config.json, so it is no model that can be loaded.")
     return config
-
-
-def _reach(source: str, revision: str | None) -> None:
-    """Refuse a repository that cannot be asked: for transformers that is as if the file were not there."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-    try:
-        hf_hub_download(source, "config.json", revision=revision)
-    except LocalEntryNotFoundError as error:
-        at = "" if revision is None else f" at revision {revision}"
-        raise BendError(
-            f"{source!r}{at} is not in the cache, and the Hub cannot be asked (no connection, or HF_HUB_OFFLINE is "
-            "set): connect once, or give a folder."
-        ) from error
-    except EntryNotFoundError:
-        return
 
 
 def needs_code(config: Mapping[str, Any]) -> bool:

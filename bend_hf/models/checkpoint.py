@@ -43,20 +43,50 @@ DERIVED = (r"(^|\.)position_ids$", r"(^|\.)token_type_ids$", r"(^|\.)inv_freq$")
 def find_file(source: str | Path, name: str, revision: str | None = None) -> Path | None:
     """Return the path of a file of a local folder or a Hub repository (downloaded and cached), or None.
 
+    None is said only of a file that is known not to be there: a connection that breaks must not pass for it. Offline
+    (``HF_HUB_OFFLINE``), what is cached is taken for the whole repository.
+
     Raises:
-        BendError: The repository cannot be reached, or the connection breaks, and the file is not cached.
+        BendError: There is no such repository or revision, or the Hub cannot be asked and the file is not cached.
     """
     if Path(source).is_dir():
         path = Path(source) / name
         return path if path.is_file() else None
-    from transformers.utils import cached_file
+    from huggingface_hub import _CACHED_NO_EXIST, constants, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
+    of = f"{source!s}" if revision is None else f"{source!s} at revision {revision}"
+    if revision is not None and re.fullmatch("[0-9a-f]{40}", revision):  # a commit does not change: no need to ask
+        if try_to_load_from_cache(str(source), name, revision=revision) is _CACHED_NO_EXIST:
+            return None
     try:
-        found = cached_file(str(source), name, revision=revision, _raise_exceptions_for_missing_entries=False)
-    except Exception as error:  # OSError, or what the HTTP library beneath raises where a connection breaks
-        newest = "" if revision is None else f" (revision {revision}; --revision main is the newest)"
-        raise BendError(f"{name} of {source!r}{newest} cannot be had: {error}") from error
-    return None if found is None else Path(found)
+        return Path(hf_hub_download(str(source), name, revision=revision))
+    except LocalEntryNotFoundError as error:
+        cached = [try_to_load_from_cache(str(source), file, revision=revision) for file in (name, "config.json")]
+        if cached[0] is _CACHED_NO_EXIST or (constants.HF_HUB_OFFLINE and isinstance(cached[1], str)):
+            return None
+        reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "no connection"
+        raise BendError(
+            f"{name} of {of} is not in the cache, and the Hub cannot be asked ({reason}): connect, or give a folder."
+        ) from error
+    except EntryNotFoundError:
+        return None
+    except GatedRepoError as error:
+        raise BendError(f"{of} is gated: ask for access on its page, then log in with: hf auth login.") from error
+    except RepositoryNotFoundError as error:
+        raise BendError(
+            f"There is no model {source!s} on the Hub, or it is private: check the name, or log in with: hf auth login."
+        ) from error
+    except RevisionNotFoundError as error:
+        raise BendError(f"{source!s} has no revision {revision}: --revision main is the newest.") from error
+    except Exception as error:  # of an invalid name, or of the HTTP library where a connection breaks
+        raise BendError(f"{name} of {of} cannot be had: {error}") from error
 
 
 def weight_files(source: str | Path, revision: str | None = None) -> list[Path]:

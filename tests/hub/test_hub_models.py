@@ -25,6 +25,8 @@ EMBED = (
     f"SEQUENCES = {SEQUENCES!r}",
     "None",
 )
+IMPATIENT = ("import time", "time.sleep = lambda seconds: None")
+"""The client waits longer after each failed try."""
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -98,14 +100,15 @@ def test_a_catalogue_name_loads_its_pinned_commit(hub, client, folders):
 
 
 def test_what_is_not_there_is_said(client):
-    with pytest.raises(ClientError, match=r"tester/esm.*revision 1234; --revision main is the newest") as caught:
-        client.run("embed('tester/esm', revision='1234')")
-    assert caught.value.kind == "BendError"
-    with pytest.raises(ClientError, match=r"tester/esmm.*cannot be had") as caught:
-        client.run("embed('tester/esmm')")
-    assert caught.value.kind == "BendError"
-    with pytest.raises(ClientError, match=r"tester/empty.*holds no config\.json"):
-        client.run("embed('tester/empty')")
+    for call, message in (
+        ("embed('tester/esm', revision='1234')", "tester/esm has no revision 1234: --revision main is the newest"),
+        ("embed('tester/esmm')", "There is no model tester/esmm on the Hub, or it is private"),
+        ("embed('tester/empty')", r"'tester/empty' holds no config\.json"),
+        ("embed('tester/es:m')", "tester/es:m cannot be had"),
+    ):
+        with pytest.raises(ClientError, match=message) as caught:
+            client.run(call)
+        assert caught.value.kind == "BendError"
 
 
 def test_a_download_that_breaks_is_no_model(hub, client, folders):
@@ -118,19 +121,52 @@ def test_a_download_that_breaks_is_no_model(hub, client, folders):
     same(client.run("embed('tester/dnabert')"), folders["dnabert"])
 
 
-def test_offline_after_the_first_time(hub, client, folders, tmp_path):
-    client.run("embed('tester/esm')")
+def test_a_file_that_cannot_be_asked_for_does_not_pass_for_missing(hub, folders, tmp_path):
+    """Without its tokenizer's configuration a model might be read in another way, and nobody would know."""
+    hub.fault("HEAD", r"tester/dnabert/resolve/.*/tokenizer_config\.json", status=500)
+    with Client(tmp_path, hub.environment(token=None)) as process:
+        process.run(*IMPATIENT, *EMBED)
+        with pytest.raises(ClientError, match=r"tokenizer_config\.json of tester/dnabert") as caught:
+            process.run("embed('tester/dnabert')")
+        assert caught.value.kind == "BendError"
+        hub.faults.clear()
+        same(process.run("embed('tester/dnabert')"), folders["dnabert"])
+
+
+@pytest.mark.parametrize("downloaded", ["by use", "as a snapshot"])
+def test_offline_after_the_first_time(hub, folders, tmp_path, downloaded):
+    with Client(tmp_path, hub.environment(token=None)) as process:
+        process.run(*EMBED)
+        if downloaded == "by use":
+            process.run("embed('tester/esm')", "None")
+        else:
+            process.run("import huggingface_hub", "huggingface_hub.snapshot_download('tester/esm')")
     asked = len(hub.requests)
-    home = client.run("import os", "os.environ['HF_HOME']")
-    offline = {**hub.environment(token=None), "HF_HUB_OFFLINE": "1", "HF_HOME": home}
-    with Client(tmp_path, offline) as process:
+    with Client(tmp_path, hub.environment(token=None) | {"HF_HUB_OFFLINE": "1"}) as process:
         process.run(*EMBED)
         same(process.run("embed('tester/esm')"), folders["newer"])
-        with pytest.raises(ClientError, match=r"tester/never-seen' is not in the cache, and the Hub cannot be asked"):
-            process.run("embed('tester/never-seen')")
-        with pytest.raises(ClientError, match=r"tester/esm' at revision abc is not in the cache"):
-            process.run("embed('tester/esm', revision='abc')")
+        for call, message in (
+            (
+                "embed('tester/never')",
+                r"tester/never is not in the cache, and the Hub cannot be asked \(HF_HUB_OFFLINE",
+            ),
+            ("embed('tester/esm', revision='abc')", "tester/esm at revision abc is not in the cache"),
+        ):
+            with pytest.raises(ClientError, match=message):
+                process.run(call)
     assert len(hub.requests) == asked
+
+
+def test_without_a_connection_the_cache_serves(hub, folders, tmp_path):
+    with Client(tmp_path, hub.environment(token=None)) as process:
+        process.run(*EMBED)
+        process.run("embed('tester/nt_v2')", "None")
+    nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9"}
+    with Client(tmp_path, hub.environment(token=None) | nowhere) as process:
+        process.run(*IMPATIENT, *EMBED)
+        same(process.run("embed('tester/nt_v2')"), folders["nt_v2"])
+        with pytest.raises(ClientError, match=r"tester/esm is not in the cache, and the Hub cannot be asked \(no conn"):
+            process.run("embed('tester/esm')")
 
 
 def test_one_line_evaluates_a_model_of_the_hub(client, toy_dir, tmp_path):
