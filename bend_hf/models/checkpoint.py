@@ -62,9 +62,9 @@ def find_file(source: str | Path, name: str, revision: str | None = None) -> Pat
     )
 
     of = f"{source!s}" if revision is None else f"{source!s} at revision {revision}"
-    if revision is not None and re.fullmatch("[0-9a-f]{40}", revision):  # a commit does not change: no need to ask
-        if try_to_load_from_cache(str(source), name, revision=revision) is _CACHED_NO_EXIST:
-            return None
+    fixed = revision is not None and re.fullmatch("[0-9a-f]{40}", revision)
+    if fixed and try_to_load_from_cache(str(source), name, revision=revision) is _CACHED_NO_EXIST:
+        return None  # a commit does not change: no need to ask again
     try:
         return Path(hf_hub_download(str(source), name, revision=revision))
     except LocalEntryNotFoundError as error:
