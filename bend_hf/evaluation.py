@@ -207,7 +207,7 @@ def _results(
             log.info("%s: %s is there already (overwrite=True makes it again)", task.name, found.path)
             results[seed] = found
     missing = [seed for seed in runs if seed not in results]
-    road.seconds, road.bytes = {}, 0
+    road.seconds, road.bytes, road.trained_in = {}, 0, None
     road.states = output / ".states" / digest_of([slug(road.name), task.name, [runs[seed] for seed in missing]])[:16]
     common: dict[str, Any] = {
         "model": road.name,
@@ -300,5 +300,6 @@ def _provenance(task: Task, files: TaskFiles, road: Road, run: dict[str, Any]) -
         "seconds": {stage: round(seconds, 3) for stage, seconds in road.seconds.items()},
         "peak_memory": peak_memory(),
         "bytes_stored": road.bytes,
+        "trained_in": road.trained_in,
         **machine(),
     }

@@ -49,6 +49,7 @@ class Road:
         states: Folder for the states of interrupted trainings.
         seconds: Seconds that each stage of the present task took.
         bytes: Bytes of the present task's token vectors.
+        trained_in: What the present task's heads were trained in, whatever `precision` asked for.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Road:
     states: Path
     seconds: dict[str, float] = field(default_factory=dict)
     bytes: int = 0
+    trained_in: str | None = None
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -150,6 +152,7 @@ def supervised(task: Task, data: datasets.DatasetDict, road: Road, seeds: Sequen
         log.info("%s: training%s", task.name, f", testing on {plan.part}" if plan.part else "")
         with road.timed("training"):
             fitted = _fit(task, plan, whole, labels, source, road, seeds)
+        road.trained_in = fitted[0].precision
         for i, head in enumerate(fitted):
             scores[i] += head.scores
             histories[i] += [entry | ({"part": plan.part} if plan.part else {}) for entry in head.history]

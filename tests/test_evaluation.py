@@ -49,12 +49,21 @@ def test_records_hold_what_is_needed_to_believe_them(first):
         assert {"dataset_digest", "run", "files", "packages", "hardware", "command", "seconds"} <= set(
             result.provenance
         )
+        assert result.provenance["trained_in"] == (None if result.seed is None else "float32")
         assert len(read_predictions(result)) == result.counts["rows"]
     assert len(results[0].history) == 1
     assert results[0].history != results[1].history
     # Equal vectors at every changed base: the one-hot distance cannot tell variants apart.
     assert results[-1].score == pytest.approx(0.5)
     assert set(results[-1].secondary["by_score"]) >= {"cosine", "l2", "gc_change", "cpg_created"}
+
+
+def test_the_precision_of_training_is_recorded_as_it_was(toy_dir, tmp_path):
+    [result] = bend_hf.evaluate(
+        "onehot", "cpg_methylation", data_dir=toy_dir, epochs=1, precision="bf16", output=tmp_path
+    )
+    assert result.provenance["settings"]["precision"] == "bf16"
+    assert result.provenance["trained_in"] == "bfloat16"
 
 
 def test_a_result_that_is_there_is_not_made_again(first, toy_dir, tmp_path):

@@ -205,4 +205,4 @@ def composition(task: Task, *, train: Texts, validation: Texts, test: Texts, see
     values = labels(predicted)
     references = labels([validation.labels[int(row)] for row in validation.rows])
     merit = score(task, references, values.argmax(1) if classes else values)
-    return Fitted(seed, 0, merit, [], predict(test), task.metric)
+    return Fitted(seed, 0, merit, [], predict(test), task.metric, "float32")

@@ -68,6 +68,7 @@ class Fitted:
         scores: The best epoch's probabilities on the test split, one float32 array per row: (L, classes) per
             nucleotide, (bins,) per bin, (labels,) per window.
         selected_by: What chose the best epoch: the metric's name, or ``validation_loss`` where it is undefined.
+        precision: What it was trained in: ``float32``, or autocast to ``bfloat16`` or ``float16``.
     """
 
     seed: int
@@ -76,6 +77,7 @@ class Fitted:
     history: list[dict[str, Any]]
     scores: list[np.ndarray]
     selected_by: str
+    precision: str
 
 
 def fit(
@@ -364,4 +366,12 @@ def _fitted(run: Run, state: State, head: int, values: np.ndarray, offsets: np.n
             run.seeds[head],
             run.task.metric,
         )
-    return Fitted(run.seeds[head], best["epoch"], best["validation_score"], state.history[head], scores, selected_by)
+    return Fitted(
+        seed=run.seeds[head],
+        best_epoch=best["epoch"],
+        validation_score=best["validation_score"],
+        history=state.history[head],
+        scores=scores,
+        selected_by=selected_by,
+        precision=str(run.dtype or torch.float32).removeprefix("torch."),
+    )
