@@ -49,6 +49,10 @@ def release_threads() -> bool:
     maps = Path("/proc/self/maps")
     if not maps.exists():
         return False
-    paths = {line.split()[-1] for line in maps.read_text().splitlines() if "libgomp" in line.rsplit("/", 1)[-1]}
-    pauses = [getattr(ctypes.CDLL(path), "omp_pause_resource_all", None) for path in paths]
-    return bool(pauses) and all(pause is not None and pause(OMP_PAUSE_SOFT) == 0 for pause in pauses)
+    mapped = {line.split(maxsplit=5)[5] for line in maps.read_text().splitlines() if "libgomp" in line}
+    released = []
+    for path in mapped:  # a path may hold spaces, and may have been deleted since
+        if "libgomp" in Path(path).name and Path(path).exists():
+            pause = getattr(ctypes.CDLL(path), "omp_pause_resource_all", None)
+            released.append(pause is not None and pause(OMP_PAUSE_SOFT) == 0)
+    return bool(released) and all(released)

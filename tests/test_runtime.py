@@ -68,3 +68,24 @@ print(alone, working, count(), released, first == (x * 2).sum().item() == 2**21)
     alone, working, after, released, same = done.stdout.split()
     assert (released, same) == ("True", "True")
     assert int(working) > int(after) == int(alone)
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="only GNU's OpenMP on Linux is told")
+def test_libraries_in_odd_places_are_no_error(tmp_path):
+    code = """
+import ctypes, shutil, sys, torch
+from pathlib import Path
+from bend_hf.runtime import release_threads
+torch.ones(2**20).sum()
+lines = Path("/proc/self/maps").read_text().splitlines()
+known = [line.split(maxsplit=5)[5] for line in lines if "libgomp" in line]
+copy = Path(sys.argv[1]) / "with a space" / "libgomp.so.1"
+copy.parent.mkdir()
+shutil.copy(known[0], copy)
+ctypes.CDLL(str(copy))
+print(release_threads(), str(copy) in Path("/proc/self/maps").read_text())
+copy.unlink()
+print(release_threads(), "(deleted)" in Path("/proc/self/maps").read_text())
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True"] * 4
