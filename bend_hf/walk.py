@@ -229,7 +229,9 @@ def zero_shot(task: Task, data: datasets.DatasetDict, road: Road) -> list[Outcom
 
     from bend_hf.metric import score
     from bend_hf.results.record import make_predictions
-    from bend_hf.zero_shot.variants import DISTANCES, control_scores, score_variants
+    from bend_hf.zero_shot.controls import control_scores
+    from bend_hf.zero_shot.distances import DISTANCES
+    from bend_hf.zero_shot.variants import score_variants
 
     state = PartialState()
     [rows] = data.values()

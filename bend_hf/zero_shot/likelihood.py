@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from bend_hf.embed.embedder import Embedder, SequenceEmbedder
     from bend_hf.protocols import Protocol
-    from bend_hf.zero_shot.variants import Windows
+    from bend_hf.zero_shot.windows import Windows
 
 
 def likelihood_ratios(embedder: SequenceEmbedder, dataset: Dataset, protocol: Protocol) -> np.ndarray:
@@ -41,7 +41,7 @@ def likelihood_ratios(embedder: SequenceEmbedder, dataset: Dataset, protocol: Pr
     """
     from bend_hf.embed.embedder import Embedder
     from bend_hf.embed.loading import load
-    from bend_hf.zero_shot.variants import chunks
+    from bend_hf.zero_shot.windows import chunks
 
     if not isinstance(embedder, Embedder):
         raise BendError(f"{embedder.name} has no language-model head: its variants can be scored by distance only.")

@@ -10,7 +10,9 @@ import torch
 from bend_hf.embed.embedder import Embedder, Tokens, load_embedder
 from bend_hf.errors import BendError
 from bend_hf.protocols import get_protocol
-from bend_hf.zero_shot.variants import control_scores, crop, score_variants
+from bend_hf.zero_shot.controls import control_scores
+from bend_hf.zero_shot.variants import score_variants
+from bend_hf.zero_shot.windows import crop
 
 DEFAULT, REFERENCE = get_protocol("default"), get_protocol("bend-2024")
 
