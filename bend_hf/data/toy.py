@@ -25,17 +25,16 @@ import numpy as np
 from bend_hf.data import toy_biology as biology
 from bend_hf.errors import BendError
 from bend_hf.files import atomic, digest_file, write_json
-from bend_hf.tasks import (
+from bend_hf.tasks.bend import (
     CHROMATIN_ACCESSIBILITY,
     CPG_METHYLATION,
     ENHANCER_ANNOTATION,
-    FOLDS,
     GENE_FINDING,
     HISTONE_MODIFICATION,
     VARIANT_EFFECTS_DISEASE,
     VARIANT_EFFECTS_EXPRESSION,
-    Task,
 )
+from bend_hf.tasks.task import FOLDS, Task
 
 VERSION = 1
 MANIFEST = "toy.json"

@@ -1,139 +1,17 @@
-"""The seven tasks of BEND as data: everything a reader, a builder, a trainer or a card needs, and no behaviour.
+"""The seven tasks of BEND.
 
     from bend_hf.tasks import get_tasks
     task = get_tasks("gene_finding")[0]
     task.metric, task.label_names, task.recipe.hidden
 
 To add a task of one of the four label kinds, add one declaration here and a folder in ``dataset_scripts/``.
-A published declaration is never edited: a corrected one gets a new ``version`` and says what it supersedes.
-
-Coordinates are 0-based half-open everywhere. Facts are those of Marin et al., *BEND: Benchmarking DNA Language
-Models on Biologically Meaningful Tasks*, ICLR 2024 (arXiv 2311.12570), its released files and its reference code.
+Facts are those of Marin et al., *BEND: Benchmarking DNA Language Models on Biologically Meaningful Tasks*, ICLR 2024
+(arXiv 2311.12570), its released files and its reference code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
-
-from bend_hf.errors import unknown
-
-LabelKind = Literal["per_nucleotide_class", "per_bin_binary", "multilabel", "variant_binary"]
-SplitScheme = Literal["fixed", "folds", "none"]
-Build = Literal["GRCh38", "GRCh37"]
-
-FOLDS = tuple(f"part{k}" for k in range(1, 11))
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a task's BED file; `dtype` is a `datasets.Value` dtype, `row` says whether rows carry it on."""
-
-    name: str
-    dtype: str
-    description: str
-    row: bool = False
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """The head and how it is trained (section 2 of the BEND paper's appendix, values of the reference code).
-
-    Attributes:
-        hidden: Channels of the two convolutions.
-        pool: Width and stride of the average pooling in nucleotides; None for one prediction per nucleotide.
-        outputs: Logits per position (per bin, per window).
-        loss: Cross-entropy over classes, or binary cross-entropy with logits.
-        positive_weight: Weight of the positive class in the binary loss; None for 1.
-        learning_rate: Of AdamW.
-        weight_decay: Of AdamW.
-        batch_size: Windows per optimiser step.
-        epochs: Passes over the training split.
-    """
-
-    hidden: int
-    pool: int | None
-    outputs: int
-    loss: Literal["cross_entropy", "binary"]
-    positive_weight: float | None
-    learning_rate: float
-    batch_size: int
-    weight_decay: float = 0.01
-    epochs: int = 100
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where labels come from: a name, the DOI to cite and the key of its BibTeX entry."""
-
-    name: str
-    doi: str
-    key: str
-
-
-@dataclass(frozen=True)
-class Task:
-    """One task.
-
-    Attributes:
-        name: Unique name, as in results and on the command line.
-        dataset: Name of its dataset repository (without namespace); two variant tasks share one.
-        config: Name of its configuration in that dataset.
-        title: A short title for people.
-        summary: One or two sentences on what is predicted.
-        label_kind: The shape of the labels.
-        label_names: Names of the classes or labels, by index.
-        label_naming: Whether the names are the released ones, inferred, or unknown (then ``label_0`` …).
-        build: Genome build of the coordinates.
-        stranded: Whether rows with strand ``-`` are reverse-complemented.
-        window: Length in bp of every row's sequence (for variants, of the context); None where it varies.
-        bin_size: Nucleotides per label where labels are per bin.
-        split_scheme: Fixed train/validation/test, ten folds, or none (zero-shot).
-        split_names: Value of the BED file's ``split`` column → name of the split in the dataset.
-        columns: Columns of the BED file, in order.
-        labels_in_hdf5: Whether labels lie in an HDF5 file of the BED file's stem.
-        metric: The headline metric (a folder of ``metrics/``, and the key of its value).
-        recipe: Head and training; None for zero-shot tasks.
-        rows: Declared rows per split of the dataset.
-        positives: Declared number of positive rows, where the release states it.
-        paper_rows: Rows according to the paper, where that differs from the released files.
-        sources: What the labels were made from.
-        caveats: Known defects of the released data.
-        version: Version of this declaration.
-    """
-
-    name: str
-    dataset: str
-    config: str
-    title: str
-    summary: str
-    label_kind: LabelKind
-    label_names: tuple[str, ...]
-    label_naming: Literal["released", "inferred", "unnamed"]
-    build: Build
-    stranded: bool
-    window: int | None
-    bin_size: int | None
-    split_scheme: SplitScheme
-    split_names: Mapping[str, str] = field(hash=False)
-    columns: tuple[Column, ...]
-    labels_in_hdf5: bool
-    metric: Literal["mcc", "auroc", "auprc"]
-    recipe: Recipe | None
-    rows: Mapping[str, int] = field(hash=False)
-    sources: tuple[Source, ...]
-    caveats: tuple[str, ...]
-    positives: int | None = None
-    paper_rows: int | None = None
-    version: str = "1.0.0"
-
-    @property
-    def stem(self) -> str:
-        """Path of the released files below the data folder, without the ending."""
-        suffix = f"_{self.config}" if self.label_kind == "variant_binary" else ""
-        return f"{self.dataset}/{self.dataset}{suffix}"
-
+from bend_hf.tasks.task import FOLDS, Column, Recipe, Source, Task
 
 FIXED_SPLITS = {"train": "train", "valid": "validation", "test": "test"}
 
@@ -454,56 +332,3 @@ VARIANT_EFFECTS_DISEASE = Task(
     sources=(Source("ClinVar", "10.1093/nar/gkz972", "landrum2020clinvar"), VEP),
     caveats=("Not for clinical use.",),
 )
-
-TASKS: dict[str, Task] = {
-    task.name: task
-    for task in (
-        GENE_FINDING,
-        ENHANCER_ANNOTATION,
-        CHROMATIN_ACCESSIBILITY,
-        HISTONE_MODIFICATION,
-        CPG_METHYLATION,
-        VARIANT_EFFECTS_EXPRESSION,
-        VARIANT_EFFECTS_DISEASE,
-    )
-}
-
-
-def get_tasks(names: str | Iterable[str] = "all") -> tuple[Task, ...]:
-    """Return tasks by name, in the order of declaration.
-
-    Args:
-        names: ``"all"``, a task's name, a dataset's name (``"variant_effects"`` gives both its tasks), or several.
-
-    Raises:
-        BendError: A name is unknown; the message lists the choices.
-    """
-    wanted: set[str] = set()
-    for name in [names] if isinstance(names, str) else names:
-        found = {task.name for task in TASKS.values() if name in ("all", task.name, task.dataset)}
-        if not found:
-            datasets = {task.dataset for task in TASKS.values()}
-            raise unknown("task", name, ["all", *sorted(datasets | set(TASKS))])
-        wanted |= found
-    return tuple(task for task in TASKS.values() if task.name in wanted)
-
-
-def get_config(dataset: str, config: str | None = None) -> Task:
-    """Return the task behind a dataset's configuration.
-
-    Args:
-        dataset: Name of the dataset, with or without a namespace (``"bend/variant_effects"``).
-        config: Name of the configuration; None for the dataset's first (default) one.
-
-    Raises:
-        BendError: Dataset or configuration is unknown; the message lists the choices.
-    """
-    name = dataset.rpartition("/")[2]
-    configs = {task.config: task for task in TASKS.values() if task.dataset == name}
-    if not configs:
-        raise unknown("dataset", dataset, dict.fromkeys(task.dataset for task in TASKS.values()))
-    if config is None:
-        return next(iter(configs.values()))
-    if config not in configs:
-        raise unknown(f"configuration of {name}", config, configs)
-    return configs[config]
