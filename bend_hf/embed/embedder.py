@@ -136,13 +136,12 @@ class Embedder:
         else:
             half = None if dtype == "float32" else DTYPES[dtype]
         self.measured: Measured = measure(self.network, self.scheme, half, self.limits.context)
-        if half is not None and dtype == "auto" and (self.measured.agreement or 0) < AGREEMENT:
-            log.info(
-                "%s: %s agrees with float32 to a cosine of %.4f only; computing in float32.",
-                self.name,
-                half,
-                self.measured.agreement,
-            )
+        agreement = self.measured.agreement
+        if half is not None and dtype != "auto" and agreement is None:
+            raise BendError(f"{self.name} cannot compute in {dtype}: use dtype='float32' (--dtype float32).")
+        if half is not None and dtype == "auto" and (agreement or 0) < AGREEMENT:
+            why = "cannot be used" if agreement is None else f"agrees with float32 to a cosine of only {agreement:.4f}"
+            log.info("%s: %s %s; computing in float32.", self.name, half, why)
             half = None
         if half is not None and (self.measured.held or 0) >= AGREEMENT:
             self.network.hold_weights_in(half)  # a fifth faster than autocast, where it agrees as well

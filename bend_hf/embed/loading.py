@@ -27,15 +27,12 @@ from bend_hf.console import log
 from bend_hf.embed.tokens import Scheme, block_scheme, character_scheme, read_scheme
 from bend_hf.errors import BendError
 from bend_hf.files import digest_file, digest_of
+from bend_hf.models.bigbird import attend_by_length
 from bend_hf.models.checkpoint import HEADS, POOLERS, align, compare, find_file, read_state_dict, weight_files
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer_config.json", "special_tokens_map.json")
 CHARACTER_TOKENIZERS = ("HyenaDNATokenizer", "CaduceusTokenizer", "CharacterTokenizer")
 """Tokenizers whose code lies with the checkpoints, but whose rule their configuration states."""
-
-STOCK_OPTIONS: dict[str, dict[str, Any]] = {"big_bird": {"attention_type": "original_full"}}
-"""Options of transformers' classes. BigBird switches to full attention for good after one input of up to 704 tokens,
-so that vectors depend on what came before: it always runs with full attention here."""
 
 CODE_KEYS = ("AutoConfig", "AutoModel", "AutoModelForMaskedLM", "AutoModelForCausalLM")
 STOCK_CODE = {"modeling_generator": "llama", "dnabert_layer": "bert"}
@@ -189,6 +186,7 @@ def load(
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()  # safetensors gives views of the file, which change (or crash) with it
     fuse_gelu(model)
+    attend_by_length(model)
     return Loaded(
         source,
         model,
@@ -232,7 +230,6 @@ def _load_stock(
                 revision=revision,
                 dtype=torch.float32,
                 trust_remote_code=False,
-                **STOCK_OPTIONS.get(str(kind), {}),
             )
     except Exception as error:  # a dozen types, from a wrong field of the configuration to a missing file
         reason = _shape_report(config, state) or str(error)

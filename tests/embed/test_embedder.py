@@ -457,9 +457,9 @@ def test_a_bare_string_is_refused(folders):
         next(load(folders["esm"]).embed("ACGT"))
 
 
-def test_bigbird_does_not_depend_on_what_came_before(tmp_path):
-    """Left alone it would switch to full attention for good at its first short input."""
-    from transformers import BigBirdConfig
+def test_bigbird_attends_as_published_whatever_came_before(tmp_path):
+    """Sparse for long input, full for short; transformers alone stays with full attention after its first short one."""
+    from transformers import BigBirdConfig, BigBirdModel
 
     tokenizer = tiny_models.byte_pairs(tmp_path)
     config = BigBirdConfig(
@@ -475,9 +475,20 @@ def test_bigbird_does_not_depend_on_what_came_before(tmp_path):
         attention_type="block_sparse",
     )
     tiny_models.save(tmp_path, config, 0)
-    short, long = tiny_models.dna(60, 1), tiny_models.dna(2600, 2)
-    before, after = load(tmp_path), load(tmp_path)
-    assert len(before.scheme.encode([long])[0].ids) > 704
-    first = next(before.embed([long]))
-    next(after.embed([short]))
-    same(next(after.embed([long])), first)
+    texts = [tiny_models.dna(size, seed) for seed, size in enumerate((60, 2600, 180, 2300, 2600))]
+    embedder = load(tmp_path)
+    assert not embedder.measured.padding_safe
+    assert embedder.dtype == Embedder.from_pretrained(str(tmp_path), dtype="auto").dtype == "float32"
+    with pytest.raises(BendError, match="cannot compute in bfloat16"):
+        Embedder.from_pretrained(str(tmp_path), dtype="bfloat16")
+    scheme = embedder.scheme
+    encoded = [np.concatenate((scheme.prefix, scheme.encode([text])[0].ids, scheme.suffix)) for text in texts]
+    assert len(encoded[0]) <= 112 < len(encoded[3])  # seven blocks of 16: where sparse attention begins
+    for kind in ("first", "after the short ones"):
+        for text, ids, tokens in zip(texts, encoded, embedder.embed(texts), strict=True):
+            attention = "block_sparse" if len(ids) > 112 else "original_full"
+            stock = BigBirdModel.from_pretrained(tmp_path, attention_type=attention).eval()
+            with torch.no_grad():
+                hidden = stock(torch.from_numpy(ids)[None]).last_hidden_state[0]
+            inner = hidden[len(scheme.prefix) : len(hidden) - len(scheme.suffix)]
+            assert (tokens.vectors - inner).abs().max() < 1e-5, (kind, len(text))

@@ -46,6 +46,9 @@ def assert_reproduces(model: torch.nn.Module, golden: dict[str, np.ndarray]) -> 
     if "hidden_long" in golden:
         long = next(ids[key] for key in ids if "long" in key)
         assert_close(model(long).last_hidden_state, golden["hidden_long"])
+    if "hidden_short" in golden:
+        assert_close(model(ids["input_ids_short"]).last_hidden_state, golden["hidden_short"])
+        assert_close(model(ids["input_ids"]).last_hidden_state, golden["hidden"])  # the short one has left no trace
 
 
 @pytest.fixture(autouse=True)
