@@ -106,9 +106,9 @@ def embed(args: Namespace) -> int:
     """Fill the store with a model's token vectors, for a later `evaluate`."""
     from bend_hf.data.builder import build
     from bend_hf.data.sources import locate
-    from bend_hf.embed.embedder import load_embedder
     from bend_hf.embed.estimate import parse_size, size_text
     from bend_hf.embed.filling import fill
+    from bend_hf.embed.open import load_embedder
     from bend_hf.files import cache_dir
     from bend_hf.protocols import get_protocol
     from bend_hf.walk import merged

@@ -75,7 +75,7 @@ def evaluate(
     Args:
         model: A Hub id, a folder, a name of the catalogue, a baseline (``"onehot"``, ``"composition"``,
             ``"resnet-supervised"``, ``"basset"``), an object with the interface of
-            `bend_hf.embed.embedder.SequenceEmbedder`, or a callable ``sequences -> (vectors, lengths)``.
+            `bend_hf.embed.interface.SequenceEmbedder`, or a callable ``sequences -> (vectors, lengths)``.
         tasks: ``"all"``, a name, or several; see `bend_hf.tasks.get_tasks`.
         data_dir: Folder in the layout of BEND's release; None for ``$BEND_HF_DATA``, else downloaded.
         genome: A FASTA for every task, or a mapping from build to FASTA.
@@ -174,7 +174,7 @@ def _applicable(model: Any, tasks: str | Iterable[str]) -> tuple[Task, ...]:
 
 def _open(model: Any, rules: Protocol, options: dict[str, Any]) -> tuple[str, Any, Callable[..., Any] | None]:
     """Return a model's name in results, its embedder (None: letters only), and what is trained in the head's place."""
-    from bend_hf.embed.embedder import load_embedder
+    from bend_hf.embed.open import load_embedder
 
     if isinstance(model, str) and model == COMPOSITION:
         return model, None, None

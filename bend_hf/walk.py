@@ -23,7 +23,7 @@ from bend_hf.tasks import Task
 if TYPE_CHECKING:
     import datasets
 
-    from bend_hf.embed.embedder import SequenceEmbedder
+    from bend_hf.embed.interface import SequenceEmbedder
     from bend_hf.embed.vectors import VectorSource
     from bend_hf.results.record import Predictions
 

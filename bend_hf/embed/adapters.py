@@ -12,15 +12,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
+from bend_hf.embed.interface import Tokens
 from bend_hf.errors import BendError
-
-if TYPE_CHECKING:
-    from bend_hf.embed.embedder import Tokens
 
 PROBE = "ACGTTGCAAGGTCCATTGCACGTA" * 4
 
@@ -76,8 +74,6 @@ class CallableEmbedder:
                 row += 1
 
     def _checked(self, sequence: str, found: Any, runs: Any, row: int) -> Tokens:
-        from bend_hf.embed.embedder import Tokens
-
         vectors = torch.as_tensor(found).detach().cpu()
         if vectors.dtype not in (torch.float32, torch.bfloat16, torch.float16):
             vectors = vectors.float()

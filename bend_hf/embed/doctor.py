@@ -15,9 +15,11 @@ import numpy as np
 import torch
 
 from bend_hf.embed.catalogue import CATALOGUE
-from bend_hf.embed.embedder import Embedder, SequenceEmbedder, load_embedder
+from bend_hf.embed.embedder import Embedder
 from bend_hf.embed.estimate import size_text, time_text
+from bend_hf.embed.interface import SequenceEmbedder
 from bend_hf.embed.network import native_half
+from bend_hf.embed.open import load_embedder
 from bend_hf.protocols import get_protocol
 from bend_hf.tasks import TASKS, Task
 
@@ -123,7 +125,7 @@ def diagnose(model: Any, *, protocol: str = "default", **options: Any) -> Diagno
     """Load a model and find out how it will be handled.
 
     Args:
-        model: As `bend_hf.embed.embedder.load_embedder` takes it.
+        model: As `bend_hf.embed.open.load_embedder` takes it.
         protocol: Name of the protocol whose windows apply.
         **options: Of `Embedder.from_pretrained`.
 

@@ -12,19 +12,22 @@ vector: models to which padding does matter (measured when they are loaded) get 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
 from bend_hf.console import log
 from bend_hf.embed import windows
+from bend_hf.embed.batching import Batches, Piece
 from bend_hf.embed.catalogue import Limits, limits
+from bend_hf.embed.interface import Tokens
 from bend_hf.embed.loading import Loaded, load
-from bend_hf.embed.network import Layer, Measured, Network, measure, native_half, out_of_memory, pick_device
+from bend_hf.embed.network import Layer, Measured, Network, measure, native_half, pick_device
 from bend_hf.embed.rules import read_bases, reference_overlap, reverse_complement
+from bend_hf.embed.strands import average_strands
 from bend_hf.embed.tokens import Scheme
 from bend_hf.errors import BendError, unknown
 from bend_hf.runtime import keep_freed_memory
@@ -42,48 +45,6 @@ FLOAT32_ONLY = ("caduceus", "mamba", "mamba2")
 """Model types whose state adds up over the whole input, so that a short probe cannot vouch for half precision."""
 BUFFER_BYTES = 64 * 2**20
 """Vectors that may wait to be given back in order, in bytes (one sequence alone may exceed it)."""
-
-
-class Tokens(NamedTuple):
-    """One embedded sequence.
-
-    Attributes:
-        vectors: (T, D) on CPU, float32, bfloat16 or float16.
-        lengths: (T,) int64, positive; they sum to the length of the sequence. Token i's vector stands for
-            ``lengths[i]`` nucleotides.
-    """
-
-    vectors: torch.Tensor
-    lengths: np.ndarray
-
-
-class SequenceEmbedder(Protocol):
-    """What the rest of the package asks of an embedder."""
-
-    name: str
-    dim: int
-    causal: bool
-
-    def embed(self, sequences: Iterable[str]) -> Iterator[Tokens]:
-        """Give the vectors of each sequence, in order, in bounded memory."""
-        ...
-
-    def count_tokens(self, sequences: Iterable[str]) -> np.ndarray:
-        """Return tokens per sequence, (n,) int64, for estimates of size."""
-        ...
-
-    def provenance(self) -> dict[str, Any]:
-        """Return what determines the vectors, JSON-able; equal ``["key"]`` means interchangeable vectors."""
-        ...
-
-
-class _Piece(NamedTuple):
-    """One input of the model: ids with special tokens; tokens ``keep`` of its content go to ``at`` of row's vectors."""
-
-    row: int
-    ids: np.ndarray
-    keep: slice
-    at: slice
 
 
 class Embedder:
@@ -152,7 +113,19 @@ class Embedder:
             raise BendError(f"batch_tokens={batch_tokens} must be positive.")
         recurrent = loaded.config.get("model_type") in RECURRENT
         usual = RECURRENT_VALUES // self.dim if recurrent else BATCH_TOKENS.get(chosen.type, 16_384)
-        self.batch_tokens = batch_tokens or usual
+        self._batches = Batches(
+            self.network,
+            self.scheme,
+            name=self.name,
+            context=self.limits.context,
+            padding_safe=self.measured.padding_safe,
+            tokens=batch_tokens or usual,
+        )
+
+    @property
+    def batch_tokens(self) -> int:
+        """Most tokens in a batch."""
+        return self._batches.tokens
 
     @property
     def dtype(self) -> str:
@@ -315,7 +288,7 @@ class Embedder:
             cut = [[s[i : i + piece_length] for i in range(0, len(s), piece_length)] for s in sequences]
             texts, rows = [text for pieces in cut for text in pieces], np.repeat(rows, [len(p) for p in cut])
         encoded = self.scheme.encode(texts, first)
-        pieces: list[_Piece] = []
+        pieces: list[Piece] = []
         counts = np.zeros(len(sequences), np.int64)
         lengths: list[list[np.ndarray]] = [[] for _ in sequences]
         prefix, suffix = self.scheme.prefix, self.scheme.suffix
@@ -325,7 +298,7 @@ class Embedder:
             for window in windows.plan(len(ids), size, self.policy, self.causal):
                 offset = int(counts[row])
                 pieces.append(
-                    _Piece(
+                    Piece(
                         row,
                         np.concatenate((prefix, ids[window.start : window.stop], suffix)).astype(np.int64),
                         slice(window.keep_start - window.start, window.keep_stop - window.start),
@@ -335,7 +308,7 @@ class Embedder:
             counts[row] += len(ids)
             lengths[row].append(runs)
         vectors: list[torch.Tensor | None] = [None] * len(sequences)
-        for piece, found, finite in self._run(pieces):
+        for piece, found, finite in self._batches.run(pieces):
             if not finite and not torch.isfinite(found).all():
                 sequence = sequences[piece.row]
                 raise BendError(
@@ -359,105 +332,3 @@ class Embedder:
                 whole = whole[torch.from_numpy(order)]
             results.append(Tokens(whole, runs))
         return results
-
-    def _run(self, pieces: Sequence[_Piece]) -> Iterator[tuple[_Piece, torch.Tensor, bool]]:
-        """Give the kept vectors of each piece, longest pieces first, and whether they are sure to be finite."""
-        order = sorted(range(len(pieces)), key=lambda i: -len(pieces[i].ids))
-        start = 0
-        while start < len(order):
-            longest = len(pieces[order[start]].ids)
-            stop = min(len(order), start + max(1, self.batch_tokens // longest))
-            if not self.measured.padding_safe:
-                while len(pieces[order[stop - 1]].ids) != longest:
-                    stop -= 1
-            batch = [pieces[i] for i in order[start:stop]]
-            try:
-                hidden = self._forward(batch)
-            except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error):
-                    raise
-                if len(batch) == 1:
-                    raise BendError(
-                        f"{self.name}: memory ran out on {self.network.device} for one input of {longest} tokens. Give "
-                        f"a smaller context (context={longest // 2}), a lower precision or another device."
-                    ) from error
-                self.batch_tokens = longest * (len(batch) // 2)
-                log.warning("%s: memory ran out; going on with %d tokens a batch.", self.name, self.batch_tokens)
-                if self.network.device.type == "cuda":
-                    torch.cuda.empty_cache()
-                continue
-            skip = len(self.scheme.prefix)
-            finite = bool(torch.isfinite(hidden.sum(dtype=torch.float32)))  # one NaN or infinity makes the sum one
-            for piece, vectors in zip(batch, hidden, strict=True):
-                yield piece, vectors[skip + piece.keep.start : skip + piece.keep.stop], finite
-            start = stop
-
-    def _forward(self, batch: Sequence[_Piece]) -> torch.Tensor:
-        sizes = np.array([len(piece.ids) for piece in batch])
-        ids = np.full((len(batch), self._width(sizes)), self.scheme.pad, np.int64)
-        for row, piece in enumerate(batch):
-            ids[row, : len(piece.ids)] = piece.ids
-        padded = bool((sizes != ids.shape[1]).any())
-        hidden = self.network(torch.from_numpy(ids), torch.from_numpy(sizes) if padded else None)
-        return hidden.cpu()
-
-    def _width(self, sizes: np.ndarray) -> int:
-        """Tokens a batch is padded to: the longest of its `sizes`, or a little more where that is faster."""
-        longest = int(sizes.max())
-        width = -(-longest // windows.TILE) * windows.TILE
-        masked = self.network.masked and self.measured.padding_safe
-        if self.dtype == "float32" or not masked or width > (self.limits.context or width):
-            return longest
-        if (sizes != longest).any():  # there is a mask to compute with anyway
-            return width
-        little = self.network.device.type == "cpu" and width - longest <= longest // 64
-        return width if little else longest
-
-
-def average_strands(forward: Tokens, reverse: Tokens) -> Tokens:
-    """Return the mean of the vectors of both strands at each nucleotide of the forward strand.
-
-    Args:
-        forward: Of the sequence.
-        reverse: Of its reverse complement.
-
-    Returns:
-        Tokens whose partition is the common refinement of both.
-    """
-    ends = np.cumsum(forward.lengths)
-    other = np.cumsum(reverse.lengths[::-1])
-    cuts = np.union1d(ends, other)
-    left = forward.vectors[torch.from_numpy(np.searchsorted(ends, cuts))]
-    right = reverse.vectors.flip(0)[torch.from_numpy(np.searchsorted(other, cuts))]
-    return Tokens((left + right) / 2, np.diff(cuts, prepend=0))
-
-
-def load_embedder(model: Any, *, protocol: Any, **options: Any) -> SequenceEmbedder:
-    """Return the embedder behind what a user may name.
-
-    Args:
-        model: ``"onehot"``, a catalogue name, a Hub id, a folder, an embedder (passed through), or any callable
-            ``sequences -> (vectors, lengths)`` (see `bend_hf.embed.adapters`).
-        protocol: `bend_hf.protocols.Protocol`: how long inputs are cut and overlapping k-mers upsampled.
-        **options: Of `Embedder.from_pretrained`.
-
-    Raises:
-        BendError: The model is unknown or cannot be loaded.
-    """
-    if not isinstance(model, str):
-        if hasattr(model, "__fspath__"):
-            return load_embedder(str(model), protocol=protocol, **options)
-        if all(hasattr(model, part) for part in ("embed", "dim", "name", "provenance", "count_tokens")):
-            return model
-        if callable(model):
-            from bend_hf.embed.adapters import CallableEmbedder
-
-            return CallableEmbedder(model)
-        raise BendError(f"{model!r} is no model: give a name, a folder, an embedder or a callable.")
-    if model == "onehot":
-        from bend_hf.embed.onehot import OneHotEmbedder
-
-        return OneHotEmbedder()
-    options.setdefault("windows", protocol.windows)
-    options.setdefault("kmer_shift", protocol.kmer_shift)
-    return Embedder.from_pretrained(model, **options)

@@ -11,15 +11,12 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bend_hf.embed.interface import SequenceEmbedder
 from bend_hf.embed.vectors import Distinct, Precision, check_precision, take
 from bend_hf.errors import BendError
-
-if TYPE_CHECKING:
-    from bend_hf.embed.embedder import SequenceEmbedder
 
 UNITS = {"": 1, "B": 1, "BYTES": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 UNITS |= {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}

@@ -20,21 +20,19 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 
 from bend_hf.console import log, progress
 from bend_hf.embed import shard
 from bend_hf.embed.estimate import Estimate, estimate, size_text
+from bend_hf.embed.interface import SequenceEmbedder
 from bend_hf.embed.layout import Plan, plan, share_of_environment
 from bend_hf.embed.shard import Shard
 from bend_hf.embed.vectors import Packed, Precision, distinct, embed_checked, pack, take
 from bend_hf.errors import BendError
 from bend_hf.files import write_json
-
-if TYPE_CHECKING:
-    from bend_hf.embed.embedder import SequenceEmbedder
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 POLL_SECONDS = 0.2

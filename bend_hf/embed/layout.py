@@ -13,16 +13,14 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bend_hf.embed import shard
+from bend_hf.embed.interface import SequenceEmbedder
 from bend_hf.embed.vectors import Distinct, Precision, check_precision
 from bend_hf.files import digest_of
-
-if TYPE_CHECKING:
-    from bend_hf.embed.embedder import SequenceEmbedder
 
 FORMAT = 1
 LARGEST_SHARD = 1 << 27  # values, if every nucleotide were a token: 256 MB at two bytes

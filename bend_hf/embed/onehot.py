@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
+from bend_hf.embed.interface import Tokens
 from bend_hf.embed.rules import read_bases
 from bend_hf.errors import BendError
-
-if TYPE_CHECKING:
-    from bend_hf.embed.embedder import Tokens
 
 COLUMNS = torch.tensor([0, 1, 2, 4, 3])
 """Column of A, C, G, T and N by their code in `tokens` (A C G T N); the columns are A C G N T, as in BEND."""
@@ -31,8 +29,6 @@ class OneHotEmbedder:
         Raises:
             BendError: A sequence is empty or no DNA.
         """
-        from bend_hf.embed.embedder import Tokens
-
         if isinstance(sequences, str):
             raise BendError("embed() takes several sequences: put the one you have into a list.")
         table = torch.eye(5)[COLUMNS]

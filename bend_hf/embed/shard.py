@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import torch
 
-from bend_hf.embed.embedder import Tokens
+from bend_hf.embed.interface import Tokens
 from bend_hf.embed.vectors import Packed, run_length_type, unpack
 from bend_hf.errors import BendError
 from bend_hf.files import atomic

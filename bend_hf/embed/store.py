@@ -19,20 +19,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bend_hf.embed.embedder import Tokens
 from bend_hf.embed.estimate import estimate, parse_size, size_text, spare_memory
 from bend_hf.embed.filling import fill, fill_plan, say
+from bend_hf.embed.interface import SequenceEmbedder, Tokens
 from bend_hf.embed.layout import Plan, plan, share_of_environment
 from bend_hf.embed.shard import Shard
 from bend_hf.embed.vectors import InMemory, OnTheFly, Precision, VectorSource, distinct
 from bend_hf.errors import BendError
-
-if TYPE_CHECKING:
-    from bend_hf.embed.embedder import SequenceEmbedder
 
 __all__ = ["InMemory", "OnTheFly", "Store", "VectorSource", "fill", "parse_size", "vectors_for"]
 

@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, get_args
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 import torch
 
-from bend_hf.embed.embedder import Tokens
+from bend_hf.embed.interface import SequenceEmbedder, Tokens
 from bend_hf.errors import BendError, unknown
-
-if TYPE_CHECKING:
-    from bend_hf.embed.embedder import SequenceEmbedder
 
 Precision = Literal["auto", "bfloat16", "float16", "float32", "int8"]
 FLOATS = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}

@@ -24,7 +24,7 @@ from bend_hf.train.head import Batch
 from bend_hf.train.labels import Labels
 
 if TYPE_CHECKING:
-    from bend_hf.embed.embedder import Tokens
+    from bend_hf.embed.interface import Tokens
     from bend_hf.embed.vectors import VectorSource
 
 IGNORED = -100

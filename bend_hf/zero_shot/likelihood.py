@@ -23,7 +23,8 @@ from bend_hf.errors import BendError
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from bend_hf.embed.embedder import Embedder, SequenceEmbedder
+    from bend_hf.embed.embedder import Embedder
+    from bend_hf.embed.interface import SequenceEmbedder
     from bend_hf.protocols import Protocol
     from bend_hf.zero_shot.windows import Windows
 

@@ -24,7 +24,7 @@ from bend_hf.zero_shot.windows import Windows, chunks
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from bend_hf.embed.embedder import SequenceEmbedder
+    from bend_hf.embed.interface import SequenceEmbedder
     from bend_hf.protocols import Protocol
 
 

@@ -23,7 +23,8 @@ import reference
 import torch
 from table import Row, main
 
-from bend_hf.embed.embedder import Embedder, Tokens
+from bend_hf.embed.embedder import Embedder
+from bend_hf.embed.interface import Tokens
 from bend_hf.embed.store import OnTheFly, Store, fill
 from bend_hf.protocols import get_protocol
 from bend_hf.tasks import TASKS

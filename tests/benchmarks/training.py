@@ -22,8 +22,8 @@ import torch
 from reference import Head, read_tar, write_tar
 from table import main
 
-from bend_hf.embed.embedder import Tokens
 from bend_hf.embed.filling import fill
+from bend_hf.embed.interface import Tokens
 from bend_hf.embed.store import Store
 from bend_hf.protocols import get_protocol
 from bend_hf.tasks import TASKS, Task

@@ -12,7 +12,8 @@ import torch
 
 from bend_hf.embed import catalogue, embedder
 from bend_hf.embed.catalogue import CATALOGUE, limits, resolve
-from bend_hf.embed.embedder import Embedder, load_embedder
+from bend_hf.embed.embedder import Embedder
+from bend_hf.embed.open import load_embedder
 from bend_hf.embed.tokens import character_scheme
 from bend_hf.errors import BendError
 from bend_hf.protocols import get_protocol

@@ -12,9 +12,12 @@ from torch import nn
 
 from bend_hf.embed import embedder as module
 from bend_hf.embed.adapters import CallableEmbedder
-from bend_hf.embed.embedder import Embedder, Tokens, average_strands, load_embedder
+from bend_hf.embed.embedder import Embedder
+from bend_hf.embed.interface import Tokens
 from bend_hf.embed.onehot import OneHotEmbedder
+from bend_hf.embed.open import load_embedder
 from bend_hf.embed.rules import reverse_complement
+from bend_hf.embed.strands import average_strands
 from bend_hf.errors import BendError
 from bend_hf.protocols import get_protocol
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bend_hf.embed.embedder import Tokens
+from bend_hf.embed.interface import Tokens
 
 
 def sequences(count: int, seed: int = 0, length: int = 96) -> list[str]:

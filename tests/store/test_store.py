@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bend_hf.embed import layout, store
-from bend_hf.embed.embedder import Tokens
 from bend_hf.embed.estimate import estimate, parse_size, size_text, time_text
+from bend_hf.embed.interface import Tokens
 from bend_hf.embed.shard import Shard
 from bend_hf.embed.vectors import InMemory, OnTheFly, Precision, VectorSource, distinct, pack, unpack
 from bend_hf.errors import BendError

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bend_hf.embed.embedder import Tokens
+from bend_hf.embed.interface import Tokens
 from bend_hf.tasks import TASKS, Task
 from bend_hf.train.fit import Split
 

@@ -7,7 +7,9 @@ import pytest
 import tiny_models
 import torch
 
-from bend_hf.embed.embedder import Embedder, Tokens, load_embedder
+from bend_hf.embed.embedder import Embedder
+from bend_hf.embed.interface import Tokens
+from bend_hf.embed.open import load_embedder
 from bend_hf.errors import BendError
 from bend_hf.protocols import get_protocol
 from bend_hf.zero_shot.controls import control_scores

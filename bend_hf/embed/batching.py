@@ -1,0 +1,107 @@
+"""Pieces of sequences, sorted by length and run in batches up to a number of tokens.
+
+    batches = Batches(network, scheme, name="nt-v2-50m", context=2048, padding_safe=True, tokens=8192)
+    for piece, vectors, finite in batches.run(pieces):
+        ...
+
+What a piece is batched with changes no vector: models to which padding does matter get batches of one length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from bend_hf.console import log
+from bend_hf.embed import windows
+from bend_hf.embed.network import Network, out_of_memory
+from bend_hf.embed.tokens import Scheme
+from bend_hf.errors import BendError
+
+
+class Piece(NamedTuple):
+    """One input of the model: ids with special tokens; tokens ``keep`` of its content go to ``at`` of row's vectors."""
+
+    row: int
+    ids: np.ndarray
+    keep: slice
+    at: slice
+
+
+class Batches:
+    """Runs pieces through a network.
+
+    Args:
+        network: The model.
+        scheme: Its tokens.
+        name: For messages.
+        context: Most tokens it takes at once, special ones included; None for any.
+        padding_safe: Whether padding on the right changes no vector.
+        tokens: Most tokens in a batch, padding included; halved for good where memory runs out.
+    """
+
+    def __init__(
+        self, network: Network, scheme: Scheme, *, name: str, context: int | None, padding_safe: bool, tokens: int
+    ) -> None:
+        self.network, self.scheme, self.name = network, scheme, name
+        self.context, self.padding_safe, self.tokens = context, padding_safe, tokens
+
+    def run(self, pieces: Sequence[Piece]) -> Iterator[tuple[Piece, torch.Tensor, bool]]:
+        """Give the kept vectors of each piece, longest pieces first, and whether they are sure to be finite.
+
+        Raises:
+            BendError: Memory does not suffice for one piece.
+        """
+        order = sorted(range(len(pieces)), key=lambda i: -len(pieces[i].ids))
+        start = 0
+        while start < len(order):
+            longest = len(pieces[order[start]].ids)
+            stop = min(len(order), start + max(1, self.tokens // longest))
+            if not self.padding_safe:
+                while len(pieces[order[stop - 1]].ids) != longest:
+                    stop -= 1
+            batch = [pieces[i] for i in order[start:stop]]
+            try:
+                hidden = self._forward(batch)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                if len(batch) == 1:
+                    raise BendError(
+                        f"{self.name}: memory ran out on {self.network.device} for one input of {longest} tokens. Give "
+                        f"a smaller context (context={longest // 2}), a lower precision or another device."
+                    ) from error
+                self.tokens = longest * (len(batch) // 2)
+                log.warning("%s: memory ran out; going on with %d tokens a batch.", self.name, self.tokens)
+                if self.network.device.type == "cuda":
+                    torch.cuda.empty_cache()
+                continue
+            skip = len(self.scheme.prefix)
+            finite = bool(torch.isfinite(hidden.sum(dtype=torch.float32)))  # one NaN or infinity makes the sum one
+            for piece, vectors in zip(batch, hidden, strict=True):
+                yield piece, vectors[skip + piece.keep.start : skip + piece.keep.stop], finite
+            start = stop
+
+    def _forward(self, batch: Sequence[Piece]) -> torch.Tensor:
+        sizes = np.array([len(piece.ids) for piece in batch])
+        ids = np.full((len(batch), self._width(sizes)), self.scheme.pad, np.int64)
+        for row, piece in enumerate(batch):
+            ids[row, : len(piece.ids)] = piece.ids
+        padded = bool((sizes != ids.shape[1]).any())
+        hidden = self.network(torch.from_numpy(ids), torch.from_numpy(sizes) if padded else None)
+        return hidden.cpu()
+
+    def _width(self, sizes: np.ndarray) -> int:
+        """Tokens a batch is padded to: the longest of its `sizes`, or a little more where that is faster."""
+        longest = int(sizes.max())
+        width = -(-longest // windows.TILE) * windows.TILE
+        masked = self.network.masked and self.padding_safe
+        if self.network.dtype == torch.float32 or not masked or width > (self.context or width):
+            return longest
+        if (sizes != longest).any():  # there is a mask to compute with anyway
+            return width
+        little = self.network.device.type == "cpu" and width - longest <= longest // 64
+        return width if little else longest
