@@ -22,7 +22,7 @@ from bend_hf.tasks import get_tasks
 def demo(args: Namespace) -> int:
     """Run all seven tasks on a toy genome."""
     from bend_hf.demo import run
-    from bend_hf.results.table import table
+    from bend_hf.report.table import table
 
     results = run(args.output)
     print(table(results))
@@ -54,7 +54,7 @@ def tasks(args: Namespace) -> None:
 def evaluate(args: Namespace) -> int:
     """Evaluate a model."""
     from bend_hf.evaluation import evaluate
-    from bend_hf.results.table import table
+    from bend_hf.report.table import table
 
     results = evaluate(
         args.model,
@@ -157,7 +157,7 @@ def compare(args: Namespace) -> None:
 
 def report(args: Namespace) -> None:
     """Write a report of results."""
-    from bend_hf.results.report import write_report
+    from bend_hf.report.write import write_report
 
     endings = {"markdown": "md", "latex": "tex"}
     output = args.output or Path(f"report.{endings.get(args.format, args.format)}")
@@ -167,7 +167,7 @@ def report(args: Namespace) -> None:
 
 def plot(args: Namespace) -> None:
     """Draw predicted against true labels along a window."""
-    from bend_hf.results.plot import plot
+    from bend_hf.report.plot import plot
     from bend_hf.results.record import read_result
 
     print(plot(read_result(args.result), row=args.row, output=args.output))

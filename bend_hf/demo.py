@@ -78,7 +78,7 @@ def run(output: Path) -> list[Result]:
     """
     from bend_hf.data import toy
     from bend_hf.evaluation import evaluate
-    from bend_hf.results.report import write_report
+    from bend_hf.report.write import write_report
 
     data = toy.make(output / "toy")
     model = write_untrained_model(output / "untrained-6mer")

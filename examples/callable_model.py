@@ -15,7 +15,7 @@ import numpy as np
 import bend_hf
 from bend_hf.data import toy
 from bend_hf.embed.adapters import CallableEmbedder
-from bend_hf.results.table import table
+from bend_hf.report.table import table
 
 STRIDE, AROUND = 10, 100
 

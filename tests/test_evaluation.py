@@ -15,8 +15,8 @@ import bend_hf
 from bend_hf.cli import main
 from bend_hf.demo import write_untrained_model
 from bend_hf.errors import BendError
+from bend_hf.report.table import table
 from bend_hf.results.record import read_predictions, read_results
-from bend_hf.results.table import table
 from bend_hf.tasks import FOLDS, TASKS
 from bend_hf.walk import folds
 

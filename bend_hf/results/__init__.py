@@ -1,1 +1,1 @@
-"""Records of results, their uncertainty, comparison and report."""
+"""Records of results, their uncertainty and comparison."""

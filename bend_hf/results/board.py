@@ -151,7 +151,7 @@ def _total(group: list[Result], key: str, over: Any) -> float | None:
 
 def references() -> list[dict[str, Any]]:
     """Published and independently re-run values: the entries of ``reference.json``."""
-    text = (package_files("bend_hf.results") / "reference.json").read_text(encoding="utf-8")
+    text = (package_files("bend_hf.report") / "reference.json").read_text(encoding="utf-8")
     entries: list[dict[str, Any]] = json.loads(text)["entries"]
     return entries
 

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 
 from bend_hf.errors import BendError
+from bend_hf.report.table import aligned, explained, interval, marked, number
 from bend_hf.results.board import Row, board
 from bend_hf.results.conditions import alike, footnotes, same_data, same_settings
 from bend_hf.results.record import Result, read_predictions, read_results
 from bend_hf.results.statistics import bootstrap, score
-from bend_hf.results.table import aligned, explained, interval, marked, number
 from bend_hf.tasks import TASKS, get_tasks
 
 

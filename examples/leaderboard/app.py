@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse, PlainTextResponse, Response
 
 from bend_hf.errors import BendError
-from bend_hf.results.report import write_report
+from bend_hf.report.write import write_report
 
 
 class Board:

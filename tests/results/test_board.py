@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 from result_factory import PROVENANCE, make_result
 
+from bend_hf.report.table import duration, size, table
 from bend_hf.results import board
-from bend_hf.results.table import duration, size, table
 from bend_hf.tasks import TASKS
 
 

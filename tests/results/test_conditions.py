@@ -8,26 +8,20 @@ import io
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
-from result_factory import PROVENANCE, make_result, simulate
+from result_factory import PROVENANCE, make_result, simulate, trained
 
 from bend_hf.errors import BendError
+from bend_hf.report.table import table
+from bend_hf.report.write import write_report
 from bend_hf.results import record, statistics
 from bend_hf.results.compare import compare
 from bend_hf.results.conditions import departures, footnotes, settings
-from bend_hf.results.report import write_report
-from bend_hf.results.table import table
 from bend_hf.tasks import TASKS
 
 SAMPLES = Path(__file__).parent / "samples"
 SHORT = "trained for 1 epoch instead of the recipe's 100"
-
-
-def trained(model: str = "simulated", key: dict | None = None, **given: Any) -> dict:
-    """A provenance as `evaluate` writes it, with some settings given."""
-    return PROVENANCE | {"settings": PROVENANCE["settings"] | given, "model": {"name": model, "key": key or {}}}
 
 
 def write(folder: Path, name: str, model: str, provenance: dict, *, noise: int = 0, **changes) -> Path:

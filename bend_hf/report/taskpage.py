@@ -11,12 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from bend_hf.results.board import Row
-from bend_hf.results.breakdown import Part, breakdowns
-from bend_hf.results.charts import Line, interval_bar, line_chart, strips
-from bend_hf.results.compare import p_value
-from bend_hf.results.curves import Curve, confusion, learning_curve, precision_recall_curve, roc_curve
-from bend_hf.results.pages import (
+from bend_hf.report.charts import Line, interval_bar, line_chart, strips
+from bend_hf.report.page import (
     METRICS,
     cost_chart,
     departure_of,
@@ -32,11 +28,15 @@ from bend_hf.results.pages import (
     table,
     task_facts,
 )
-from bend_hf.results.plot import draw
+from bend_hf.report.plot import draw
+from bend_hf.report.table import duration, number
+from bend_hf.report.write import Group
+from bend_hf.results.board import Row
+from bend_hf.results.breakdown import Part, breakdowns
+from bend_hf.results.compare import p_value
+from bend_hf.results.curves import Curve, confusion, learning_curve, precision_recall_curve, roc_curve
 from bend_hf.results.record import read_predictions
-from bend_hf.results.report import Group
 from bend_hf.results.statistics import TOO_FEW
-from bend_hf.results.table import duration, number
 from bend_hf.tasks import Task
 
 PAIRS = 45

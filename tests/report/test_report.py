@@ -17,9 +17,9 @@ import pytest
 from result_factory import PROVENANCE, make_result, simulate
 
 from bend_hf.errors import BendError
+from bend_hf.report.write import write_report
 from bend_hf.results import record, statistics
 from bend_hf.results.board import BASELINES
-from bend_hf.results.report import write_report
 from bend_hf.tasks import TASKS
 
 MODELS = (("org/strong-model", 1.6), ("org/middle", 0.8), ("onehot", 0.4))

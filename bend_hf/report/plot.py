@@ -15,7 +15,7 @@ import numpy as np
 
 from bend_hf import files
 from bend_hf.errors import BendError
-from bend_hf.results.charts import ticks
+from bend_hf.report.charts import ticks
 from bend_hf.results.predictions import Predictions
 from bend_hf.results.record import Result, read_predictions
 
@@ -56,7 +56,7 @@ def draw(predictions: Predictions, row: int, *, title: str, style: bool) -> str:
     names = [str(one.column(extra)[0]) for extra in ("transcript_id", "gene") if extra in one.table.column_names]
     place = " · ".join([*names, f"{chromosome}:{start:,}–{end:,}", title])
     body, height = _genes(one, int(start)) if kind == "per_nucleotide_class" else _bins(one)
-    text = (package_files("bend_hf.results") / "assets" / "picture.css").read_text(encoding="utf-8")
+    text = (package_files("bend_hf.report") / "assets" / "picture.css").read_text(encoding="utf-8")
     dark = (
         "@media (prefers-color-scheme: dark) { svg.picture { --ink: #e7ebf0; --soft: #9aa7b6; --rule: #34404d; "
         "--forward: #6db1ff; --reverse: #f0935f; --donor: #4fce8a; --acceptor: #d78bf0; background: #12171d; } }"

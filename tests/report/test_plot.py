@@ -10,8 +10,8 @@ import pytest
 from result_factory import make_result, simulate
 
 from bend_hf.errors import BendError
-from bend_hf.results.charts import interval_bar, ticks
-from bend_hf.results.plot import plot
+from bend_hf.report.charts import interval_bar, ticks
+from bend_hf.report.plot import plot
 from bend_hf.results.record import make_predictions, read_result, write_result
 from bend_hf.tasks import TASKS
 

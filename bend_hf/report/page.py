@@ -1,6 +1,6 @@
 """The report's page: leaderboard, heat map, cost, one page per task, and how to read it.
 
-`page` puts the parts together; what a single task shows is in `bend_hf.results.taskpage`.
+`page` puts the parts together; what a single task shows is in `bend_hf.report.taskpage`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from html import escape
 from importlib.resources import files as package_files
 
 from bend_hf import __version__
+from bend_hf.report.charts import interval_bar, scatter, series_class
+from bend_hf.report.table import TOY, duration, number, size
+from bend_hf.report.write import Group
 from bend_hf.results.board import BASELINES, Row, group_means
-from bend_hf.results.charts import interval_bar, scatter, series_class
-from bend_hf.results.report import Group
-from bend_hf.results.table import TOY, duration, number, size
 from bend_hf.tasks import TASKS, Task
 
 METRICS = {"mcc": "MCC", "auroc": "AUROC", "auprc": "AUPRC"}
@@ -27,9 +27,9 @@ def page(groups: Sequence[Group], references: Sequence[Row]) -> str:
         groups: Results, by what may stand in one table.
         references: Published values.
     """
-    from bend_hf.results.taskpage import task_page
+    from bend_hf.report.taskpage import task_page
 
-    package = package_files("bend_hf.results") / "assets"
+    package = package_files("bend_hf.report") / "assets"
     style, picture, script, reading = (
         (package / name).read_text(encoding="utf-8")
         for name in ("report.css", "picture.css", "report.js", "reading.html")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -22,6 +24,11 @@ PROVENANCE = {
     "command": ["bend-hf", "evaluate", "simulated", "--tasks", "all"],
     "created": "2026-11-23T00:30:00+00:00",
 }
+
+
+def trained(model: str = "simulated", key: dict | None = None, **given: Any) -> dict:
+    """A provenance as `evaluate` writes it, with some settings given."""
+    return PROVENANCE | {"settings": PROVENANCE["settings"] | given, "model": {"name": model, "key": key or {}}}
 
 
 def simulate(name: str, *, signal: float = 1.0, rows: int = 60, chromosomes: int = 3, seed: int = 0) -> Predictions:

@@ -113,13 +113,13 @@ def write_report(
     tasks = [task for task in TASKS if any(task in group.tasks for group in groups if not group.toy)]
     elsewhere = published(tasks) if references else []
     if kind == "html":
-        from bend_hf.results.pages import page
+        from bend_hf.report.page import page
 
         text = page(groups, elsewhere)
         if len(text.encode()) > LIMIT:
             log.warning("%s is larger than %d MB: report fewer models at once.", output, LIMIT // 10**6)
     else:
-        from bend_hf.results import export
+        from bend_hf.report import export
 
         text = getattr(export, kind)(groups, elsewhere)
     with files.atomic(output) as temporary:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from test_conditions import trained
+from result_factory import trained
 from test_report import MODELS, write_run
 
-from bend_hf.results.report import write_report
+from bend_hf.report.write import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")

@@ -1,6 +1,6 @@
 """The report's other formats, for papers and programs: `markdown`, `csv`, `latex` and `json`.
 
-Each takes the groups of `bend_hf.results.report` and the published rows, and returns the text of a file. Tables of
+Each takes the groups of `bend_hf.report.write` and the published rows, and returns the text of a file. Tables of
 different protocols are different tables; published values stand in a table of their own.
 """
 
@@ -12,9 +12,9 @@ import json as json_module
 from collections.abc import Sequence
 from typing import Any
 
+from bend_hf.report.table import TOY, number
+from bend_hf.report.write import Group
 from bend_hf.results.board import Row, group_means
-from bend_hf.results.report import Group
-from bend_hf.results.table import TOY, number
 from bend_hf.tasks import TASKS
 
 NOTE = (
