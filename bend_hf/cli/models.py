@@ -1,0 +1,178 @@
+"""`evaluate`, `embed` and `doctor`: a model, measured, stored and examined."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bend_hf.cli.options import (
+    Command,
+    data_options,
+    format_option,
+    genome_option,
+    hint,
+    loading,
+    model_options,
+    positive,
+    print_columns,
+    share,
+    store_options,
+    tasks_option,
+)
+from bend_hf.console import log
+from bend_hf.errors import BendError
+from bend_hf.tasks import get_tasks
+
+
+def add(command: Command) -> None:
+    """Declare `evaluate`, `embed`, `doctor`."""
+    sub = command(
+        "evaluate",
+        evaluate,
+        "evaluate a model (Hub id, folder, catalogue name or baseline) on the tasks",
+        "evaluate LongSafari/hyenadna-tiny-1k-seqlen-hf",
+        "evaluate onehot --tasks gene_finding variant_effects --data-dir DATA --genome GRCh38.fa --epochs 5",
+        "evaluate nt-v2-500m --protocol bend-2024 --seeds 5 --store /scratch/vectors",
+    )
+    sub.add_argument("model", help="Hub id, folder, catalogue name; onehot, composition, resnet-supervised, basset")
+    tasks_option(sub)
+    sub.add_argument("--seeds", type=positive, default=1, metavar="N", help="heads to train, side by side (1)")
+    sub.add_argument("--epochs", type=positive, metavar="N", help="instead of the recipe's 100")
+    sub.add_argument("--batch-size", type=positive, metavar="N", help="rows per step, instead of the recipe's")
+    sub.add_argument("--patience", type=positive, metavar="N", help="stop after N epochs without a better one")
+    sub.add_argument("--precision", choices=["auto", "fp32", "bf16", "fp16"], default="auto", help="of head training")
+    sub.add_argument("--trackers", nargs="+", default=[], metavar="NAME", help="tensorboard, trackio, wandb")
+    sub.add_argument(
+        "-o", "--output", type=Path, default=Path("bend-results"), help="folder for results (bend-results)"
+    )
+    sub.add_argument("--overwrite", action="store_true", help="make results again that are there already")
+    sub.add_argument("--push", metavar="MODEL_ID", help="propose the results on this Hub model's page")
+    format_option(sub)
+    data_options(sub)
+    model_options(sub)
+    store_options(sub)
+
+    sub = command(
+        "embed",
+        embed,
+        "fill the store with a model's token vectors, so that evaluate finds them there",
+        "embed nt-v2-500m --tasks gene_finding --store /scratch/vectors",
+        "embed nt-v2-500m --store /shared/vectors --shard 3/16",
+    )
+    sub.add_argument("model", help="Hub id, folder or catalogue name")
+    tasks_option(sub)
+    sub.add_argument("--shard", type=share, metavar="I/N", help="this process's share (0-based), one of N machines")
+    data_options(sub)
+    model_options(sub)
+    store_options(sub)
+
+    sub = command(
+        "doctor",
+        doctor,
+        "load a model and tell how it will be handled, or what is missing",
+        "doctor zhihan1996/DNABERT-2-117M",
+        "doctor ./my-model --format json",
+    )
+    sub.add_argument("model", help="Hub id, folder or catalogue name")
+    format_option(sub)
+    model_options(sub)
+
+
+def evaluate(args: Namespace) -> int:
+    """Evaluate a model."""
+    from bend_hf.evaluation import evaluate
+    from bend_hf.report.table import table
+
+    results = evaluate(
+        args.model,
+        tasks=args.tasks,
+        data_dir=args.data_dir,
+        genome=genome_option(args.genome),
+        num_proc=args.num_proc,
+        protocol=args.protocol,
+        seeds=args.seeds,
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        patience=args.patience,
+        precision=args.precision,
+        trackers=args.trackers,
+        store=args.store,
+        store_limit=args.store_limit,
+        vectors=args.vectors,
+        output=args.output,
+        overwrite=args.overwrite,
+        **loading(args),
+    )
+    if not results:  # a process that is not the first: the first one prints
+        return 0
+    if args.format == "json":
+        print(json.dumps([result.to_json() for result in results], indent=1))
+    else:
+        print(table([*results, *_onehot_beside(results, args.output)]))
+    if args.push:
+        from bend_hf.hub.push import push_results
+
+        log.info("%s", push_results(results, args.push))
+    hint(f"bend-hf report {args.output} -o report.html")
+    return int(any(result.failure for result in results))
+
+
+def _onehot_beside(results: Sequence[Any], output: Path) -> list[Any]:
+    """Return the one-hot baseline's results on the same rows, where `output` holds them."""
+    from bend_hf.results.record import read_results
+
+    def rows(result: Any) -> tuple[str, str, str]:
+        return result.task, result.protocol, result.provenance["dataset_digest"]
+
+    wanted = {rows(result) for result in results if result.model != "onehot"}
+    folder = output / "onehot"
+    return [result for result in read_results(folder) if rows(result) in wanted] if wanted and folder.is_dir() else []
+
+
+def embed(args: Namespace) -> int:
+    """Fill the store with a model's token vectors, for a later `evaluate`."""
+    from bend_hf.data.builder import build
+    from bend_hf.data.sources import locate
+    from bend_hf.embed.estimate import parse_size, size_text
+    from bend_hf.embed.filling import fill
+    from bend_hf.embed.open import load_embedder
+    from bend_hf.files import cache_dir
+    from bend_hf.protocols import get_protocol
+    from bend_hf.walk import merged
+
+    chosen = [task for task in get_tasks(args.tasks) if task.recipe is not None]
+    if not chosen:
+        raise BendError(f"{' '.join(args.tasks)}: variant tasks keep no vectors; name a supervised task.")
+    genome = genome_option(args.genome)
+    files = [locate(task, args.data_dir, genome) for task in chosen]
+    embedder = load_embedder(args.model, protocol=get_protocol(args.protocol), **loading(args))
+    rows = []
+    for task, found in zip(chosen, files, strict=True):
+        sequences = merged(build(found, num_proc=args.num_proc))["sequence"]
+        plan = fill(
+            embedder,
+            sequences,
+            store_dir=args.store or cache_dir("vectors"),
+            share=args.shard,
+            limit_bytes=parse_size(args.store_limit),
+            precision=args.vectors,
+        )
+        size = sum(path.stat().st_size for path in plan.folder.glob("*.safetensors")) if plan.folder.is_dir() else 0
+        rows.append([task.name, "complete" if plan.complete else "incomplete", size_text(size), str(plan.folder)])
+    print_columns([["task", "state", "size", "folder"], *rows])
+    hint(f"bend-hf evaluate {args.model}")
+    return 0
+
+
+def doctor(args: Namespace) -> None:
+    """Tell how a model will be handled."""
+    from dataclasses import asdict
+
+    from bend_hf.embed.doctor import diagnose
+
+    found = diagnose(args.model, protocol=args.protocol, **loading(args))
+    print(json.dumps(asdict(found), indent=1, default=str) if args.format == "json" else found)
+    hint(f"bend-hf evaluate {args.model}")

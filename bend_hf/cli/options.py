@@ -1,0 +1,146 @@
+"""Options that several commands share, and how every command is declared, hints and prints columns."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from bend_hf.errors import BendError, unknown
+from bend_hf.protocols import PROTOCOLS
+
+
+class Command(Protocol):
+    """Declares one command and returns its parser, to which options are added."""
+
+    def __call__(
+        self, name: str, run: Callable[[Any], int | None], summary: str, /, *examples: str
+    ) -> argparse.ArgumentParser:
+        """Take its name, what it does, a summary and examples without the leading ``bend-hf``."""
+        ...
+
+
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def share(text: str) -> tuple[int, int]:
+    """``I/N``: share I, from 0, of N."""
+    first, _, count = text.partition("/")
+    if not (first.isdigit() and count.isdigit() and int(first) < int(count)):
+        raise argparse.ArgumentTypeError(f"{text} is not I/N with 0 <= I < N")
+    return int(first), int(count)
+
+
+def layers(text: str) -> int | str | list[int]:
+    """``last``, an index of the hidden states, or several."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        if text == "last":
+            return text
+        raise argparse.ArgumentTypeError(f"{text} is no layer: give last, an index, or indices as in 4,8,12") from None
+    return numbers if len(numbers) > 1 else numbers[0]
+
+
+def format_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--format``."""
+    parser.add_argument("--format", choices=["human", "json"], default="human", help="of standard output")
+
+
+def tasks_option(parser: argparse.ArgumentParser, *, positional: bool = False) -> None:
+    """Add ``--tasks``, or the names alone."""
+    text = "default: all; see bend-hf tasks"
+    if positional:
+        parser.add_argument("tasks", nargs="*", default=["all"], metavar="TASK", help=text)
+    else:
+        parser.add_argument("--tasks", nargs="+", default=["all"], metavar="TASK", help=text)
+
+
+def data_options(parser: argparse.ArgumentParser) -> None:
+    """Add where files and genomes lie."""
+    group = parser.add_argument_group("data")
+    group.add_argument(
+        "--data-dir", type=Path, help="folder in BEND's layout (default: $BEND_HF_DATA, else downloaded)"
+    )
+    group.add_argument(
+        "--genome",
+        nargs="+",
+        metavar="FASTA",
+        help="FASTA for every task, or BUILD=FASTA for each build (GRCh38=… GRCh37=…)",
+    )
+    group.add_argument("--num-proc", type=positive, metavar="N", help="processes that build rows")
+
+
+def model_options(parser: argparse.ArgumentParser) -> None:
+    """Add how a model is loaded and read."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--protocol", choices=list(PROTOCOLS), default="default", help="bend-2024: as the reference code"
+    )
+    group.add_argument("--revision", help="branch, tag or commit of a Hub model")
+    group.add_argument("--trust-remote-code", action="store_true", help="run Python that comes with the model")
+    group.add_argument(
+        "--dtype", choices=["auto", "float32", "bfloat16", "float16"], default="auto", help="of the model's forward"
+    )
+    group.add_argument(
+        "--layer", type=layers, default=-1, help="hidden state: last (default), an index, or several: 4,8"
+    )
+    group.add_argument("--strand", choices=["forward", "average"], default="forward", help="average: of both strands")
+    group.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best there is)")
+
+
+def store_options(parser: argparse.ArgumentParser) -> None:
+    """Add where token vectors are kept."""
+    group = parser.add_argument_group("storage")
+    group.add_argument("--store", type=Path, metavar="DIR", help="where token vectors are kept (default: the cache)")
+    group.add_argument(
+        "--store-limit", default="100GB", metavar="SIZE", help="beyond it, vectors are made in every epoch (100GB)"
+    )
+    group.add_argument(
+        "--vectors",
+        choices=["auto", "float32", "bfloat16", "float16", "int8"],
+        default="auto",
+        help="how token vectors are kept (auto: two bytes)",
+    )
+
+
+def genome_option(values: Sequence[str] | None) -> Path | dict[str, Path] | None:
+    """Read ``--genome``: one FASTA for all, or ``BUILD=FASTA`` for each build."""
+    if not values:
+        return None
+    if len(values) == 1 and "=" not in values[0]:
+        return Path(values[0])
+    pairs = dict(value.partition("=")[::2] for value in values)
+    for build, path in pairs.items():
+        if build not in ("GRCh38", "GRCh37"):
+            raise unknown("genome build", build, ["GRCh38", "GRCh37"])
+        if not path:
+            raise BendError(f"--genome {build}: no path given; write {build}=FASTA.")
+    return {build: Path(path) for build, path in pairs.items()}
+
+
+def loading(args: Namespace) -> dict[str, Any]:
+    """Return the options that loading a model takes."""
+    names = ("revision", "trust_remote_code", "dtype", "layer", "strand", "device")
+    return {name: getattr(args, name) for name in names}
+
+
+def print_columns(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows in aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def hint(*commands: str) -> None:
+    """Name the next commands, where a person is looking."""
+    if sys.stderr.isatty():
+        print("Next: " + "   ".join(commands), file=sys.stderr)

@@ -1,0 +1,105 @@
+"""`compare`, `report`, `plot` and `rerun`: what is done with results."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from argparse import Namespace
+from pathlib import Path
+
+from bend_hf.cli.options import Command, positive, tasks_option
+from bend_hf.protocols import PROTOCOLS
+
+
+def add(command: Command) -> None:
+    """Declare `compare`, `report`, `plot`, `rerun`."""
+    sub = command(
+        "compare",
+        compare,
+        "compare models on the same test rows: paired differences, rankings with ties",
+        "compare bend-results",
+        "compare results/a results/b --tasks gene_finding",
+    )
+    sub.add_argument("results", nargs="+", type=Path, help="folders or files of results")
+    tasks_option(sub)
+    sub.add_argument("--protocol", choices=list(PROTOCOLS), help="where results of both are there")
+    sub.add_argument("--resamples", type=positive, default=1000, metavar="N", help="of the bootstrap (1000)")
+
+    sub = command(
+        "report",
+        report,
+        "write results as one page, or as a table for a paper",
+        "report bend-results -o report.html",
+        "report bend-results --format latex -o table.tex",
+    )
+    sub.add_argument("results", nargs="+", type=Path, help="folders or files of results")
+    sub.add_argument("-o", "--output", type=Path, help="file to write (report.html, .md, .csv, .tex, .json)")
+    sub.add_argument("--format", choices=["html", "markdown", "csv", "latex", "json"], default="html", help="html")
+
+    sub = command(
+        "plot",
+        plot,
+        "draw predicted against true labels along one test window (gene finding, enhancers)",
+        "plot bend-results/onehot/gene_finding.default.seed0.json --row 3",
+    )
+    sub.add_argument("result", type=Path, help="a result's JSON file, its predictions beside it")
+    sub.add_argument("--row", type=int, default=0, metavar="N", help="test row, from 0 (0)")
+    sub.add_argument("-o", "--output", type=Path, help="SVG file to write")
+
+    sub = command(
+        "rerun",
+        rerun,
+        "make a recorded result again and compare",
+        "rerun bend-results/onehot/gene_finding.default.seed0.json",
+        "rerun RESULT.json --dry-run",
+    )
+    sub.add_argument("result", type=Path, help="a result's JSON file")
+    sub.add_argument("--model", help="instead of the recorded one, e.g. the folder it lies in now")
+    sub.add_argument("--data-dir", type=Path, help="data folder instead of the recorded one")
+    sub.add_argument("--genome", type=Path, metavar="FASTA", help="genome instead of the recorded one")
+    sub.add_argument("--dry-run", action="store_true", help="print the command only")
+
+
+def compare(args: Namespace) -> None:
+    """Compare results of models."""
+    from bend_hf.results.compare import compare
+
+    print(compare(args.results, tasks=args.tasks, protocol=args.protocol, resamples=args.resamples))
+
+
+def report(args: Namespace) -> None:
+    """Write a report of results."""
+    from bend_hf.report.write import write_report
+
+    endings = {"markdown": "md", "latex": "tex"}
+    output = args.output or Path(f"report.{endings.get(args.format, args.format)}")
+    write_report(args.results, output, format=args.format)
+    print(output)
+
+
+def plot(args: Namespace) -> None:
+    """Draw predicted against true labels along a window."""
+    from bend_hf.report.plot import plot
+    from bend_hf.results.record import read_result
+
+    print(plot(read_result(args.result), row=args.row, output=args.output))
+
+
+def rerun(args: Namespace) -> int:
+    """Make a result again, and compare."""
+    from bend_hf.results.record import read_result, read_results
+    from bend_hf.results.rerun import compare_rerun, rerun_command
+
+    old = read_result(args.result)
+    options = {"model": args.model, "data_dir": args.data_dir, "genome": args.genome}
+    if args.dry_run:
+        print(subprocess.list2cmdline(rerun_command(old, output="rerun", **options)))
+        return 0
+    with tempfile.TemporaryDirectory(prefix="bend_hf_rerun_") as folder:
+        done = subprocess.run(rerun_command(old, output=folder, **options), stdout=subprocess.DEVNULL, check=False)
+        if done.returncode:
+            return done.returncode
+        [new] = [result for result in read_results(folder) if result.seed == old.seed]
+    outcome = compare_rerun(old, new)
+    print(outcome)
+    return int(not (outcome.same or outcome.inside))

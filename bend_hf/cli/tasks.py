@@ -1,0 +1,91 @@
+"""`tasks` and `prepare`: what can be evaluated, and its rows as datasets."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from bend_hf.cli.options import Command, data_options, format_option, genome_option, hint, print_columns, tasks_option
+from bend_hf.tasks import get_tasks
+
+
+def add(command: Command) -> None:
+    """Declare `tasks`, `prepare`."""
+    sub = command("tasks", tasks, "list the tasks", "tasks", "tasks --format json")
+    format_option(sub)
+
+    sub = command(
+        "prepare",
+        prepare,
+        'make load_dataset("bend/…") and evaluate.load("bend/…") work on this machine, or write a mirror',
+        "prepare --toy",
+        "prepare variant_effects --data-dir DATA --genome GRCh38.fa",
+        "prepare --to mirror --namespace my-lab",
+        "prepare --list",
+        "prepare --remove gene_finding",
+    )
+    tasks_option(sub, positional=True)
+    data_options(sub)
+    sub.add_argument("--toy", action="store_true", help="the toy data; cards say so")
+    sub.add_argument("--to", type=Path, metavar="DIR", help="write a mirror of the Hub namespace there instead")
+    sub.add_argument("--namespace", help="instead of bend")
+    sub.add_argument("--list", action="store_true", help="show what is prepared on this machine")
+    sub.add_argument("--remove", action="store_true", help="remove what was prepared on this machine")
+    format_option(sub)
+
+
+def tasks(args: Namespace) -> None:
+    """List the tasks."""
+    rows: list[dict[str, Any]] = [
+        {
+            "name": task.name,
+            "dataset": f"bend/{task.dataset}",
+            "config": task.config,
+            "labels": len(task.label_names),
+            "metric": task.metric,
+            "rows": sum(task.rows.values()),
+            "build": task.build,
+        }
+        for task in get_tasks()
+    ]
+    if args.format == "json":
+        print(json.dumps(rows, indent=1))
+        return
+    print_columns([list(rows[0]), *([f"{value}" for value in row.values()] for row in rows)])
+    hint(f"bend-hf evaluate MODEL --tasks {rows[0]['name']}")
+
+
+def prepare(args: Namespace) -> None:
+    """Place datasets and metrics where the plain lines find them, or list or remove what was placed."""
+    from bend_hf.embed.estimate import size_text
+    from bend_hf.hub import prepare as hub
+
+    if args.list:
+        found = hub.prepared(args.namespace)
+    elif args.remove:
+        found = hub.remove(args.tasks, namespace=args.namespace)
+    else:
+        found = hub.prepare(
+            args.tasks,
+            data_dir=args.data_dir,
+            genome=genome_option(args.genome),
+            toy=args.toy,
+            to=args.to,
+            namespace=args.namespace or "bend",
+            num_proc=args.num_proc,
+        )
+    if args.format == "json":
+        print(json.dumps([vars(item) | {"path": str(item.path)} for item in found], indent=1))
+        return
+    lines = [["kind", "name", "config", "rows", "data", "size", "folder"]]
+    for item in found:
+        rows = f"{sum(item.rows.values()):,}" if item.rows else "-"
+        data = "toy" if item.toy else "real" if item.rows else "-"
+        lines.append([item.kind, item.name, item.config or "-", rows, data, size_text(item.size), str(item.path)])
+    print_columns(lines)
+    if found and not (args.list or args.remove):
+        first = next((item.name for item in found if item.kind == "dataset"), found[0].name)
+        where = f" (from {args.to})" if args.to else ""
+        hint(f"python -c 'from datasets import load_dataset; print(load_dataset(\"{first}\"))'{where}")
