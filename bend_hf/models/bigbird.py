@@ -57,7 +57,7 @@ def _full_twins(trunk: Any) -> list[nn.Module]:
     """Full attentions that share the projections of the sparse ones, made without drawing random weights."""
     from transformers.models.big_bird.modeling_big_bird import BigBirdSelfAttention
 
-    twins = []
+    twins: list[nn.Module] = []
     for index, sparse in enumerate(_attentions(trunk)):
         with torch.device("meta"):
             full = BigBirdSelfAttention(trunk.config, layer_idx=index)
