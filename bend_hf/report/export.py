@@ -1,6 +1,6 @@
 """The report's other formats, for papers and programs: `markdown`, `csv`, `latex` and `json`.
 
-Each takes the groups of `bend_hf.report.write` and the published rows, and returns the text of a file. Tables of
+Each takes the groups of `bend_hf.report.groups` and the published rows, and returns the text of a file. Tables of
 different protocols are different tables; published values stand in a table of their own.
 """
 
@@ -12,16 +12,16 @@ import json as json_module
 from collections.abc import Sequence
 from typing import Any
 
-from bend_hf.report.table import TOY, number
-from bend_hf.report.write import Group
+from bend_hf.report.groups import Group
+from bend_hf.report.table import METRICS, TOY
 from bend_hf.results.board import Row, group_means
 from bend_hf.tasks import TASKS
+from bend_hf.text import number
 
 NOTE = (
     "Scores with 95 % intervals over test rows (cluster bootstrap); ± is the deviation over training seeds and not "
     "part of the interval. Ranks in brackets; models that cannot be told apart share one."
 )
-METRICS = {"mcc": "MCC", "auroc": "AUROC", "auprc": "AUPRC"}
 
 
 def _cells(group: Group, model: str) -> list[tuple[Row | None, str | None]]:

@@ -9,15 +9,18 @@ bear a letter, which a line below explains.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 from bend_hf.results.board import Row, board
-from bend_hf.results.conditions import footnotes
+from bend_hf.results.conditions import explained, footnotes, marked
 from bend_hf.results.record import Result
 from bend_hf.tasks import TASKS
+from bend_hf.text import aligned, duration, interval, number
 
 TOY = "TOY DATA: these numbers show that every part works; they say nothing about a model."
+METRICS = {"mcc": "MCC", "auroc": "AUROC", "auprc": "AUPRC"}
+"""Metrics, for headings."""
 HEADER = ("task", "metric", "model", "score", "95 % interval", "seeds", "chance", "one-hot", "time")
 
 
@@ -56,73 +59,15 @@ def _excluded(rows: Iterable[Row]) -> list[str]:
     ]
 
 
-def marked(row: Row, marks: Mapping[str, str]) -> str:
-    """What follows a row's name or score where it departs from the recipe: its letter in ``marks``, in brackets."""
-    return f" [{marks[row.departures]}]" if row.departures else ""
-
-
-def explained(marks: Mapping[str, str]) -> list[str]:
-    """The lines that say what the letters mean."""
-    return [f"[{letter}] {text}" for text, letter in marks.items()]
-
-
 def _cells(row: Row, onehot: Row | None, marks: Mapping[str, str]) -> list[str]:
     return [
         TASKS[row.task].title,
         TASKS[row.task].metric,
-        row.title + marked(row, marks),
+        row.title + marked(row.departures, marks),
         "failed" if row.score is None and row.failure else number(row.score),
         interval(row.interval),
         f"±{row.spread['deviation']:.3f} (n={len(row.results)})" if row.spread else str(len(row.results)),
         number(row.chance),
-        "-" if onehot is None else number(onehot.score) + marked(onehot, marks),
+        "-" if onehot is None else number(onehot.score) + marked(onehot.departures, marks),
         duration(row.seconds),
     ]
-
-
-def aligned(lines: Sequence[Sequence[str]], *, left: int) -> list[str]:
-    """Lines of text in columns, the first of them the header; the first `left` columns are flushed left."""
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = [
-        "  ".join(
-            cell.ljust(width) if i < left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    ]
-    return [text[0].rstrip(), "  ".join("-" * width for width in widths), *(line.rstrip() for line in text[1:])]
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A score as text, ``-`` for none."""
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def interval(ends: Sequence[float] | None, digits: int = 3) -> str:
-    """An interval as text, ``-`` for none."""
-    return "-" if ends is None else f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"
-
-
-def duration(seconds: float | None) -> str:
-    """A duration as text: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 05 min``."""
-    if seconds is None:
-        return "-"
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def size(count: float | None) -> str:
-    """Bytes as text, in units of 1,000."""
-    if count is None:
-        return "-"
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if count < 1000 or unit == "TB":
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1000
-    raise AssertionError

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from bend_hf.report.charts import Line, interval_bar, line_chart, strips
-from bend_hf.report.page import (
-    METRICS,
+from bend_hf.report.elements import (
     cost_chart,
     departure_of,
     ends_text,
@@ -26,18 +25,17 @@ from bend_hf.report.page import (
     short,
     span_of,
     table,
-    task_facts,
 )
+from bend_hf.report.groups import Group
 from bend_hf.report.plot import draw
-from bend_hf.report.table import duration, number
-from bend_hf.report.write import Group
+from bend_hf.report.table import METRICS
 from bend_hf.results.board import Row
 from bend_hf.results.breakdown import Part, breakdowns
-from bend_hf.results.compare import p_value
 from bend_hf.results.curves import Curve, confusion, learning_curve, precision_recall_curve, roc_curve
 from bend_hf.results.record import read_predictions
 from bend_hf.results.statistics import TOO_FEW
 from bend_hf.tasks import Task
+from bend_hf.text import duration, number, p_value
 
 PAIRS = 45
 """Most differences shown; beyond it, only those to the best model."""
@@ -73,7 +71,7 @@ def detail(row: Row) -> Detail | None:
 
 def task_page(task: Task, groups: Sequence[Group], references: Sequence[Row], series: dict[str, int]) -> str:
     """Return the section of a task."""
-    parts = [f'<section class="page" id="{task.name}"><h2 tabindex="-1">{escape(task.title)}</h2>{task_facts(task)}']
+    parts = [f'<section class="page" id="{task.name}"><h2 tabindex="-1">{escape(task.title)}</h2>{_facts(task)}']
     for group in groups:
         rows = [row for row in group.rows if row.task == task.name]
         if not rows:
@@ -94,6 +92,12 @@ def task_page(task: Task, groups: Sequence[Group], references: Sequence[Row], se
         ]
         parts.append(f'<div data-group="{key(group)}">{title}{"".join(inside)}</div>')
     return "".join([*parts, "</section>"])
+
+
+def _facts(task: Task) -> str:
+    """What a task is: a summary, its metric and its caveats."""
+    caveats = "".join(f"<li>{escape(caveat)}</li>" for caveat in task.caveats)
+    return f'<p>{escape(task.summary)}</p><ul class="soft small">{caveats}</ul>'
 
 
 def _ranking(task: Task, group: Group, rows: list[Row], elsewhere: Sequence[Row], series: dict[str, int]) -> str:

@@ -9,10 +9,8 @@ data, are different rows; supervised and zero-shot tasks are never averaged toge
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files as package_files
 from typing import Any, Literal
 
 import numpy as np
@@ -147,35 +145,6 @@ def _total(group: list[Result], key: str, over: Any) -> float | None:
     distinct = [value for i, value in enumerate(found) if value is not None and value not in found[:i]]
     numbers = [sum(value.values()) if isinstance(value, dict) else value for value in distinct]
     return float(over(numbers)) if numbers else None
-
-
-def references() -> list[dict[str, Any]]:
-    """Published and independently re-run values: the entries of ``reference.json``."""
-    text = (package_files("bend_hf.report") / "reference.json").read_text(encoding="utf-8")
-    entries: list[dict[str, Any]] = json.loads(text)["entries"]
-    return entries
-
-
-def published(tasks: Iterable[str]) -> list[Row]:
-    """Rows of the reference values of some tasks."""
-    wanted = set(tasks)
-    rows = [
-        Row(
-            model=entry["model"],
-            task=entry["task"],
-            protocol=entry["protocol"],
-            kind="published",
-            toy=False,
-            score=entry["score"],
-            interval=None,
-            spread=None,
-            chance={"mcc": 0.0, "auroc": 0.5, "auprc": None}[TASKS[entry["task"]].metric],
-            source=f"{entry['source']} ({entry['status']})",
-        )
-        for entry in references()
-        if entry["task"] in wanted
-    ]
-    return sort_rows(rows)
 
 
 def group_means(rows: Sequence[Row]) -> dict[tuple[str, str, bool], dict[str, float | None]]:

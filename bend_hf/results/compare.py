@@ -23,12 +23,12 @@ from typing import Any
 import numpy as np
 
 from bend_hf.errors import BendError
-from bend_hf.report.table import aligned, explained, interval, marked, number
 from bend_hf.results.board import Row, board
-from bend_hf.results.conditions import alike, footnotes, same_data, same_settings
+from bend_hf.results.conditions import alike, explained, footnotes, marked, same_data, same_settings
 from bend_hf.results.record import Result, read_predictions, read_results
 from bend_hf.results.statistics import bootstrap, score
 from bend_hf.tasks import TASKS, get_tasks
+from bend_hf.text import aligned, interval, number, p_value
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Comparison:
             marks = footnotes([rows[m].departures for _, m in places])
             lines = [["rank", "model", "score", f"{self.level:.0%} interval"]]
             lines += [
-                [rank, m + marked(rows[m], marks), number(rows[m].score), interval(rows[m].interval)]
+                [rank, m + marked(rows[m].departures, marks), number(rows[m].score), interval(rows[m].interval)]
                 for rank, m in places
             ]
             mine = [difference for difference in self.differences if difference.task == task]
@@ -286,8 +286,3 @@ def rank(models: Sequence[str], apart: Callable[[str, str], bool]) -> list[tuple
         label = str(last) if last == first + 1 else f"{first + 1}–{last}"
         places += [(label, model) for model in models[first:last]]
     return places
-
-
-def p_value(p: float) -> str:
-    """A p-value as text, ``<0.0001`` below that."""
-    return "<0.0001" if p < 1e-4 else f"{p:.4f}"

@@ -11,7 +11,7 @@ recipe's. What is not trained (zero-shot scores, the composition baseline) goes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -164,3 +164,13 @@ def footnotes(texts: Sequence[str]) -> dict[str, str]:
     """Letters for what is said of several rows: text → ``a``, ``b`` … ``z``, ``aa`` …, in order of appearance."""
     found = dict.fromkeys(text for text in texts if text)
     return {text: "abcdefghijklmnopqrstuvwxyz"[k % 26] * (k // 26 + 1) for k, text in enumerate(found)}
+
+
+def marked(departures: str, marks: Mapping[str, str]) -> str:
+    """What follows a name or score that departs from the recipe: its letter in ``marks``, in brackets; else nothing."""
+    return f" [{marks[departures]}]" if departures else ""
+
+
+def explained(marks: Mapping[str, str]) -> list[str]:
+    """The lines that say what the letters mean."""
+    return [f"[{letter}] {text}" for text, letter in marks.items()]

@@ -7,9 +7,11 @@ import dataclasses
 import pytest
 from result_factory import PROVENANCE, make_result
 
-from bend_hf.report.table import duration, size, table
+from bend_hf.report import published
+from bend_hf.report.table import table
 from bend_hf.results import board
 from bend_hf.tasks import TASKS
+from bend_hf.text import duration, size
 
 
 def test_seeds_are_brought_together_and_kept_apart_from_sampling() -> None:
@@ -82,7 +84,7 @@ def test_durations_of_seeds_trained_apart_add_up() -> None:
     assert board.board(apart)[0].seconds == 21.0
 
 
-@pytest.mark.parametrize("entry", board.references(), ids=lambda entry: f"{entry['model']}-{entry['task']}")
+@pytest.mark.parametrize("entry", published.references(), ids=lambda entry: f"{entry['model']}-{entry['task']}")
 def test_every_reference_value_names_its_source(entry: dict) -> None:
     assert set(entry) == {"model", "task", "score", "protocol", "status", "source", "url"}
     assert entry["task"] in TASKS
@@ -93,9 +95,9 @@ def test_every_reference_value_names_its_source(entry: dict) -> None:
 
 
 def test_reference_values_are_rows_of_their_own() -> None:
-    keys = [(entry["model"], entry["task"], entry["source"]) for entry in board.references()]
+    keys = [(entry["model"], entry["task"], entry["source"]) for entry in published.references()]
     assert len(keys) == len(set(keys))
-    rows = board.published(["gene_finding"])
+    rows = published.published(["gene_finding"])
     assert {row.kind for row in rows} == {"published"}
     assert all(row.source and row.interval is None for row in rows)
     assert rows[0].score == max(row.score for row in rows)

@@ -1,0 +1,84 @@
+"""Groups of results that may stand in one table: of one protocol, on toy or on real data, compared with each other.
+
+for group in grouped(read_results("bend-results")):
+group.row("model-a", "gene_finding"), group.rank(row)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bend_hf.results.board import BASELINES, Row, board, sort_rows
+from bend_hf.results.compare import Comparison, compare
+from bend_hf.results.conditions import footnotes
+from bend_hf.results.record import Result
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that may stand in one table: of one protocol, on toy or on real data.
+
+    Attributes:
+        protocol: Their protocol.
+        toy: Whether the data is the toy data.
+        rows: By task, models before baselines, those that are ranked first.
+        comparison: Differences and ranks between them, where they may be compared.
+    """
+
+    protocol: str
+    toy: bool
+    rows: list[Row]
+    comparison: Comparison
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """Letters for what the rows say of departures from their task's recipe: text → letter."""
+        return footnotes([row.departures for row in self.rows])
+
+    @property
+    def title(self) -> str:
+        """For headings."""
+        name = {"default": "Default protocol", "bend-2024": "Protocol bend-2024 (the reference code's)"}[self.protocol]
+        return f"{name}, toy data" if self.toy else name
+
+    @property
+    def models(self) -> list[str]:
+        """Models in their order on the first task that has them, models before baselines."""
+        names = dict.fromkeys(row.model for row in self.rows)
+        return sorted(names, key=lambda name: name in BASELINES)
+
+    @property
+    def tasks(self) -> list[str]:
+        """Tasks that have a row, in the order of declaration."""
+        return list(dict.fromkeys(row.task for row in self.rows))
+
+    def row(self, model: str, task: str) -> Row | None:
+        """The row of a model on a task."""
+        return next((row for row in self.rows if (row.model, row.task) == (model, task)), None)
+
+    def unlike(self, row: Row) -> bool:
+        """Whether a row is kept out of its task's ranking, having been made with other settings than those in it."""
+        return bool(row.departures and row.task in self.comparison.ranking and self.rank(row) is None)
+
+    def rank(self, row: Row) -> str | None:
+        """The place of a row among the compared, with ties (``"2–4"``)."""
+        places = {model: place for place, model in self.comparison.ranking.get(row.task, [])}
+        return places.get(row.model)
+
+
+def grouped(results: Sequence[Result], *, resamples: int = 1000) -> list[Group]:
+    """Divide results into groups that may stand in one table, and compare within each; real data first."""
+    rows = board(results)
+    keys = sorted(dict.fromkeys((row.toy, row.protocol) for row in rows), key=lambda key: (key[0], key[1] != "default"))
+    groups = []
+    for toy, protocol in keys:
+        # records without predictions cannot be compared; they are shown without ranks
+        inside = [result for result in results if (result.toy, result.protocol) == (toy, protocol)]
+        able = [result for result in inside if result.predictions is not None and result.path is not None]
+        comparison = compare(able, resamples=resamples, strict=False)
+        group = Group(protocol, toy, [row for row in rows if (row.toy, row.protocol) == (toy, protocol)], comparison)
+        # what is not ranked stands behind what is, whatever its score
+        groups.append(dataclasses.replace(group, rows=sort_rows(group.rows, last=group.unlike)))
+    return groups
