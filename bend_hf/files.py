@@ -1,7 +1,12 @@
-"""Files as every room handles them: written whole or not at all, known by their content.
+"""Files as every room handles them: written whole or not at all, known by their content, trusted only after a check.
 
 with atomic(folder / "manifest.json") as temporary:
     temporary.write_text(text)          # renamed into place only if nothing was raised
+
+path = kept(cache_dir("coordinates") / "genes.arrow", write)   # made once; made again, aloud, where it is damaged
+
+What is kept on disk for later runs has a *seal*: a file with the SHA-256 of its content, written first. ``<name>.seal``
+lies beside a file, ``.seal`` in a folder, where it lists the folder's files. `damage` compares.
 """
 
 from __future__ import annotations
@@ -10,20 +15,31 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from bend_hf.console import log
+from bend_hf.errors import BendError
+
+FOLDER_SEAL = ".seal"
+
+_REMEMBERED_FROM = 1 << 26
+_SETTLED_NS = 2_000_000_000
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path`, and rename it to `path` when the block ends without an error.
 
-    The block may write a file or make a folder at the temporary name. On an error (a full disk, Ctrl-C) what was
-    written is removed. A folder that another process put at `path` meanwhile is kept: the contents are equal where
-    `path` is named by its content.
+    The block may write a file or make a folder at the temporary name. It is on the disk before it is renamed, so that
+    a power cut leaves the old content or the new. On an error (a full disk, Ctrl-C) what was written is removed. A
+    folder that another process put at `path` meanwhile is kept: the contents are equal where `path` is named by its
+    content.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
@@ -32,7 +48,9 @@ def atomic(path: Path) -> Iterator[Path]:
         if temporary.is_dir() and path.exists():
             shutil.rmtree(temporary)
         else:
+            flush(temporary)
             temporary.replace(path)
+            _fsync(path.parent)
     finally:
         if temporary.is_dir():
             shutil.rmtree(temporary, ignore_errors=True)
@@ -40,11 +58,117 @@ def atomic(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def flush(path: Path) -> None:
+    """Have a file, or a folder with all that is in it, written to the disk before going on."""
+    for part in (*path.rglob("*"), path) if path.is_dir() else (path,):
+        _fsync(part)
+
+
+def _fsync(path: Path) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        with suppress(OSError):  # some network file systems cannot sync a folder
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically; NaN and infinity are refused (they are not JSON)."""
     text = json.dumps(value, indent=1, allow_nan=False) + "\n"
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def kept(path: Path, make: Callable[[Path], None]) -> Path:
+    """Return a sealed file, made where it is missing, and made again, aloud, where it is not what was written.
+
+    Args:
+        path: The file.
+        make: Writes it to the path it is given.
+
+    Raises:
+        OSError: The disk is full or cannot be written; nothing is left behind.
+    """
+    if path.exists() or _seal_of(path).exists():
+        problem = damage(path)
+        if problem is None:
+            return path
+        log.warning("%s: %s. It is made again.", path, problem)
+    with sealed(path) as temporary:
+        make(temporary)
+    return path
+
+
+@contextmanager
+def sealed(path: Path) -> Iterator[Path]:
+    """Write a file as `atomic` does, and its seal before it.
+
+    Until the new file is in place the old one stays good: a process killed between the two leaves a sealed file.
+    """
+    with atomic(path) as temporary:
+        yield temporary
+        before = (_read_seal(_seal_of(path)) or {}).get(path.name, [])[:1]
+        _write_seal(_seal_of(path), {path.name: [digest_file(temporary), *before]})
+
+
+def seal_folder(folder: Path) -> None:
+    """Seal every file that lies in a folder now; what is put there later is not its own."""
+    names = sorted(part.relative_to(folder).as_posix() for part in folder.rglob("*") if part.is_file())
+    flush(folder)
+    _write_seal(folder / FOLDER_SEAL, {name: [digest_file(folder / name)] for name in names if name != FOLDER_SEAL})
+
+
+def sealed_files(folder: Path) -> list[str]:
+    """Return the paths, relative to a sealed folder, of its own files; none where the seal is missing or damaged."""
+    return list(_read_seal(folder / FOLDER_SEAL) or {})
+
+
+def damage(path: Path) -> str | None:
+    """Say what is wrong with a sealed file or folder, or None. Large files that did not change are read once."""
+    seal = _seal_of(path)
+    if not path.exists():
+        return "it is missing"
+    found = _read_seal(seal)
+    if found is None:
+        return f"its seal {seal.name} is {'damaged' if seal.exists() else 'missing'}"
+    root = path if path.is_dir() else path.parent
+    for name, digests in found.items():
+        part = root / name
+        try:
+            if not part.is_file():
+                return f"{name} is missing"
+            if content_digest(part) not in digests:
+                return f"{name} does not match its SHA-256"
+        except OSError as error:
+            return f"{name} cannot be read ({error.strerror or error})"
+    return None
+
+
+def remove_sealed(path: Path) -> None:
+    """Remove a file and its seal."""
+    path.unlink(missing_ok=True)
+    _seal_of(path).unlink(missing_ok=True)
+
+
+def _seal_of(path: Path) -> Path:
+    return path / FOLDER_SEAL if path.is_dir() else path.with_name(f"{path.name}.seal")
+
+
+def _write_seal(seal: Path, digests: Mapping[str, list[str]]) -> None:
+    write_json(seal, {"sha256": digests, "check": digest_of(digests)})
+
+
+def _read_seal(seal: Path) -> dict[str, list[str]] | None:
+    """Return file → accepted SHA-256, or None where there is no seal that can be trusted."""
+    try:
+        content = json.loads(seal.read_bytes())
+        return content["sha256"] if content["check"] == digest_of(content["sha256"]) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def digest_of(value: Any) -> str:
@@ -58,6 +182,88 @@ def digest_file(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def identity(path: Path) -> list[Any]:
+    """Return what tells a file's present state from an earlier one, without reading it."""
+    status = path.stat()
+    return [str(path.resolve()), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def content_digest(path: Path) -> str:
+    """Return the SHA-256 (hex) of a file's bytes; that of a large file is remembered until the file changes.
+
+    Raises:
+        BendError: The file was changed while it was read.
+    """
+    return str(remembered("sha256", path, digest_file))
+
+
+def remembered(what: str, path: Path, find: Callable[[Path], Any]) -> Any:
+    """Return ``find(path)``, which depends on the file's bytes alone; for a large file, from memory until it changes.
+
+    Args:
+        what: Name of what is found.
+        path: The file.
+        find: Gives a JSON-able value.
+
+    Raises:
+        BendError: The file was changed meanwhile.
+    """
+    state = identity(path)
+    large = path.stat().st_size >= _REMEMBERED_FROM
+    memory = cache_dir("digests") / digest_of([what, state])
+    if large and (found := _read_memory(memory)) is not None:
+        return found[0]
+    value = find(path)
+    if identity(path) != state:
+        raise BendError(f"{path} was changed while it was read. Start again when nothing writes to it any more.")
+    # A file written a moment ago may be written again within one tick of its time stamps.
+    if large and time.time_ns() - max(state[2:4]) > _SETTLED_NS:
+        write_json(memory, {"value": value, "check": digest_of([memory.name, value])})
+    return value
+
+
+def _read_memory(memory: Path) -> tuple[Any] | None:
+    if not memory.is_file():
+        return None
+    try:
+        content = json.loads(memory.read_bytes())
+        if content["check"] == digest_of([memory.name, content["value"]]):
+            return (content["value"],)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    log.warning("%s is damaged; what it held is found again.", memory)
+    return None
+
+
+@contextmanager
+def unchanged(digests: Mapping[Path, str]) -> Iterator[None]:
+    """Guard a block that reads files: each has its SHA-256 when the block begins, and is not touched until it ends.
+
+    Raises:
+        BendError: A file is another than it was, or was changed meanwhile; what was made of it is not to be kept.
+    """
+    states = {}
+    for path, digest in digests.items():
+        states[path] = _state(path)
+        if states[path] is None or content_digest(path) != digest:
+            raise BendError(f"{path} was changed after it was first looked at. Start again.")
+    yield
+    for path, digest in digests.items():
+        # Within one tick of its time stamps a change shows in the content alone.
+        if _state(path) != states[path] or content_digest(path) != digest:
+            raise BendError(
+                f"{path} was changed while it was read, and nothing made of it was kept. Start again when nothing "
+                "writes to it any more."
+            )
+
+
+def _state(path: Path) -> list[Any] | None:
+    try:
+        return identity(path)
+    except FileNotFoundError:
+        return None
+
+
 def cache_dir(*parts: str) -> Path:
     """Return (and make) a folder of the package's cache.
 
@@ -65,7 +271,7 @@ def cache_dir(*parts: str) -> Path:
     """
     override = os.environ.get("BEND_HF_CACHE")
     if override:
-        root = Path(override).expanduser()
+        root = _pinned(override)
     else:
         from huggingface_hub import constants
 
@@ -73,3 +279,9 @@ def cache_dir(*parts: str) -> Path:
     folder = root.joinpath(*parts)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@cache
+def _pinned(folder: str) -> Path:
+    """Return the absolute path of a folder, the same after a change of the working directory."""
+    return Path(folder).expanduser().absolute()

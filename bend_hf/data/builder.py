@@ -21,7 +21,6 @@ import pyarrow as pa
 
 from bend_hf import resources
 from bend_hf.data import rows
-from bend_hf.data.genome import Genome
 from bend_hf.data.sources import GenomeArgument, TaskFiles, locate
 from bend_hf.errors import BendError
 from bend_hf.tasks import Task, get_config, get_tasks
@@ -104,11 +103,9 @@ class TaskBuilder(datasets.ArrowBasedBuilder):
         ]
 
     def _generate_tables(self, coordinates: Any, batches: list[int]) -> Iterator[tuple[int, pa.Table]]:
-        genome = Genome(self.files.fasta)
-        reader = rows.batches(coordinates)
         order = list(self.info.features)
-        for position in batches:
-            yield position, rows.make_rows(self.task, reader.get_batch(position), genome).select(order)
+        for position, table in rows.generate(self.files, coordinates, batches):
+            yield position, table.select(order)
 
     def _download_and_prepare(self, *args: Any, **options: Any) -> None:
         # Called under the dataset's lock, with the output in a folder where a killed run may have left files.

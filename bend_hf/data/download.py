@@ -22,7 +22,6 @@ from typing import Any
 
 from bend_hf import files
 from bend_hf.console import log, progress
-from bend_hf.data.digests import content_digest
 from bend_hf.errors import BendError
 from bend_hf.tasks import Build
 
@@ -84,7 +83,7 @@ def fetch(url: str, target: Path, *, offline: bool | None = None, decompress: bo
         try:
             validator = _download(url, part)
             _refuse_other_content(url, part, "gzip" if decompress else target.suffix)
-            record = {"url": url, "validator": validator, "downloaded_sha256": content_digest(part)}
+            record = {"url": url, "validator": validator, "downloaded_sha256": files.content_digest(part)}
             _put_in_place(part, target, record, decompress)
         except OSError as error:
             raise BendError(
@@ -103,7 +102,7 @@ def _trusted(target: Path) -> bool:
         log.warning("%s has no record of a download; it is used as it is.", target)
         return True
     record = json.loads(record_path.read_text(encoding="utf-8"))
-    if target.stat().st_size != record["size"] or content_digest(target) != record["sha256"]:
+    if target.stat().st_size != record["size"] or files.content_digest(target) != record["sha256"]:
         raise BendError(
             f"{target} was changed after its download (see {record_path.name}). Delete both to download it again."
         )
@@ -273,5 +272,5 @@ def _put_in_place(part: Path, target: Path, record: dict[str, Any], decompress: 
                 ) from error
         else:
             part.replace(temporary)
-        record |= {"sha256": content_digest(temporary), "size": temporary.stat().st_size}
+        record |= {"sha256": files.content_digest(temporary), "size": temporary.stat().st_size}
         files.write_json(target.with_name(target.name + ".json"), record)

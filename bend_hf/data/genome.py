@@ -26,7 +26,6 @@ import pyfaidx
 
 from bend_hf import files
 from bend_hf.console import log
-from bend_hf.data.digests import identity
 from bend_hf.errors import BendError, unknown
 
 AMBIGUITY_CODES = b"RYSWKMBDHVU"
@@ -222,16 +221,18 @@ def _plain(path: Path) -> Path:
         handle.seek(-min(path.stat().st_size, len(_BGZIP_END)), 2)
         if handle.read() != _BGZIP_END:
             raise BendError(f"{path} is truncated: the block that ends bgzip files is missing. Download it again.")
-    copy = files.cache_dir("genomes") / f"{files.digest_of(identity(path))}.fa"
-    if not copy.exists():
+    digest = files.content_digest(path)
+
+    def decompress(target: Path) -> None:
         log.warning("%s is decompressed once, to %s.", path, copy)
         try:
-            with files.atomic(copy) as temporary:
-                with gzip.open(path, "rb") as source, temporary.open("wb") as target:
-                    shutil.copyfileobj(source, target, 1 << 22)
+            with files.unchanged({path: digest}), gzip.open(path, "rb") as source, target.open("wb") as sink:
+                shutil.copyfileobj(source, sink, 1 << 22)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise BendError(f"{path} is damaged ({error}). Download it again.") from error
-    return copy
+
+    copy = files.cache_dir("genomes") / f"{digest}.fa"
+    return files.kept(copy, decompress)
 
 
 Entries = dict[str, tuple[int, int, int, int]]
@@ -246,7 +247,7 @@ def _index(fasta: Path, data: mmap.mmap) -> Entries:
         if beside.stat().st_mtime_ns >= fasta.stat().st_mtime_ns and (entries := _read_index(beside, data)):
             return entries
         log.warning("%s is older than its FASTA or does not fit it; another index is made and used.", beside)
-    own = files.cache_dir("indexes") / f"{files.digest_of(identity(fasta))}.fai"
+    own = files.cache_dir("indexes") / f"{files.digest_of(files.identity(fasta))}.fai"
     if own.is_file() and (entries := _read_index(own, data)):
         return entries
     target = own if beside.exists() or not os.access(fasta.parent, os.W_OK) else beside

@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,18 +63,19 @@ def prepare(files: TaskFiles) -> Path:
         BendError: Anything in the files that is not as declared.
     """
     path = file_tools.cache_dir("coordinates") / f"{files.task.name}-{files.digest}.arrow"
-    if path.exists():
-        return path
-    tables = read(files, Genome(files.fasta))
+    return file_tools.kept(path, lambda temporary: _write(files, temporary))
+
+
+def _write(files: TaskFiles, path: Path) -> None:
+    with files.unchanged():
+        tables = read(files, Genome(files.fasta))
     counts = {name: len(table) for name, table in tables.items()}
     schema = next(iter(tables.values())).schema.with_metadata({"splits": json.dumps(counts)})
-    with file_tools.atomic(path) as temporary:
-        with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
-            for table in tables.values():
-                for start, stop in _bounds(files.task, table):
-                    [batch] = table.slice(start, stop - start).combine_chunks().to_batches()
-                    writer.write_batch(batch.replace_schema_metadata(schema.metadata))
-    return path
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        for table in tables.values():
+            for start, stop in _bounds(files.task, table):
+                [batch] = table.slice(start, stop - start).combine_chunks().to_batches()
+                writer.write_batch(batch.replace_schema_metadata(schema.metadata))
 
 
 def _bounds(task: Task, table: pa.Table) -> list[tuple[int, int]]:
@@ -150,6 +152,24 @@ def described_digest(description: str) -> str | None:
     """Return the rows' digest from ``dataset.info.description``, or None if it has none."""
     found = re.search(r"\brows sha256:([0-9a-f]{64})\b", description)
     return found and found[1]
+
+
+def generate(files: TaskFiles, coordinates: Path, positions: Iterable[int]) -> Iterator[tuple[int, pa.Table]]:
+    """Yield the dataset's rows, batch by batch.
+
+    Args:
+        files: What to build from.
+        coordinates: The prepared file (see `prepare`).
+        positions: Batches of it.
+
+    Raises:
+        BendError: The genome was changed since it was looked at, or while rows were made.
+    """
+    with files.unchanged("genome"):
+        genome = Genome(files.fasta)
+        reader = batches(coordinates)
+        for position in positions:
+            yield position, make_rows(files.task, reader.get_batch(position), genome)
 
 
 def make_rows(task: Task, batch: pa.RecordBatch, genome: Genome) -> pa.Table:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from bend_hf import files
 from bend_hf.data import download
-from bend_hf.data.digests import content_digest
 from bend_hf.errors import BendError
 from bend_hf.tasks import Build, Task
 
@@ -49,11 +49,20 @@ class TaskFiles:
 
         return (self.bed.parent.parent / MANIFEST).is_file()
 
+    @property
+    def paths(self) -> dict[str, Path]:
+        """The files by what they are: ``bed``, ``hdf5`` (where there is one) and ``genome``."""
+        paths = {"bed": self.bed, "hdf5": self.hdf5, "genome": self.fasta}
+        return {name: path for name, path in paths.items() if path is not None}
+
     @cached_property
     def digests(self) -> dict[str, str]:
-        """SHA-256 of each file's bytes: ``bed``, ``hdf5`` (where there is one) and ``genome``."""
-        paths = {"bed": self.bed, "hdf5": self.hdf5, "genome": self.fasta}
-        return {name: content_digest(path) for name, path in paths.items() if path is not None}
+        """SHA-256 of each file's bytes, as they were when they were first looked at."""
+        return {name: files.content_digest(path) for name, path in self.paths.items()}
+
+    def unchanged(self, *names: str) -> AbstractContextManager[None]:
+        """Guard a block that reads the named files (all of them without names); see `bend_hf.files.unchanged`."""
+        return files.unchanged({self.paths[name]: self.digests[name] for name in names or self.paths})
 
     @cached_property
     def digest(self) -> str:

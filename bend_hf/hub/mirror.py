@@ -249,15 +249,11 @@ def row_groups(files: TaskFiles, positions: Sequence[int]) -> Iterator[pa.Table]
     from datasets.table import table_cast
 
     from bend_hf.data import rows
-    from bend_hf.data.genome import Genome
 
-    genome = Genome(files.fasta)
-    reader = rows.batches(rows.prepare(files))
     schema = rows.features(files.task).arrow_schema
     held: list[pa.Table] = []
-    for position in positions:
-        table = rows.make_rows(files.task, reader.get_batch(position), genome).select(schema.names)
-        held.append(table_cast(table, schema))
+    for _, table in rows.generate(files, rows.prepare(files), positions):
+        held.append(table_cast(table.select(schema.names), schema))
         while sum(map(len, held)) >= ROWS_PER_GROUP or sum(part.nbytes for part in held) >= BYTES_PER_GROUP:
             whole = pa.concat_tables(held)
             yield whole.slice(0, ROWS_PER_GROUP)

@@ -16,9 +16,9 @@ import pytest
 from data_folder import DataFolder
 
 from bend_hf.data import download
-from bend_hf.data.digests import content_digest
 from bend_hf.data.sources import locate
 from bend_hf.errors import BendError
+from bend_hf.files import content_digest
 from bend_hf.tasks import TASKS
 
 
@@ -355,8 +355,8 @@ class TestLocate:
 def test_digests_of_large_files_are_remembered_until_they_change(
     tmp_path: Path, caches: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bend_hf.data.digests._REMEMBERED_FROM", 0)
-    monkeypatch.setattr("bend_hf.data.digests._SETTLED_NS", 0)
+    monkeypatch.setattr("bend_hf.files._REMEMBERED_FROM", 0)
+    monkeypatch.setattr("bend_hf.files._SETTLED_NS", 0)
     path = tmp_path / "large"
     path.write_bytes(b"one")
     assert content_digest(path) == hashlib.sha256(b"one").hexdigest()
