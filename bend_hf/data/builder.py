@@ -107,6 +107,15 @@ class TaskBuilder(datasets.ArrowBasedBuilder):
         for position, table in rows.generate(self.files, coordinates, batches):
             yield position, table.select(order)
 
+    def _build_cache_dir(self) -> str:
+        folder = str(super()._build_cache_dir())
+        rows.discard_damaged(folder)  # before anything in it is read
+        return folder
+
+    def _save_info(self) -> None:
+        super()._save_info()  # the last file of a build; the folder gets its name afterwards
+        rows.seal(self._output_dir)
+
     def _download_and_prepare(self, *args: Any, **options: Any) -> None:
         # Called under the dataset's lock, with the output in a folder where a killed run may have left files.
         with os.scandir(self._output_dir) as leftovers:
@@ -172,18 +181,29 @@ def prepare_builder(builder: TaskBuilder, *, num_proc: int | None = None) -> Non
 def _own_errors(builder: TaskBuilder) -> Iterator[None]:
     try:
         yield
-    except (datasets.exceptions.DatasetGenerationError, OSError) as error:
+    except (datasets.exceptions.DatasetGenerationError, OSError, RuntimeError) as error:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, BendError | OSError):
             cause = cause.__cause__ or cause.__context__
         if isinstance(cause, BendError):
             raise cause from None
-        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if isinstance(cause, OSError):
+            raise BendError(f"{_explain_os_error(cause, builder)} Nothing partial was kept.") from error
+        if "subprocesses has abruptly died" in str(error):
             raise BendError(
-                f"The disk is full: {cause}. Nothing partial was kept. Free space, or set HF_DATASETS_CACHE and "
-                f"BEND_HF_CACHE to folders on another disk (datasets go to {builder.cache_dir})."
+                f"{builder.task.name}: a process that gathered sequences was killed, perhaps for want of memory. "
+                "Nothing partial was kept. Run it again with a smaller num_proc (--num-proc)."
             ) from error
         raise
+
+
+def _explain_os_error(error: OSError, builder: TaskBuilder) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return (
+            f"The disk is full: {error}. Free space, or set HF_DATASETS_CACHE and BEND_HF_CACHE to folders on another "
+            f"disk (datasets go to {builder.cache_dir})."
+        )
+    return f"{builder.task.name}: {error}. Is the file readable, and may {builder.cache_dir} be written?"
 
 
 def load_dataset(

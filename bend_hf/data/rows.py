@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bend_hf import files as file_tools
+from bend_hf.console import log
 from bend_hf.data.coordinates import read
 from bend_hf.data.genome import Genome
 from bend_hf.data.sources import TaskFiles
@@ -76,6 +78,24 @@ def _write(files: TaskFiles, path: Path) -> None:
             for start, stop in _bounds(files.task, table):
                 [batch] = table.slice(start, stop - start).combine_chunks().to_batches()
                 writer.write_batch(batch.replace_schema_metadata(schema.metadata))
+
+
+def seal(folder: str) -> None:
+    """Seal a built dataset's folder."""
+    file_tools.seal_folder(Path(folder))
+
+
+def discard_damaged(folder: str) -> None:
+    """Remove a built dataset that is not what was written, aloud; it is built again then."""
+    from huggingface_hub.utils import WeakFileLock
+
+    path = Path(folder)
+    if not path.is_dir() or file_tools.damage(path) is None:
+        return
+    with WeakFileLock(f"{folder}_builder.lock"):  # the lock of `datasets` for whoever builds there
+        if path.is_dir() and (problem := file_tools.damage(path)):
+            log.warning("%s: %s. It is made again.", path, problem)
+            shutil.rmtree(path)
 
 
 def _bounds(task: Task, table: pa.Table) -> list[tuple[int, int]]:

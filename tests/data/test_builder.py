@@ -138,7 +138,11 @@ class TestCache:
         files = data.files("variant_effects_disease")
         build(files, cache_dir=caches, namespace="bend")
         folder = caches / "bend___variant_effects" / "disease" / "1.0.0" / files.digest
-        assert {path.name for path in folder.iterdir()} == {"dataset_info.json", "variant_effects-test.arrow"}
+        assert {path.name for path in folder.iterdir()} == {
+            ".seal",
+            "dataset_info.json",
+            "variant_effects-test.arrow",
+        }
         script = (
             "import datasets; rows = datasets.load_dataset('bend/variant_effects', 'disease', split='test');"
             "import json; print(json.dumps(rows.to_list()))"

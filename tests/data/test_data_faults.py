@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import random
 import resource
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -77,7 +78,9 @@ def test_killed_at_random_moments_then_built_again(
             assert rebuilt[split].data.table.equals(expected[split].data.table)
         folder = root / "datasets" / "bend_hf___histone_modification" / "default" / "1.0.0" / files.digest
         read = {Path(file["filename"]) for split in rebuilt.values() for file in split.cache_files}
-        assert set(folder.iterdir()) == {folder / "dataset_info.json", *read}, "no file of the killed run is left"
+        assert set(folder.iterdir()) == {folder / ".seal", folder / "dataset_info.json", *read}, (
+            "no file of the killed run is left"
+        )
         assert not list(folder.parent.glob("*.incomplete"))
     assert killed > KILLS // 3
 
@@ -90,6 +93,7 @@ def test_what_a_killed_run_left_does_not_reach_the_dataset(data: DataFolder, cac
     build(files, cache_dir=caches)
     final = folder.with_name(files.digest)
     assert {path.name for path in final.iterdir()} == {
+        ".seal",
         "dataset_info.json",
         *(f"cpg_methylation-{split}.arrow" for split in ("train", "validation", "test")),
     }
@@ -136,3 +140,80 @@ def test_two_processes_build_one_dataset_at_once(data: DataFolder, caches: Path)
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert rows.rows_per_split(files) == {"train": 5_333, "validation": 0, "test": 2_667}
     assert [len(split) for split in build(files, cache_dir=caches).values()] == [5_333, 2_667]
+
+
+class TestDamagedCaches:
+    @pytest.mark.parametrize("kind", ["rows", "description", "coordinates"])
+    @pytest.mark.parametrize("harm", ["flipped", "cut", "deleted", "emptied"])
+    def test_are_made_again_to_the_same_rows(
+        self, data: DataFolder, caches: Path, caplog: pytest.LogCaptureFixture, kind: str, harm: str
+    ) -> None:
+        files = data.files("cpg_methylation")
+        expected = {name: split.to_list() for name, split in build(files, cache_dir=caches).items()}
+        folder = caches / "bend_hf___cpg_methylation" / "default" / "1.0.0" / files.digest
+        if kind == "coordinates":
+            shutil.rmtree(folder)  # what is built of them is right, and is used
+        victim = {
+            "rows": folder / "cpg_methylation-train.arrow",
+            "description": folder / "dataset_info.json",
+            "coordinates": rows.prepare(files),
+        }[kind]
+        content = bytearray(victim.read_bytes())
+        content[len(content) // 2] ^= 1
+        {
+            "flipped": lambda: victim.write_bytes(content),
+            "cut": lambda: victim.write_bytes(content[:-100]),
+            "deleted": victim.unlink,
+            "emptied": lambda: victim.write_bytes(b""),
+        }[harm]()
+        caplog.clear()
+        again = build(data.files("cpg_methylation"), cache_dir=caches)
+        assert {name: split.to_list() for name, split in again.items()} == expected
+        assert "It is made again" in caplog.text
+
+    def test_derived_rows_beside_a_dataset_do_not_condemn_it(
+        self, data: DataFolder, caches: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        files = data.files("cpg_methylation")
+        build(files, cache_dir=caches)["train"].map(lambda row: {"length": len(row["sequence"])})
+        monkeypatch.setattr(rows, "make_rows", None)
+        assert len(build(data.files("cpg_methylation"), cache_dir=caches)["train"]) == 20
+
+    @pytest.mark.parametrize("what", ["bed", "genome"])
+    @pytest.mark.parametrize("num_proc", [None, 2])
+    def test_a_file_swapped_during_a_build_poisons_nothing(
+        self, data: DataFolder, caches: Path, monkeypatch: pytest.MonkeyPatch, what: str, num_proc: int | None
+    ) -> None:
+        files = data.files("cpg_methylation")
+        whole = files.paths[what].read_bytes()
+        name, change = {"bed": ("read", (b"\ttrain", b"\ttest")), "genome": ("make_rows", (b"A", b"C"))}[what]
+        original = getattr(rows, name)
+
+        def swapping(*arguments: object) -> object:
+            files.paths[what].write_bytes(whole.replace(*change))
+            return original(*arguments)
+
+        with monkeypatch.context() as patch, pytest.raises(BendError, match="was changed while it was read"):
+            patch.setattr(rows, name, swapping)
+            build(files, cache_dir=caches, num_proc=num_proc)
+        assert not list(caches.rglob("*.arrow"))
+        files.paths[what].write_bytes(whole)
+        swapped = build(data.files("cpg_methylation"), cache_dir=caches)
+        undisturbed = build(data.files("cpg_methylation"), cache_dir=caches.parent / "undisturbed")
+        assert swapped["train"].to_list() == undisturbed["train"].to_list()
+
+
+def test_a_killed_worker_is_one_clear_error(data: DataFolder, caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "BASES_PER_BATCH", 2_000)  # several batches, so that there are workers
+    files = data.files("cpg_methylation")
+    rows.prepare(files)
+    parent = os.getpid()
+
+    def killed(*_: object) -> None:
+        assert os.getpid() != parent
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with monkeypatch.context() as patch, pytest.raises(BendError, match=r"cpg_methylation: a process .* was killed"):
+        patch.setattr(rows, "make_rows", killed)
+        build(files, cache_dir=caches, num_proc=2)
+    assert len(build(files, cache_dir=caches, num_proc=2)["train"]) == 20
