@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-LabelKind = Literal["per_nucleotide_class", "per_bin_binary", "multilabel", "variant_binary"]
+from bend_hf.errors import BendError
+from bend_hf.kinds import Kind, get_kind
+
 SplitScheme = Literal["fixed", "folds", "none"]
 Build = Literal["GRCh38", "GRCh37"]
 
@@ -73,7 +75,7 @@ class Task:
         config: Name of its configuration in that dataset.
         title: A short title for people.
         summary: One or two sentences on what is predicted.
-        label_kind: The shape of the labels.
+        label_kind: The shape of the labels, by the name of its kind (`bend_hf.kinds`).
         label_names: Names of the classes or labels, by index.
         label_naming: Whether the names are the released ones, inferred, or unknown (then ``label_0`` …).
         build: Genome build of the coordinates.
@@ -92,6 +94,10 @@ class Task:
         sources: What the labels were made from.
         caveats: Known defects of the released data.
         version: Version of this declaration.
+        turned_labels: For every label its name on the other strand, where labels are per nucleotide and `stranded`.
+
+    Raises:
+        BendError: What is declared does not fit the kind of labels.
     """
 
     name: str
@@ -99,7 +105,7 @@ class Task:
     config: str
     title: str
     summary: str
-    label_kind: LabelKind
+    label_kind: str
     label_names: tuple[str, ...]
     label_naming: Literal["released", "inferred", "unnamed"]
     build: Build
@@ -118,9 +124,32 @@ class Task:
     positives: int | None = None
     paper_rows: int | None = None
     version: str = "1.0.0"
+    turned_labels: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        kind = self.kind
+        problem = kind.problem(self)
+        if self.metric not in kind.metrics:
+            problem = f"metric {self.metric!r} does not fit; choices: {', '.join(kind.metrics)}"
+        if (self.recipe is None) != (not kind.losses):
+            problem = "recipe is missing" if kind.losses else "recipe is set, and nothing is trained"
+        elif self.recipe is not None and self.recipe.loss not in kind.losses:
+            problem = f"recipe.loss {self.recipe.loss!r} does not fit; choices: {', '.join(kind.losses)}"
+        if problem:
+            raise BendError(f"Task {self.name} ({kind.name}): {problem}.")
+
+    @property
+    def kind(self) -> Kind:
+        """All that depends on the shape of the labels."""
+        return get_kind(self.label_kind)
+
+    @property
+    def folds(self) -> bool:
+        """Whether its splits are parts that take turns to be tested on."""
+        return self.split_scheme == "folds"
 
     @property
     def stem(self) -> str:
         """Path of the released files below the data folder, without the ending."""
-        suffix = f"_{self.config}" if self.label_kind == "variant_binary" else ""
+        suffix = "" if self.config == "default" else f"_{self.config}"
         return f"{self.dataset}/{self.dataset}{suffix}"
