@@ -22,6 +22,7 @@ from bend_hf.console import log
 from bend_hf.data.genome import Genome
 from bend_hf.data.sources import TaskFiles
 from bend_hf.errors import BendError
+from bend_hf.kinds import LabelError
 from bend_hf.tasks import Task
 
 Values = Mapping[str, np.ndarray | pa.ChunkedArray]
@@ -48,14 +49,10 @@ def read(files: TaskFiles, genome: Genome) -> dict[str, pa.Table]:
     columns: dict[str, pa.ChunkedArray | pa.Array | np.ndarray] = {
         column.name: integers.get(column.name, text[column.name]) for column in task.columns if column.row
     }
-    if task.label_kind == "variant_binary":
+    if task.kind.variants:
         _check_variants(fail, codes, integers["start"], genome)
         columns["ref"], columns["alt"] = pc.utf8_upper(text["ref"]), pc.utf8_upper(text["alt"])
-        columns["label"] = _label(fail, len(task.label_names))
-    elif task.label_kind == "multilabel":
-        columns["labels"] = _label_lists(fail, len(task.label_names))
-    else:
-        columns["labels"] = _hdf5_labels(files, fail, integers["end"] - integers["start"])
+    columns[task.kind.column] = _labels(files, fail, integers["end"] - integers["start"])
     table = pa.table(columns)
     tables = {name: table.filter(pa.array(splits == name)) for name in dict.fromkeys(task.split_names.values())}
     if not files.toy:
@@ -177,7 +174,7 @@ def _check_windows(task: Task, fail: _Failure, integers: Values, genome: Genome)
     start, end = integers["start"], integers["end"]
     too_far = f"lies beyond the chromosome's end in {genome.path}. Is that file {task.build}?"
     checks: list[tuple[np.ndarray, str, str]] = [(start < 0, "start", "is negative.")]
-    if task.label_kind == "variant_binary":
+    if task.kind.variants:
         checks += [
             (start != end, "end", "differs from start: a variant has start == end, its 0-based position."),
             (start >= length, "start", too_far),
@@ -241,57 +238,29 @@ def _check_variants(fail: _Failure, codes: np.ndarray, position: np.ndarray, gen
         )
 
 
-def _label(fail: _Failure, n_labels: int) -> np.ndarray:
-    labels = _integers(fail, "label")
-    if (row := _first((labels < 0) | (labels >= n_labels))) is not None:
-        fail(row, "label", f"is out of range: labels are 0 to {n_labels - 1}.")
-    return labels
+def _labels(files: TaskFiles, fail: _Failure, lengths: np.ndarray) -> pa.ChunkedArray:
+    """Read the labels of windows of the given lengths as their kind has them: from HDF5, or the column ``label``."""
+    task, kind = files.task, files.task.kind
+    column = "end"
+    try:
+        counts = kind.count(task, lengths)
+        if task.labels_in_hdf5:
+            return _hdf5_labels(files, fail, counts)
+        column = "label"
+        return kind.parse(task, fail.text[column], counts)
+    except LabelError as error:
+        fail(error.row, column, error.problem, cause=error)
 
 
-def _label_lists(fail: _Failure, n_labels: int) -> pa.ChunkedArray:
-    """Parse ``3,17,40`` to lists of the labels that are on; an empty field is an empty list."""
-    lists, offset = [], 0
-    for chunk in fail.text["label"].chunks:
-        filled = pc.not_equal(chunk, "")
-        parts = pc.split_pattern(chunk, ",")
-        lengths = np.where(filled, pc.list_value_length(parts), 0)
-        offsets = np.zeros(len(chunk) + 1, dtype=np.int32)
-        np.cumsum(lengths, out=offsets[1:])
-        fields = parts.filter(filled).flatten()
-
-        def complain(field: int, problem: str, offsets: np.ndarray = offsets, offset: int = offset) -> NoReturn:
-            fail(offset + int(np.searchsorted(offsets, field, side="right")) - 1, "label", problem)
-
-        try:
-            labels = pc.cast(fields, pa.int64())
-        except pa.ArrowInvalid:
-            malformed = _first(pc.invert(pc.match_substring_regex(fields, r"^\d{1,4}$")))
-            complain(malformed or 0, "is no comma-separated list of label indices such as 3,17,40.")
-        numbers = labels.to_numpy()
-        if (bad := _first((numbers < 0) | (numbers >= n_labels))) is not None:
-            complain(bad, f"holds the label {numbers[bad]}: labels are 0 to {n_labels - 1}.")
-        rows = np.repeat(np.arange(len(chunk)), lengths)
-        keys = np.sort(rows * n_labels + numbers)
-        if (bad := _first(np.diff(keys) == 0)) is not None:
-            fail(offset + int(keys[bad]) // n_labels, "label", f"names the label {keys[bad] % n_labels} twice.")
-        lists.append(pa.ListArray.from_arrays(pa.array(offsets), labels))
-        offset += len(chunk)
-    return pa.chunked_array(lists)
-
-
-def _hdf5_labels(files: TaskFiles, fail: _Failure, lengths: np.ndarray) -> pa.ChunkedArray:
+def _hdf5_labels(files: TaskFiles, fail: _Failure, wanted: np.ndarray) -> pa.ChunkedArray:
     """Read the label of every nucleotide or bin from HDF5 (row i for BED row i) as list<int8>."""
     import h5py
 
     task, path = files.task, files.hdf5
     if path is None or not path.is_file():
         raise BendError(f"{path}: there is no such HDF5 file. {task.name} needs it beside {fail.bed.name}.")
-    bin_size = task.bin_size or 1
-    if (row := _first(lengths % bin_size != 0)) is not None:
-        fail(row, "end", f"leaves a window of {lengths[row]:,} bp, no multiple of the bin size {bin_size}.")
-    wanted = lengths // bin_size
-    unit = "bins" if task.bin_size else "nucleotides"
-    n_classes = max(2, len(task.label_names))
+    n_classes = task.kind.values(task)
+    assert n_classes is not None
     try:
         opened = h5py.File(path, "r")
     except OSError as error:
@@ -313,7 +282,7 @@ def _hdf5_labels(files: TaskFiles, fail: _Failure, lengths: np.ndarray) -> pa.Ch
                 if len(values) != wanted[row]:
                     raise BendError(
                         f"{path}, dataset 'labels', row {row} ({fail.bed}, line {fail.line(row)}): {len(values):,} "
-                        f"labels for a window of {wanted[row]:,} {unit}. Use the two files of one release."
+                        f"labels for a window of {wanted[row]:,} {task.kind.unit}s. Use the two files of one release."
                     )
             values = np.concatenate(block)
             # Comparisons with NaN are false, so that NaN is refused too.

@@ -41,9 +41,9 @@ def features(task: Task) -> Any:
     import datasets
 
     carried = {column.name: datasets.Value(column.dtype) for column in task.columns if column.row}
-    if task.label_kind == "variant_binary":
-        columns = {name: carried[name] for name in ("chromosome", "start", "ref", "alt")}
-        columns["label"] = datasets.ClassLabel(names=list(task.label_names))
+    label = {task.kind.column: task.kind.feature(task)}
+    if task.kind.variants:
+        columns = {name: carried[name] for name in ("chromosome", "start", "ref", "alt")} | label
         columns["consequence"] = carried["Consequence"]
         columns |= dict.fromkeys(("ref_sequence", "alt_sequence"), datasets.Value("string"))
         columns["variant_offset"] = datasets.Value("int64")
@@ -51,11 +51,7 @@ def features(task: Task) -> Any:
         return datasets.Features(columns)
     columns = {name: carried.pop(name) for name in ("chromosome", "start", "end", "strand")}
     columns["sequence"] = datasets.Value("string")
-    if task.label_kind == "multilabel":
-        columns["labels"] = datasets.List(datasets.ClassLabel(names=list(task.label_names)))
-    else:
-        columns["labels"] = datasets.List(datasets.Value("int8"))
-    return datasets.Features(columns | carried)
+    return datasets.Features(columns | label | carried)
 
 
 def prepare(files: TaskFiles) -> Path:
@@ -199,7 +195,7 @@ def make_rows(task: Task, batch: pa.RecordBatch, genome: Genome) -> pa.Table:
     codes = code_of[chromosomes.indices.to_numpy()]
     start = batch["start"].to_numpy()
     columns = {name: batch[name] for name in batch.schema.names}
-    if task.label_kind == "variant_binary":
+    if task.kind.variants:
         columns["consequence"] = columns.pop("Consequence")
         columns |= _contexts(genome, codes, start, batch["alt"])
         columns["variant_offset"] = pa.array(np.full(len(start), VARIANT_OFFSET, dtype=np.int64))
@@ -207,6 +203,8 @@ def make_rows(task: Task, batch: pa.RecordBatch, genome: Genome) -> pa.Table:
         minus = pc.equal(batch["strand"], "-").to_numpy(zero_copy_only=False) if task.stranded else None
         letters, offsets = genome.gather(codes, start, batch["end"].to_numpy(), minus=minus)
         columns["sequence"] = _strings(letters, offsets)
+        if minus is not None:
+            columns[task.kind.column] = task.kind.turn(task, columns[task.kind.column], minus)
     return pa.table(columns)
 
 

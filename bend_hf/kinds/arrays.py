@@ -6,7 +6,6 @@ Labels of one length per row are one dense array; those of windows that differ a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -55,7 +54,7 @@ def flat(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
     """
     if column.null_count:
         row = first(pc.is_null(column).to_numpy(zero_copy_only=False))
-        raise LabelError(row or 0, f"has no labels, and {column.null_count} rows are like it")
+        raise LabelError(row or 0, f"is the first without: {column.null_count} rows have no labels")
     values, lengths = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for chunk in column.chunks:
         values.append(chunk.flatten().to_numpy(zero_copy_only=False))
@@ -99,6 +98,8 @@ def index_lists(texts: pa.ChunkedArray, n_labels: int) -> pa.ChunkedArray:
     Raises:
         LabelError: A row is no such list, or names a label twice or one that does not exist.
     """
+    if (wrong := first(pc.invert(pc.match_substring_regex(texts, r"^(-?\d{1,4}(,-?\d{1,4})*)?$")))) is not None:
+        raise LabelError(wrong, "is no comma-separated list of label indices such as 3,17,40.")
     parsed, offset = [], 0
     for chunk in texts.chunks:
         filled = pc.not_equal(chunk, "")
@@ -106,19 +107,12 @@ def index_lists(texts: pa.ChunkedArray, n_labels: int) -> pa.ChunkedArray:
         lengths = np.where(filled, pc.list_value_length(parts), 0)
         offsets = np.zeros(len(chunk) + 1, dtype=np.int32)
         np.cumsum(lengths, out=offsets[1:])
-        fields = parts.filter(filled).flatten()
-
-        def complain(field: int, problem: str, offsets: np.ndarray = offsets, offset: int = offset) -> NoReturn:
-            raise LabelError(offset + int(np.searchsorted(offsets, field, side="right")) - 1, problem)
-
-        malformed = first(pc.invert(pc.match_substring_regex(fields, r"^\d{1,4}$")))
-        if malformed is not None:
-            complain(malformed, "is no comma-separated list of label indices such as 3,17,40.")
-        labels = pc.cast(fields, pa.int64())
+        labels = pc.cast(parts.filter(filled).flatten(), pa.int64())
         numbers = labels.to_numpy()
-        if (bad := first((numbers < 0) | (numbers >= n_labels))) is not None:
-            complain(bad, f"holds the label {numbers[bad]}: labels are 0 to {n_labels - 1}.")
         rows = np.repeat(np.arange(len(chunk)), lengths)
+        if (bad := first((numbers < 0) | (numbers >= n_labels))) is not None:
+            problem = f"holds the label {numbers[bad]}: labels are 0 to {n_labels - 1}."
+            raise LabelError(offset + int(rows[bad]), problem)
         keys = np.sort(rows * n_labels + numbers)
         if (bad := first(np.diff(keys) == 0)) is not None:
             raise LabelError(offset + int(keys[bad]) // n_labels, f"names the label {keys[bad] % n_labels} twice.")
@@ -139,7 +133,8 @@ def run_lengths(texts: pa.ChunkedArray, counts: np.ndarray, limit: int, unit: st
     Raises:
         LabelError: A row is written otherwise, has too few or too many labels, or one that does not exist.
     """
-    if (wrong := first(pc.invert(pc.match_substring_regex(texts, r"^\d{1,4}:\d{1,9}(,\d{1,4}:\d{1,9})*$")))) is not None:
+    written = pc.match_substring_regex(texts, r"^\d{1,4}:\d{1,9}(,\d{1,4}:\d{1,9})*$")
+    if (wrong := first(pc.invert(written))) is not None:
         raise LabelError(wrong, "is no list of runs label:count such as 8:512,0:120.")
     parts = pc.split_pattern(texts, ",").combine_chunks()
     row = np.repeat(np.arange(len(texts)), pc.list_value_length(parts).to_numpy())

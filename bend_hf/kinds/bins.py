@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from bend_hf.kinds.arrays import Labels, LabelError, Ragged, check_range, first, flat, lists, reversed_rows, run_lengths
+from bend_hf.kinds.arrays import LabelError, Labels, Ragged, check_range, first, flat, lists, reversed_rows, run_lengths
 from bend_hf.kinds.kind import WINDOW_KEYS, Kind
 from bend_hf.kinds.scores import average_precision, positives
 

@@ -9,7 +9,7 @@ A kind is data and functions; numpy and Arrow are all it needs. To add one, writ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +78,7 @@ class Kind:
     per_row: Callable[[Task], int | None]
     label_columns: Callable[[Task], int]
     score_columns: Callable[[Task], int]
-    by_row: Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]
+    by_row: Callable[[np.ndarray, np.ndarray], list[np.ndarray]]
     score: Callable[[Task, np.ndarray, np.ndarray], dict[str, Any]]
     describe: Callable[[Task, np.ndarray], tuple[dict[str, Any], dict[str, Any]]]
 

@@ -63,7 +63,7 @@ VARIANT = Kind(
     per_row=lambda task: 1,
     label_columns=lambda task: 1,
     score_columns=lambda task: 1,
-    by_row=lambda values, offsets: values,
+    by_row=lambda values, offsets: list(values),
     score=auroc,
     describe=positives,
 )

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 
 from bend_hf.errors import BendError
+from bend_hf.kinds import Labels
 from bend_hf.tasks import Task
 from bend_hf.train.head import Batch
-from bend_hf.train.labels import Labels
 
 if TYPE_CHECKING:
     from bend_hf.embed.interface import Tokens

@@ -19,9 +19,9 @@ from scipy.optimize import minimize
 
 from bend_hf.embed.vectors import take
 from bend_hf.errors import BendError
+from bend_hf.kinds import Labels
 from bend_hf.tasks import Task
 from bend_hf.train.fit import Fitted
-from bend_hf.train.labels import Labels
 from bend_hf.train.loop import score
 
 EXAMPLES = 100_000  # to fit on at most, drawn at random: the price of the baseline is then seconds

@@ -18,9 +18,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from training_data import make, splits
 
 from bend_hf.errors import BendError
+from bend_hf.kinds import Ragged
 from bend_hf.tasks import TASKS
 from bend_hf.train.batches import Group, epoch_order, load, micro_batches, nucleotides, prefetch, steps
-from bend_hf.train.labels import Ragged, labels_of
+from bend_hf.train.labels import labels_of
 
 
 @settings(max_examples=40, deadline=None)

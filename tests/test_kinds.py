@@ -1,0 +1,94 @@
+"""Kinds: labels from text, as arrays and on the other strand, against what is known by hand."""
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from bend_hf.errors import BendError
+from bend_hf.kinds import KINDS, LabelError, get_kind
+from bend_hf.tasks import TASKS
+
+GENES, BINS, MARKS = TASKS["gene_finding"], TASKS["enhancer_annotation"], TASKS["histone_modification"]
+OTHER_STRAND = tuple(
+    name.replace("forward", "REVERSE").replace("reverse", "forward").replace("REVERSE", "reverse")
+    for name in GENES.label_names
+)
+STRANDED_GENES = dataclasses.replace(GENES, stranded=True, turned_labels=OTHER_STRAND)
+
+
+def texts(*values):
+    return pa.chunked_array([pa.array(list(values[:1]), pa.string()), pa.array(list(values[1:]), pa.string())])
+
+
+def test_runs_are_spelled_out():
+    column = GENES.kind.parse(GENES, texts("8:3,0:2", "1:1"), np.array([5, 1]))
+    assert column.to_pylist() == [[8, 8, 8, 0, 0], [1]]
+
+
+@pytest.mark.parametrize(
+    ("runs", "problem"),
+    [
+        ("8:3,0", "no list of runs"),
+        ("", "no list of runs"),
+        ("9:5", "holds the label 9: labels are 0 to 8"),
+        ("8:3,0:1", "4 labels for a window of 5 nucleotides"),
+    ],
+)
+def test_wrong_runs_name_their_row(runs, problem):
+    with pytest.raises(LabelError, match=f"row 1 .*{problem}") as error:
+        GENES.kind.parse(GENES, texts("8:5", runs), np.array([5, 5]))
+    assert error.value.row == 1
+
+
+def test_classes_of_nucleotides_turn_with_the_strand():
+    labels = pa.array([[0, 1, 2, 8], [], [7, 8], [0, 8]], pa.list_(pa.int8()))
+    turned = STRANDED_GENES.kind.turn(STRANDED_GENES, labels, np.array([True, True, False, True]))
+    assert turned.to_pylist() == [[8, 6, 5, 4], [], [7, 8], [8, 4]]
+    assert turned.type == labels.type
+    twice = STRANDED_GENES.kind.turn(STRANDED_GENES, turned, np.array([True, True, False, True]))
+    assert twice.equals(labels)
+
+
+def test_bins_turn_back_to_front():
+    task = dataclasses.replace(BINS, stranded=True)
+    turned = task.kind.turn(task, pa.array([[1, 0, 0], [1, 0, 0]], pa.list_(pa.int8())), np.array([False, True]))
+    assert turned.to_pylist() == [[1, 0, 0], [0, 0, 1]]
+
+
+def test_labels_of_a_window_do_not_turn():
+    labels = pa.array([[3, 1]], pa.list_(pa.int64()))
+    assert MARKS.kind.turn(MARKS, labels, np.array([True])) is labels
+
+
+@pytest.mark.parametrize(
+    ("task", "change", "problem"),
+    [
+        (GENES, {"stranded": True}, "turned_labels does not say"),
+        (GENES, {"bin_size": 10}, "labels are per nucleotide"),
+        (GENES, {"metric": "auroc"}, "metric 'auroc' does not fit; choices: mcc"),
+        (GENES, {"recipe": None}, "recipe is missing"),
+        (GENES, {"recipe": MARKS.recipe}, "recipe.loss 'binary' does not fit; choices: cross_entropy"),
+        (BINS, {"bin_size": None}, "bin_size is missing"),
+        (BINS, {"window": 100}, "window 100 is no multiple of bin_size 128"),
+        (MARKS, {"window": None}, "window is missing"),
+        (TASKS["variant_effects_disease"], {"recipe": MARKS.recipe}, "nothing is trained"),
+        (GENES, {"label_kind": "per_nucleotide"}, "Did you mean 'per_nucleotide_class'"),
+    ],
+)
+def test_what_does_not_fit_its_kind_is_no_task(task, change, problem):
+    with pytest.raises(BendError, match=problem):
+        dataclasses.replace(task, **change)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
+def test_a_kind_is_found_by_its_name(kind):
+    assert get_kind(kind.name) is kind
+
+
+def test_one_class_alone_has_no_mcc():
+    scores = np.eye(9, dtype=np.float32)[[0, 1, 2]]
+    assert GENES.kind.score(GENES, np.array([8, 8, 8]), scores)["mcc"] is None
+    assert GENES.kind.score(GENES, np.array([0, 1, 2]), scores)["mcc"] == 1.0
+    assert GENES.kind.score(GENES, np.array([0, 1, 2]), np.array([0, 1, 2]))["mcc"] == 1.0
