@@ -227,7 +227,6 @@ def zero_shot(task: Task, data: datasets.DatasetDict, road: Road) -> list[Outcom
     from accelerate import PartialState
     from accelerate.utils import gather_object
 
-    from bend_hf.metric import score
     from bend_hf.results.record import make_predictions
     from bend_hf.zero_shot.controls import control_scores
     from bend_hf.zero_shot.distances import DISTANCES
@@ -246,5 +245,5 @@ def zero_shot(task: Task, data: datasets.DatasetDict, road: Road) -> list[Outcom
     found = {name: np.concatenate([part[name] for part in gathered]) for name in found}
     truth = np.asarray(rows.with_format("numpy")["label"][:])
     headline = "gc_change" if road.embedder is None else "cosine"
-    by_score = {name: score(task, truth, values)[task.metric] for name, values in found.items()}
+    by_score = {name: task.kind.score(task, truth, values)[task.metric] for name, values in found.items()}
     return [Outcome(make_predictions(task, rows, found[headline], truth), [], {"by_score": by_score})]

@@ -82,6 +82,13 @@ class Kind:
     score: Callable[[Task, np.ndarray, np.ndarray], dict[str, Any]]
     describe: Callable[[Task, np.ndarray], tuple[dict[str, Any], dict[str, Any]]]
 
+    def label_type(self, task: Task) -> type[np.generic]:
+        """Return the smallest numpy type that holds every label of a task."""
+        values = self.values(task)
+        if values is None:
+            return np.float32
+        return np.int8 if values <= 128 else np.int16
+
     @property
     def whole_windows(self) -> bool:
         """Whether a head's prediction is of a whole window."""

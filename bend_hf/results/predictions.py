@@ -23,8 +23,6 @@ from bend_hf.tasks import Task
 if TYPE_CHECKING:
     import pyarrow as pa
 
-WINDOW_KEYS = ("row", "chromosome", "start", "end", "strand")
-VARIANT_KEYS = ("row", "chromosome", "start", "ref", "alt")
 EXTRAS = ("part", "consequence", "full_label", "transcript_id", "gene")
 """Columns of a dataset's rows that predictions carry on, where the task has them, for breakdowns and folds."""
 
@@ -35,11 +33,11 @@ class Predictions:
 
     Attributes:
         task: The task.
-        table: One row per test row: its keys (`WINDOW_KEYS`, with ``part`` where there are folds, or `VARIANT_KEYS`),
+        table: One row per test row: its keys (those of the task's kind, with ``part`` where there are folds),
             `EXTRAS` where the task has them, and
-            ``scores``: list<float16> (variants: float32), probabilities. Multilabel: one per label. Bins: one per bin.
-            Gene finding: one per nucleotide and class, classes fastest (length L × 9);
-            ``labels``: list<int8> (variants: int8), 0/1 per label or bin, the class per nucleotide.
+            ``scores``: list<float16> (float32 where a row has one), probabilities: one per label and class, classes
+            fastest (gene finding: length L × 9);
+            ``labels``: list<int8> (int8 where a row has one), as the task's kind has them as arrays.
     """
 
     task: Task
@@ -51,18 +49,17 @@ class Predictions:
     @cached_property
     def scores(self) -> np.ndarray:
         """All scores, flat: (variants,), (rows, labels), (bins,) or (nucleotides, classes), float32."""
-        return self._shaped(self._flat("scores").astype(np.float32), len(self.task.label_names))
+        return _shaped(self._flat("scores").astype(np.float32), self.task.kind.score_columns(self.task))
 
     @cached_property
     def labels(self) -> np.ndarray:
         """All labels, flat: (variants,), (rows, labels), (bins,) or (nucleotides,), int8."""
-        classes = len(self.task.label_names) if self.task.label_kind == "multilabel" else 1
-        return self._shaped(self._flat("labels"), classes)
+        return _shaped(self._flat("labels"), self.task.kind.label_columns(self.task))
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        """Labels per row, (rows,) int64: the row of every entry of `labels` is ``np.repeat(arange, lengths)``."""
-        if self.task.label_kind in ("variant_binary", "multilabel"):
+        """Entries of `labels` per row, (rows,) int64: the row of each is ``np.repeat(arange, lengths)``."""
+        if self.task.kind.per_row(self.task) is not None:
             return np.ones(len(self), np.int64)
         import pyarrow.compute as pc
 
@@ -76,24 +73,23 @@ class Predictions:
         import pyarrow as pa
 
         column = self.table[name].combine_chunks()
-        values = column.flatten() if pa.types.is_list(column.type) else column
+        values = column if pa.types.is_primitive(column.type) else column.flatten()
         return np.asarray(values.to_numpy(zero_copy_only=False))
-
-    def _shaped(self, flat: np.ndarray, width: int) -> np.ndarray:
-        wide = self.task.label_kind in ("multilabel", "per_nucleotide_class")
-        return flat.reshape(-1, width) if wide and width > 1 else flat
 
     @cached_property
     def keys_digest(self) -> str:
         """SHA-256 over the row keys and labels: equal means that two models were tested on the same examples."""
         digest = hashlib.sha256(self.task.name.encode())
-        names = VARIANT_KEYS if self.task.label_kind == "variant_binary" else WINDOW_KEYS
-        for name in (*names[1:], "part"):
+        for name in (*self.task.kind.keys[1:], "part"):
             if name in self.table.column_names:
                 digest.update("\n".join(map(str, self.table[name].to_pylist())).encode())
         digest.update(self.lengths.tobytes())
         digest.update(self.labels.tobytes())
         return digest.hexdigest()
+
+
+def _shaped(flat: np.ndarray, columns: int) -> np.ndarray:
+    return flat.reshape(-1, columns) if columns > 1 else flat
 
 
 def make_predictions(
@@ -114,8 +110,8 @@ def make_predictions(
     """
     import pyarrow as pa
 
-    names = VARIANT_KEYS if task.label_kind == "variant_binary" else WINDOW_KEYS
-    table = _columns(rows, (*names, *EXTRAS))
+    kind = task.kind
+    table = _columns(rows, (*kind.keys, *EXTRAS))
     if not len(scores) == len(labels) == table.num_rows:
         raise BendError(
             f"{task.name}: {table.num_rows} rows, {len(scores)} predictions and {len(labels)} labels; "
@@ -123,13 +119,12 @@ def make_predictions(
         )
     if "row" not in table.column_names:
         table = table.add_column(0, "row", pa.array(np.arange(table.num_rows)))
-    if task.label_kind == "variant_binary":
-        columns = {
-            "scores": pa.array(np.asarray(scores, np.float32)),
-            "labels": pa.array(np.asarray(labels, np.int8)),
-        }
-    else:
-        columns = {"scores": _lists(scores, np.float16), "labels": _lists(labels, np.int8)}
+    columns = {
+        "scores": _column(
+            scores, np.float32 if kind.single else np.float16, kind.single and kind.score_columns(task) == 1
+        ),
+        "labels": _column(labels, np.int8, kind.single),
+    }
     for name, column in columns.items():
         table = table.append_column(name, column)
     predictions = Predictions(task, table)
@@ -149,9 +144,12 @@ def _columns(rows: Any, wanted: Sequence[str]) -> pa.Table:
     return rows.select_columns(present).with_format("arrow")[:]
 
 
-def _lists(arrays: Sequence[np.ndarray] | np.ndarray, dtype: type) -> pa.Array:
+def _column(arrays: Sequence[np.ndarray] | np.ndarray, dtype: type, single: bool) -> pa.Array:
+    """Return one number per row (`single`), or a list of them."""
     import pyarrow as pa
 
+    if single:
+        return pa.array(np.asarray(arrays, dtype).reshape(len(arrays)))
     offsets = np.concatenate([[0], np.cumsum([np.size(array) for array in arrays])]).astype(np.int64)
     flat = np.concatenate([np.asarray(array, dtype).reshape(-1) for array in arrays]) if len(arrays) else np.empty(0)
     if offsets[-1] < 2**31:
@@ -165,12 +163,8 @@ def check(predictions: Predictions, where: str) -> None:
     Raises:
         BendError: A column is missing, a row is wrong or there are none; the message starts with `where`.
     """
-    import pyarrow.compute as pc
-
-    task, table = predictions.task, predictions.table
-    variants = task.label_kind == "variant_binary"
-    keys = VARIANT_KEYS if variants else WINDOW_KEYS
-    needed = [*keys, *(["part"] if task.split_scheme == "folds" else []), "scores", "labels"]
+    task, kind, table = predictions.task, predictions.task.kind, predictions.table
+    needed = [*kind.keys, *(["part"] if task.folds else []), "scores", "labels"]
     missing = [name for name in needed if name not in table.column_names]
     if missing:
         raise BendError(
@@ -178,22 +172,31 @@ def check(predictions: Predictions, where: str) -> None:
         )
     if not table.num_rows:
         raise BendError(f"{where}: there are no predictions.")
-    if not variants:
-        counts = [np.asarray(pc.list_value_length(table[name])) for name in ("scores", "labels")]
-        width = len(task.label_names) if task.label_kind == "per_nucleotide_class" else 1
-        expected = np.full(len(table), len(task.label_names)) if task.label_kind == "multilabel" else counts[1]
-        for name, found, wanted in (("scores", counts[0], expected * width), ("labels", counts[1], expected)):
-            wrong = np.flatnonzero(found != wanted)
-            if len(wrong):
-                row = int(wrong[0])
-                raise BendError(f"{where}: row {row} has {found[row]} {name}; expected {wanted[row]}.")
+    counts = {name: _counts(table[name]) for name in ("scores", "labels")}
+    per_row = kind.per_row(task)
+    expected = counts["labels"] if per_row is None else np.full(len(table), per_row)
+    each = kind.score_columns(task) // kind.label_columns(task)
+    for name, wanted in (("scores", expected * each), ("labels", expected)):
+        wrong = np.flatnonzero(counts[name] != wanted)
+        if len(wrong):
+            row = int(wrong[0])
+            raise BendError(f"{where}: row {row} has {counts[name][row]} {name}; expected {wanted[row]}.")
     bad = np.flatnonzero(~np.isfinite(predictions.scores.reshape(-1)))
     if len(bad):
-        row = int(bad[0]) if variants else int(np.searchsorted(np.cumsum(counts[0]), bad[0], side="right"))
+        row = int(np.searchsorted(np.cumsum(counts["scores"]), bad[0], side="right"))
         raise BendError(f"{where}: row {row} has a score that is not finite; the model or its head diverged.")
-    upper = len(task.label_names) - 1 if task.label_kind == "per_nucleotide_class" else 1
-    if predictions.labels.min() < 0 or predictions.labels.max() > upper:
-        raise BendError(f"{where}: a label lies outside 0..{upper}.")
+    values = kind.values(task)
+    if values is not None and not 0 <= predictions.labels.min() <= predictions.labels.max() < values:
+        raise BendError(f"{where}: a label lies outside 0..{values - 1}.")
+
+
+def _counts(column: pa.ChunkedArray) -> np.ndarray:
+    """Return (rows,) the number of values in each row."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    single = pa.types.is_primitive(column.type)
+    return np.ones(len(column), np.int64) if single else np.asarray(pc.list_value_length(column))
 
 
 def to_parquet(predictions: Predictions, schema: int) -> bytes:

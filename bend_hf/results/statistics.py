@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bend_hf import metric
 from bend_hf.errors import unknown
 from bend_hf.resources import load_module
 from bend_hf.results.predictions import Predictions
@@ -91,13 +90,10 @@ def summarise(predictions: Predictions, *, resamples: int = 1000, seed: int = 0,
     secondary = {name: value for name, value in values.items() if name not in (task.metric, "folds")}
     secondary["interval"] = {"level": level, "resamples": resamples, "seed": seed, "unit": drawn.unit}
     folds = None
-    if task.label_kind == "per_nucleotide_class":
-        counts["positions"] = len(labels)
-        secondary["support"] = np.bincount(labels, minlength=len(task.label_names)).tolist()
-    else:
-        counts |= {"positives": int(labels.sum()), "labels": int(labels.size)}
+    counted, described = task.kind.describe(task, labels)
+    counts |= counted
+    secondary |= described
     if drawn.per_label is not None:
-        secondary["positives"] = labels.sum(0, dtype=np.int64).tolist()
         secondary["per_label_interval"] = [
             expanded_percentiles(column, drawn.clusters, level) for column in drawn.per_label.T
         ]
@@ -130,18 +126,12 @@ def _fold(
 
 def score(predictions: Predictions) -> dict[str, Any]:
     """The headline and secondary values, by the metric's own module; for folds their mean, and ``folds`` by part."""
-    task = predictions.task
-    if task.metric == "mcc":
-        return metric.score(task, [predictions.labels], [predictions.scores])
-    if task.metric == "auroc":
-        return metric.score(task, predictions.labels, predictions.scores)
-    module = load_module("metrics", task.metric)
+    task, labels, scores = predictions.task, predictions.labels, predictions.scores
+    if not task.folds:
+        return task.kind.score(task, labels, scores)
     part = np.repeat(predictions.column("part"), predictions.lengths)
     names = list(dict.fromkeys(predictions.column("part").tolist()))
-    folds = {
-        name: module.average_precision(predictions.labels[part == name], predictions.scores[part == name])
-        for name in names
-    }
+    folds = {name: task.kind.score(task, labels[part == name], scores[part == name])[task.metric] for name in names}
     defined = [value for value in folds.values() if value is not None]
     return {task.metric: float(np.mean(defined)) if defined else None, "folds": folds}
 
@@ -166,7 +156,7 @@ def bootstrap(predictions: Predictions, *, resamples: int = 1000, seed: int = 0,
         unit: ``"chromosome"``, ``"1 Mb block"`` or ``"row"`` instead of the rule above (ignored where there are folds).
     """
     task = predictions.task
-    if task.split_scheme == "folds":
+    if task.folds:
         by_fold = [np.nan if value is None else value for value in score(predictions)["folds"].values()]
         values = np.array([value for value in by_fold if not np.isnan(value)])
         draws = np.random.default_rng(seed).integers(0, len(values), (resamples, len(values))) if len(values) else None
