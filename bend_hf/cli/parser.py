@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bend_hf import __version__
-from bend_hf.cli import demo, models, publishing, results, tasks
+from bend_hf.cli import building, demo, models, publishing, results, tasks
 from bend_hf.console import log
 from bend_hf.errors import BendError
 from bend_hf.runtime import keep_freed_memory
@@ -70,6 +70,6 @@ def build_parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    for commands in (demo, tasks, models, results, publishing):
+    for commands in (demo, tasks, models, results, publishing, building):
         commands.add(command)
     return parser

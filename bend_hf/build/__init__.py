@@ -1,0 +1,10 @@
+"""Makes tasks from primary sources, for any genome, and audits every task.
+
+from bend_hf import build
+build.genes("annotation.gff3", "genome.fa", "my_genes", build="TAIR10")
+"""
+
+from bend_hf.build.genes import genes
+from bend_hf.build.splits import Split
+
+__all__ = ["Split", "genes"]

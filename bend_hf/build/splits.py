@@ -1,0 +1,271 @@
+"""Which row goes to which split: by chromosomes, blocks, ten folds, a given file, or clusters of homologous windows.
+
+    assigned = assign(Split("chromosomes", validation=("chr2",), test=("chr1",)), windows, genome, counts)
+    assigned.names                   # (n,) "train", "valid", "test" … and "" for windows that are left out
+
+Whatever the scheme, windows of different splits share no base: those that would are left out, and counted. All is
+decided by the windows, the options and the seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from bend_hf.build.counts import Counts
+from bend_hf.build.readers.text import read_table
+from bend_hf.data.genome import Genome
+from bend_hf.errors import BendError
+from bend_hf.tasks import FOLDS
+
+SPLITS = ("train", "valid", "test")
+Scheme = Literal["chromosomes", "blocks", "folds", "file", "homology", "none"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """How rows are split.
+
+    Attributes:
+        scheme: ``chromosomes``, ``blocks`` of neighbouring bases, ten ``folds``, a ``file``, ``homology`` clusters, or
+            ``none`` (every row is ``train``, as in zero-shot tasks).
+        validation: Chromosomes of the validation split; without them they are drawn, balanced by rows.
+        test: Chromosomes of the test split.
+        fractions: Shares of train, validation and test, where they are drawn.
+        block: Bases of a block.
+        buffer: Bases that windows of different splits are apart at least, for blocks.
+        file: A table with ``chromosome start end split`` (regions; rows outside all are ``train``), or with
+            ``id split`` (genes, transcripts).
+        identity: Homology: least identity of an aligned pair that must not be divided between splits.
+        coverage: Homology: least share of the shorter window that is aligned.
+        tool: Homology: ``own``, ``mmseqs`` or ``auto`` (MMseqs2 where it is installed).
+        seed: Of everything that is drawn.
+    """
+
+    scheme: Scheme
+    validation: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    block: int = 1_000_000
+    buffer: int = 0
+    file: Path | None = None
+    identity: float = 0.8
+    coverage: float = 0.5
+    tool: Literal["auto", "own", "mmseqs"] = "auto"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows to split: (n,) arrays.
+
+    Attributes:
+        code: Chromosome, as `Genome.code` gives it.
+        start: First base, 0-based.
+        end: Behind the last base.
+        names: Names that a file of splits may use (genes, transcripts), or None.
+        labels: (n, k) numbers of each label by window, to balance; or None.
+    """
+
+    code: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    names: tuple[str, ...] | None = None
+    labels: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """The split of each window ("" for none), and what is to be recorded of how it was found."""
+
+    names: np.ndarray
+    facts: dict[str, Any]
+
+
+def assign(split: Split, windows: Windows, genome: Genome, counts: Counts) -> Assigned:
+    """Split windows.
+
+    Raises:
+        BendError: There are no windows, a chromosome or file is wrong, or a split would stay empty.
+    """
+    if not len(windows.code):
+        raise BendError(f"No window is left to split. Left out: {counts.text()}.")
+    facts: dict[str, Any] = {"scheme": split.scheme}
+    if split.scheme == "none":
+        return Assigned(np.full(len(windows.code), "train", dtype=object), facts)
+    if split.scheme == "file":
+        names = _from_file(split, windows, genome)
+        facts["file"] = split.file.name if split.file else None
+    elif split.scheme == "folds":
+        names = _folds(windows, split.seed)
+    elif split.scheme == "blocks":
+        names = _blocks(split, windows)
+        facts |= {"block": split.block, "buffer": split.buffer, "fractions": list(split.fractions), "seed": split.seed}
+    elif split.scheme == "chromosomes":
+        names, chosen = _chromosomes(split, windows, genome)
+        facts |= chosen
+    else:
+        from bend_hf.build.homology import cluster
+
+        groups, found = cluster(windows, genome, identity=split.identity, coverage=split.coverage, tool=split.tool)
+        names = np.array(SPLITS, dtype=object)[allot(groups, split.fractions, split.seed, windows.labels)]
+        facts |= found | {"fractions": list(split.fractions), "seed": split.seed}
+        _refuse_giants(names, groups, split)
+    names = _apart(names, windows, split.buffer if split.scheme == "blocks" else 0)
+    counts.add("window straddles two splits, or is too near to another one", int((names == "").sum()))
+    missing = [name for name in (FOLDS if split.scheme == "folds" else SPLITS) if not (names == name).any()]
+    if missing and split.scheme != "file":
+        raise BendError(
+            f"The split by {split.scheme} leaves no row for {', '.join(missing)}: {len(names):,} windows on "
+            f"{len(np.unique(windows.code)):,} chromosomes. Use another scheme (blocks need one chromosome only), "
+            "smaller blocks, or a file of splits."
+        )
+    return Assigned(names, facts)
+
+
+def allot(groups: np.ndarray, fractions: Sequence[float], seed: int, labels: np.ndarray | None = None) -> np.ndarray:
+    """Share out whole groups so that splits come near their fractions of rows and of every label.
+
+    Args:
+        groups: (n,) group of each row, numbered from 0.
+        fractions: Share of each split.
+        seed: Orders groups of equal size.
+        labels: (n, k) numbers of labels by row, or None.
+
+    Returns:
+        (n,) the split of each row, numbered as the fractions.
+    """
+    count = int(groups.max()) + 1
+    features = np.bincount(groups, minlength=count)[:, None].astype(np.float64)
+    if labels is not None and labels.shape[1]:
+        sums = np.zeros((count, labels.shape[1]))
+        np.add.at(sums, groups, labels)
+        features = np.concatenate([features, sums], 1)
+    features = features[:, features.sum(0) > 0]
+    features /= features.sum(0)
+    target = np.array(fractions, np.float64)[:, None] / sum(fractions)
+    have = np.zeros((len(target), features.shape[1]))
+    order = np.random.default_rng(seed).permutation(count)
+    order = order[np.argsort(-features[order, 0], kind="stable")]
+    chosen = np.empty(count, np.int64)
+    weight = np.ones(features.shape[1])
+    weight[0] = max(1, features.shape[1] - 1)  # rows count as much as all labels together
+    for group in order.tolist():
+        # The squared error after the group is added, relative to the split's size: what differs between splits.
+        room = (target - have) / target
+        gain = ((room - features[group] / target / 2) * features[group] * weight).sum(1)
+        best = int(np.argmax(gain))
+        have[best] += features[group]
+        chosen[group] = best
+    return chosen[groups]
+
+
+def _chromosomes(split: Split, windows: Windows, genome: Genome) -> tuple[np.ndarray, dict[str, Any]]:
+    present, groups = np.unique(windows.code, return_inverse=True)
+    if split.validation or split.test:
+        names = np.full(len(windows.code), "train", dtype=object)
+        for name, chromosomes in (("valid", split.validation), ("test", split.test)):
+            for code in [genome.code(chromosome) for chromosome in chromosomes]:
+                taken = (windows.code == code) & (names != "train")
+                if taken.any():
+                    raise BendError(f"{genome.names[code]} is given for validation and for test. Name it once.")
+                names[windows.code == code] = name
+    else:
+        if len(present) < 3:
+            raise BendError(
+                f"The windows lie on {len(present)} chromosome{'s' * (len(present) > 1)}, too few to split by "
+                "chromosome. Split by blocks."
+            )
+        names = np.array(SPLITS, dtype=object)[allot(groups, split.fractions, split.seed, windows.labels)]
+    facts = {
+        name: [genome.names[code] for code in present if (names[windows.code == code] == name).any()] for name in SPLITS
+    }
+    return names, {"chromosomes": facts, "drawn": not (split.validation or split.test), "seed": split.seed}
+
+
+def _blocks(split: Split, windows: Windows) -> np.ndarray:
+    if split.block < 1:
+        raise BendError(f"A block of {split.block} bases: give at least 1.")
+    middle = (windows.start + windows.end) // 2 // split.block
+    _, groups = np.unique(windows.code << 40 | middle, return_inverse=True)
+    return np.array(SPLITS, dtype=object)[allot(groups, split.fractions, split.seed, windows.labels)]
+
+
+def _folds(windows: Windows, seed: int) -> np.ndarray:
+    """Ten parts of whole chromosomes where there are ten, else of neighbouring windows."""
+    present, groups = np.unique(windows.code, return_inverse=True)
+    if len(present) >= len(FOLDS):
+        return np.array(FOLDS, dtype=object)[allot(groups, [1] * len(FOLDS), seed)]
+    order = np.lexsort((windows.start, windows.code))
+    part = np.empty(len(order), np.int64)
+    part[order] = np.arange(len(order)) * len(FOLDS) // len(order)
+    return np.array(FOLDS, dtype=object)[part]
+
+
+def _from_file(split: Split, windows: Windows, genome: Genome) -> np.ndarray:
+    if split.file is None:
+        raise BendError("A split by file needs the file (--split-file).")
+    lines, table = read_table(split.file, ["split"], "splits", optional=["id", "chromosome", "start", "end"])
+    values = np.array(table["split"].to_pylist(), dtype=object)
+    for row, value in enumerate(values):
+        if value not in (*SPLITS, *FOLDS):
+            lines.fail(table, row, "split", f"is no split: {', '.join(SPLITS)}, or part1 … part10.")
+    if "id" in table.column_names:
+        if windows.names is None:
+            raise BendError(f"{split.file} splits by id, but these rows have none. Give chromosome, start, end, split.")
+        known = dict(zip(table["id"].to_pylist(), values, strict=True))
+        absent = [name for name in windows.names if name not in known]
+        if absent:
+            raise BendError(f"{split.file}: {len(absent):,} rows have no split ({', '.join(absent[:3])} …).")
+        return np.array([known[name] for name in windows.names], dtype=object)
+    if not {"chromosome", "start", "end"} <= set(table.column_names):
+        raise BendError(f"{split.file}, line 1: it needs the columns chromosome, start, end, split, or id, split.")
+    names = np.full(len(windows.code), "train", dtype=object)
+    start, end = lines.integers(table, "start"), lines.integers(table, "end")
+    for row, chromosome in enumerate(table["chromosome"].to_pylist()):
+        same = windows.code == genome.code(chromosome)
+        touched = same & (windows.start < end[row]) & (windows.end > start[row])
+        inside = same & (windows.start >= start[row]) & (windows.end <= end[row])
+        names[inside & (names == "train")] = values[row]
+        names[touched & ~inside & (names != values[row])] = ""
+    return names
+
+
+def _apart(names: np.ndarray, windows: Windows, buffer: int) -> np.ndarray:
+    """Leave out windows that share a base with (or are nearer than `buffer` to) an earlier window of another split."""
+    names = names.copy()
+    order = np.lexsort((windows.end, windows.start, windows.code))
+    reach: dict[str, tuple[int, int]] = {}
+    rows = zip(
+        order.tolist(),
+        windows.code[order].tolist(),
+        windows.start[order].tolist(),
+        windows.end[order].tolist(),
+        strict=True,
+    )
+    for row, code, start, end in rows:
+        name = names[row]
+        if not name:
+            continue
+        if any(other != name and at == code and to + buffer > start for other, (at, to) in reach.items()):
+            names[row] = ""
+            continue
+        before = reach.get(name, (-1, -1))
+        reach[name] = (code, max(end, before[1])) if before[0] == code else (code, end)
+    return names
+
+
+def _refuse_giants(names: np.ndarray, groups: np.ndarray, split: Split) -> None:
+    sizes = np.bincount(groups)
+    for name, fraction in zip(SPLITS, split.fractions, strict=True):
+        found, wanted = int((names == name).sum()), fraction * len(names)
+        if wanted >= 1 and not 0.5 * wanted <= found:
+            raise BendError(
+                f"The homology clusters cannot be split: {name} gets {found:,} of the {wanted:,.0f} windows wanted. "
+                f"The largest of {len(sizes):,} clusters holds {sizes.max():,} of {len(names):,} windows. Ask for a "
+                "higher identity or coverage, other fractions, or split by chromosomes or blocks."
+            )

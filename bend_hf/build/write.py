@@ -1,0 +1,209 @@
+"""Writes a built task as a folder: BED, HDF5, ``task.json``, ``sources.json`` and a card.
+
+    write(Path("my_task"), built, command="bend-hf build genes …")
+
+The folder is written beside its name and renamed when it is whole: a build that is killed leaves no folder of that
+name.
+Nothing in it depends on the time, the machine or paths: the same inputs and options give the same bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+
+from bend_hf import __version__, files
+from bend_hf.build.counts import Counts
+from bend_hf.errors import BendError
+from bend_hf.tasks import Task
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a builder made.
+
+    Attributes:
+        task: The declaration; its name, dataset and rows are set from the folder.
+        table: Columns of the BED file, of the declared names, in the declared order.
+        labels: Labels of each row for HDF5 (int8 arrays), or None.
+        counts: What was left out.
+        choices: Every option and rule that decided the rows.
+        method: Sentences for the card on how the rows came about.
+    """
+
+    task: Task
+    table: pa.Table
+    labels: Iterable[np.ndarray] | None
+    counts: Counts
+    choices: dict[str, Any]
+    method: str = ""
+
+
+def check_output(output: Path) -> None:
+    """Refuse an output folder that exists, or whose name cannot be a task's.
+
+    Raises:
+        BendError: So it is.
+    """
+    name = output.name
+    if not name or not all(letter.isascii() and (letter.isalnum() or letter in "_-") for letter in name):
+        raise BendError(f"{output}: the folder's name becomes the task's: letters, digits, - and _ only.")
+    if output.exists():
+        raise BendError(f"{output} exists. Give another folder (-o), or remove it first.")
+
+
+def declare(template: Task, *, build: str, summary: str, **changes: Any) -> Task:
+    """Return a declaration after one of BEND's: its shape, metric and recipe, but none of its sources and caveats.
+
+    Args:
+        template: The task of BEND that has the same shape.
+        build: Name of the genome build.
+        summary: What is predicted.
+        **changes: Other fields.
+    """
+    fields = {"sources": (), "caveats": (), "positives": None, "paper_rows": None, "version": "1.0.0"} | changes
+    return dataclasses.replace(template, build=cast(Any, build), summary=summary, **fields)
+
+
+class Sources:
+    """Digests of input files, taken before they are read and compared afterwards."""
+
+    def __init__(self, paths: dict[str, Path]) -> None:
+        self.paths = paths
+        for path in paths.values():
+            if not path.is_file():
+                raise BendError(f"{path}: there is no such file.")
+        self.before = self._digests()
+
+    def _digests(self) -> dict[str, dict[str, Any]]:
+        return {
+            name: {"file": path.name, "bytes": path.stat().st_size, "sha256": files.digest_file(path)}
+            for name, path in self.paths.items()
+        }
+
+    def checked(self) -> dict[str, dict[str, Any]]:
+        """Return name → file, bytes and SHA-256.
+
+        Raises:
+            BendError: A file changed while it was used.
+        """
+        for name, found in self._digests().items():
+            if found != self.before[name]:
+                raise BendError(f"{self.paths[name]} was changed while the task was built from it. Build again.")
+        return self.before
+
+
+def write(output: Path, built: Built, sources: Sources, *, command: str | None) -> Path:
+    """Write a task folder.
+
+    Args:
+        output: The folder; its name is the task's.
+        built: What to write.
+        sources: The files it was made from.
+        command: The command line, for the record.
+
+    Returns:
+        The folder.
+
+    Raises:
+        BendError: There are no rows, a source changed, or the folder exists.
+    """
+    check_output(output)
+    if not len(built.table):
+        raise BendError(f"No row is left for {output.name}. Left out: {built.counts.text()}.")
+    task = declared(built, output.name)
+    columns = [column.name for column in task.columns]
+    if built.table.column_names != columns:
+        raise AssertionError(f"{built.table.column_names} are not the declared columns {columns}")
+    with files.atomic(output) as folder:
+        folder.mkdir(parents=True)
+        write_bed(folder / f"{output.name}.bed", built.table)
+        if built.labels is not None:
+            write_labels(folder / f"{output.name}.hdf5", built.labels, len(built.table))
+        write_document(folder / "task.json", task)
+        record = {
+            "bend_hf": __version__,
+            "command": command,
+            "sources": sources.checked(),
+            "choices": built.choices,
+            "rows": dict(task.rows),
+            "left_out": built.counts.left_out,
+            "seen_and_kept": built.counts.noted,
+        }
+        files.write_json(folder / "sources.json", record)
+        (folder / "README.md").write_text(_card(task, built, record), encoding="utf-8")
+    return output
+
+
+def declared(built: Built, name: str) -> Task:
+    """Return the task's declaration with its name and its rows."""
+    found = dict(zip(*np.unique(built.table["split"].to_pylist(), return_counts=True), strict=True))
+    rows: dict[str, int] = {}
+    for written, split in built.task.split_names.items():
+        rows[split] = rows.get(split, 0) + int(found.get(written, 0))
+    return dataclasses.replace(built.task, name=name, dataset=name, config="default", rows=rows)
+
+
+def write_bed(path: Path, table: pa.Table) -> None:
+    """Write a BED file with a header row, tab-separated and unquoted."""
+    options = pa.csv.WriteOptions(include_header=False, delimiter="\t", quoting_style="none")
+    with path.open("wb") as handle:
+        handle.write(("\t".join(table.column_names) + "\n").encode())
+        for batch in table.to_batches(max_chunksize=1 << 16):
+            pa.csv.write_csv(pa.Table.from_batches([batch]), handle, options)
+
+
+def write_labels(path: Path, labels: Iterable[np.ndarray], rows: int) -> None:
+    """Write labels as the HDF5 dataset ``labels``: (rows, n) of a matrix, else one array of int8 per row."""
+    import h5py
+
+    with h5py.File(path, "w", libver="earliest") as opened:
+        if isinstance(labels, np.ndarray):
+            opened.create_dataset("labels", data=labels.astype(np.int8), track_times=False)
+            return
+        data = opened.create_dataset("labels", shape=(rows,), dtype=h5py.vlen_dtype(np.int8), track_times=False)
+        for row, values in enumerate(labels):
+            data[row] = values.astype(np.int8)
+
+
+def write_document(path: Path, task: Task) -> None:
+    """Write a task's declaration as ``task.json``."""
+    files.write_json(path, {"schema": 1} | dataclasses.asdict(task))
+
+
+def _card(task: Task, built: Built, record: dict[str, Any]) -> str:
+    """Return the README of a task folder: what it is, how it was made, what was left out."""
+    lines = [f"# {task.name}", "", task.summary, ""]
+    if built.method:
+        lines += [built.method, ""]
+    lines += [f"Genome build: {task.build}. Coordinates are 0-based half-open.", "", "| split | rows |", "|---|---:|"]
+    lines += [f"| {split} | {rows:,} |" for split, rows in task.rows.items()]
+    lines += ["", "## Made from", "", "| what | file | SHA-256 |", "|---|---|---|"]
+    lines += [f"| {name} | {entry['file']} | `{entry['sha256']}` |" for name, entry in record["sources"].items()]
+    lines += ["", "## Choices", "", "| option | value |", "|---|---|"]
+    lines += [f"| {name} | `{json.dumps(value, ensure_ascii=False)}` |" for name, value in built.choices.items()]
+    if built.counts.left_out:
+        lines += ["", "## Left out", "", "| reason | number |", "|---|---:|"]
+        lines += [f"| {reason} | {number:,} |" for reason, number in built.counts.left_out.items()]
+    if built.counts.noted:
+        lines += ["", "## Seen and kept", "", "| what | number |", "|---|---:|"]
+        lines += [f"| {reason} | {number:,} |" for reason, number in built.counts.noted.items()]
+    if task.caveats:
+        lines += ["", "## Caveats", "", *(f"* {caveat}" for caveat in task.caveats)]
+    if record["command"]:
+        lines += ["", "## Command", "", "```", record["command"], "```"]
+    return "\n".join([*lines, ""])
+
+
+def command_line(arguments: Iterable[str]) -> str:
+    """Return a command line as one would type it, with the names of files in place of their paths."""
+    return shlex.join(Path(each).name if "/" in each else each for each in arguments)

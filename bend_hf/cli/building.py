@@ -1,0 +1,109 @@
+"""`build` and `audit`: tasks from primary sources, and what may be wrong with a task."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bend_hf.cli.options import Command, hint
+
+if TYPE_CHECKING:
+    from bend_hf.build.splits import Scheme
+
+
+def add(command: Command) -> None:
+    """Declare `build` and `audit`."""
+    parser = command(
+        "build",
+        lambda args: args.make(args),
+        "make a task from primary sources, for any genome",
+        "build genes annotation.gff3 --genome genome.fa --build TAIR10 -o my_genes",
+        "build genes gencode.v45.gtf.gz --genome hg38.fa --build GRCh38 --split chromosomes --test chr1 chr8",
+    )
+    group = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
+
+    def kind(name: str, make: Callable[[Any], int | None], summary: str) -> argparse.ArgumentParser:
+        sub = group.add_parser(
+            name, help=summary, description=summary[0].upper() + summary[1:] + ".", allow_abbrev=False
+        )
+        sub.set_defaults(make=make)
+        _common(sub)
+        return sub
+
+    sub = kind("genes", genes, "one class per nucleotide around coding transcripts, from a GTF or GFF3")
+    sub.add_argument("annotation", type=Path, help="GTF or GFF3, plain or compressed")
+    sub.add_argument(
+        "--transcripts", default="canonical", help="canonical (default), longest, or a table transcript_id"
+    )
+    sub.add_argument("--flanks", type=int, default=1000, metavar="BP", help="left and right together (1000)")
+    sub.add_argument("--flank-left", type=int, metavar="BP", help="fixed; default: at random")
+    sub.add_argument("--max-length", type=int, default=13_000, metavar="BP", help="of a window (13000)")
+    sub.add_argument("--min-length", type=int, default=1, metavar="BP", help="of a window (1)")
+    sub.add_argument(
+        "--overlapping", choices=["keep", "drop"], default="keep", help="windows with another gene's exons"
+    )
+
+
+def genes(args: Namespace) -> None:
+    """Build a gene-finding task."""
+    from bend_hf import build
+
+    names = ("transcripts", "flanks", "flank_left", "max_length", "min_length", "overlapping")
+    _done(build.genes(args.annotation, args.genome, args.output, **_shared(args, "homology"), **_named(args, names)))
+
+
+def _common(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--genome", type=Path, required=True, metavar="FASTA", help="plain or bgzip")
+    sub.add_argument("--build", required=True, metavar="NAME", help="of the genome build, for the record")
+    sub.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="task folder to write")
+    sub.add_argument("--aliases", type=Path, metavar="FILE", help="assembly report, or a table of chromosome names")
+    sub.add_argument("--skip-absent", action="store_true", help="leave out chromosomes that the genome lacks")
+    sub.add_argument("--seed", type=int, default=0, help="of everything that is drawn (0)")
+    group = sub.add_argument_group("splits")
+    group.add_argument("--split", choices=["chromosomes", "blocks", "folds", "homology", "file", "none"])
+    group.add_argument("--validation", nargs="+", default=[], metavar="CHR", help="chromosomes of the validation split")
+    group.add_argument("--test", nargs="+", default=[], metavar="CHR", help="chromosomes of the test split")
+    group.add_argument("--fractions", nargs=3, type=float, default=[0.8, 0.1, 0.1], metavar="F", help="0.8 0.1 0.1")
+    group.add_argument("--block", type=int, default=1_000_000, metavar="BP", help="of neighbouring bases (1000000)")
+    group.add_argument("--buffer", type=int, default=0, metavar="BP", help="between windows of two splits (0)")
+    group.add_argument("--split-file", type=Path, metavar="FILE", help="chromosome start end split, or id split")
+    group.add_argument("--identity", type=float, default=0.8, help="of homologous windows (0.8)")
+    group.add_argument("--coverage", type=float, default=0.5, help="of the shorter of two homologous windows (0.5)")
+    group.add_argument(
+        "--tool", choices=["auto", "own", "mmseqs"], default="auto", help="that finds homologous windows"
+    )
+
+
+def _shared(args: Namespace, scheme: Scheme) -> dict[str, Any]:
+    """Return the arguments that all builders take; `scheme` is the kind's own way to split."""
+    from bend_hf.build import Split
+    from bend_hf.build.write import command_line
+
+    split = Split(
+        args.split or ("file" if args.split_file else scheme),
+        validation=tuple(args.validation),
+        test=tuple(args.test),
+        fractions=tuple(args.fractions),
+        block=args.block,
+        buffer=args.buffer,
+        file=args.split_file,
+        identity=args.identity,
+        coverage=args.coverage,
+        tool=args.tool,
+        seed=args.seed,
+    )
+    command = command_line(["bend-hf", *sys.argv[1:]])
+    return {"split": split, "command": command} | _named(args, ("build", "aliases", "skip_absent", "seed"))
+
+
+def _named(args: Namespace, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(args, name) for name in names}
+
+
+def _done(folder: Path) -> None:
+    print(folder)
+    hint(f"bend-hf audit {folder}")
