@@ -9,6 +9,7 @@ here, before any sequence is written. An error names the file, the line, the col
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,11 +20,17 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from bend_hf.console import log
+from bend_hf.data import hdf5
 from bend_hf.data.genome import Genome
 from bend_hf.data.sources import TaskFiles
 from bend_hf.errors import BendError
 from bend_hf.kinds import LabelError
 from bend_hf.tasks import Task
+
+SHARED = "windows in two splits"
+
+LABELS_AT_ONCE = 4_000_000
+"""Labels of an HDF5 file that are held at once."""
 
 Values = Mapping[str, np.ndarray | pa.ChunkedArray]
 
@@ -33,6 +40,8 @@ def read(files: TaskFiles, genome: Genome) -> dict[str, pa.Table]:
 
     Columns are the BED columns that rows carry, under their own names, and ``labels``: list<int8> per nucleotide or
     bin, list<int64> of the indices that are on for multilabel tasks; variants have ``label``, int64.
+
+    Their metadata say, under `SHARED`, how many windows lie in more than one split, and the line of the first.
 
     Raises:
         BendError: Anything in the files that is not as declared.
@@ -53,7 +62,8 @@ def read(files: TaskFiles, genome: Genome) -> dict[str, pa.Table]:
         _check_variants(fail, codes, integers["start"], genome)
         columns["ref"], columns["alt"] = pc.utf8_upper(text["ref"]), pc.utf8_upper(text["alt"])
     columns[task.kind.column] = _labels(files, fail, integers["end"] - integers["start"])
-    table = pa.table(columns)
+    shared = _windows_in_two_splits(fail, codes, integers, splits)
+    table = pa.table(columns).replace_schema_metadata({SHARED: json.dumps(shared)})
     tables = {name: table.filter(pa.array(splits == name)) for name in dict.fromkeys(task.split_names.values())}
     if not files.toy:
         _compare_with_declaration(task, bed, {name: len(rows) for name, rows in tables.items()})
@@ -69,6 +79,8 @@ def read_text(task: Task, bed: Path) -> pa.Table:
     expected = [column.name for column in task.columns]
     with bed.open("rb") as handle:
         first = handle.readline()
+    if first.startswith(b"\x1f\x8b"):
+        raise BendError(f"{bed} is compressed with gzip. Decompress it: gunzip -S '' {bed}")
     try:
         header = first.decode("utf-8-sig").rstrip("\r\n").split("\t")
     except UnicodeDecodeError as error:
@@ -77,7 +89,8 @@ def read_text(task: Task, bed: Path) -> pa.Table:
         ) from error
     if not first.strip():
         raise BendError(f"{bed} is empty or starts with an empty line. Its header is: {' '.join(expected)}.")
-    header = [name[1:-1] if name[:1] == name[-1:] == '"' else name for name in header]
+    if "\r" in first.decode("utf-8-sig").rstrip("\r\n"):
+        raise BendError(f"{bed} has the line ends of another system (carriage returns only): convert it first.")
     if not set(header) & set(expected):
         raise BendError(
             f"{bed}, line 1: there is no header row ({first[:60].decode(errors='replace').strip()!r}). "
@@ -92,25 +105,42 @@ def read_text(task: Task, bed: Path) -> pa.Table:
                 f"{bed}, line 1: the header {problem} column{'s' * (len(names) > 1)} {', '.join(map(repr, names))}. "
                 f"The columns of {task.name} are: {' '.join(expected)}."
             )
+    with bed.open("rb") as handle:
+        lines = sum(1 for line in handle if line.strip(b"\r\n")) - 1
+    if not lines:
+        raise BendError(f"{bed} has a header but no rows.")
     try:
         table = pa.csv.read_csv(
             bed,
-            parse_options=pa.csv.ParseOptions(delimiter="\t"),
+            read_options=pa.csv.ReadOptions(column_names=header, skip_rows=1),
+            parse_options=pa.csv.ParseOptions(delimiter="\t", quote_char=False),  # BED knows no quoting
             convert_options=pa.csv.ConvertOptions(
                 column_types=dict.fromkeys(expected, pa.string()), strings_can_be_null=False
             ),
         )
     except pa.ArrowInvalid as error:
-        for number, line in enumerate(bed.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
-            if line and line.count("\t") != len(header) - 1:
-                raise BendError(
-                    f"{bed}, line {number}: {line.count(chr(9)) + 1} tab-separated fields instead of "
-                    f"{len(header)}: {line[:80]!r}."
-                ) from error
-        raise BendError(f"{bed} cannot be read: {error}.") from error
-    if not len(table):
-        raise BendError(f"{bed} has a header but no rows.")
+        raise _unreadable(bed, len(header), str(error)) from error
+    if len(table) != lines:
+        raise _unreadable(bed, len(header), f"{lines:,} lines give {len(table):,} rows")
     return table.select(expected)
+
+
+def _unreadable(bed: Path, fields: int, reason: str) -> BendError:
+    """Return the error for a file that is no table, with the first line that is to blame."""
+    with bed.open("rb") as handle:
+        for number, content in enumerate(handle, start=1):
+            line = content.rstrip(b"\r\n")
+            text = line.decode("utf-8", errors="replace")
+            problem = None
+            if line and line.count(b"\t") != fields - 1:
+                problem = f"{line.count(bytes([9])) + 1} tab-separated fields instead of {fields}"
+            elif b"\r" in line:
+                problem = "a carriage return within the line"
+            elif "\ufffd" in text:
+                problem = "bytes that are no UTF-8 text"
+            if problem:
+                return BendError(f"{bed}, line {number}: {problem}: {text[:80]!r}.")
+    return BendError(f"{bed} cannot be read: {reason}.")
 
 
 class _Failure:
@@ -139,12 +169,11 @@ def _first(mask: np.ndarray | pa.ChunkedArray) -> int | None:
 
 def _integers(fail: _Failure, column: str) -> np.ndarray:
     """Return a column of the file as (n,) int64."""
-    try:
-        return pc.cast(fail.text[column], pa.int64()).to_numpy()
-    except pa.ArrowInvalid as error:
-        well_formed = pc.match_substring_regex(fail.text[column], r"^-?\d{1,18}$")
-        row = _first(pc.invert(well_formed))
-        fail(row or 0, column, "is not a whole number.", cause=error)
+    # Arrow's own cast takes 0x10 for 16.
+    malformed = _first(pc.invert(pc.match_substring_regex(fail.text[column], r"^-?[0-9]{1,18}$")))
+    if malformed is not None:
+        fail(malformed, column, "is not a whole number.")
+    return pc.cast(fail.text[column], pa.int64()).to_numpy()
 
 
 def _choice(fail: _Failure, column: str, choices: Any, said: str) -> np.ndarray:
@@ -215,6 +244,20 @@ def _check_duplicates(fail: _Failure, codes: np.ndarray, start: np.ndarray) -> N
         seen[values] = row
 
 
+def _windows_in_two_splits(
+    fail: _Failure, codes: np.ndarray, integers: Values, splits: np.ndarray
+) -> tuple[int, int | None]:
+    """Count the windows (chromosome, start, end) that lie in more than one split, and find the first one's line."""
+    order = np.lexsort((integers["end"], integers["start"], codes))
+    keys = np.stack([codes, integers["start"], integers["end"]])[:, order]
+    again = np.flatnonzero((keys[:, 1:] == keys[:, :-1]).all(axis=0)) + 1
+    across = again[splits[order[again]] != splits[order[again - 1]]]
+    if not len(across):
+        return 0, None
+    windows = np.unique(keys[:, across], axis=1).shape[1]
+    return windows, fail.line(int(order[across].min()))
+
+
 def _check_variants(fail: _Failure, codes: np.ndarray, position: np.ndarray, genome: Genome) -> None:
     """Check the alleles, and the reference alleles against the genome."""
     for column in ("ref", "alt"):
@@ -254,48 +297,36 @@ def _labels(files: TaskFiles, fail: _Failure, lengths: np.ndarray) -> pa.Chunked
 
 def _hdf5_labels(files: TaskFiles, fail: _Failure, wanted: np.ndarray) -> pa.ChunkedArray:
     """Read the label of every nucleotide or bin from HDF5 (row i for BED row i) as list<int8>."""
-    import h5py
-
     task, path = files.task, files.hdf5
     if path is None or not path.is_file():
         raise BendError(f"{path}: there is no such HDF5 file. {task.name} needs it beside {fail.bed.name}.")
     n_classes = task.kind.values(task)
     assert n_classes is not None
-    try:
-        opened = h5py.File(path, "r")
-    except OSError as error:
-        raise BendError(f"{path} is no readable HDF5 file ({error}). Download it again.") from error
-    with opened:
-        if "labels" not in opened:
-            raise BendError(f"{path} has no dataset 'labels', only: {', '.join(opened) or 'nothing'}.")
-        data = opened["labels"]
-        if data.shape[:1] != (len(wanted),):
-            raise BendError(
-                f"{path}, dataset 'labels': {data.shape[0] if data.shape else 0:,} rows, but {fail.bed} "
-                f"has {len(wanted):,}. Row i of one belongs to row i of the other: use the two files of one release."
-            )
-        rows_at_once = max(1, 4_000_000 // int(wanted.max()))
-        chunks = []
-        for begin in range(0, len(wanted), rows_at_once):
-            block = [np.ravel(values) for values in data[begin : begin + rows_at_once]]
-            for row, values in enumerate(block, start=begin):
-                if len(values) != wanted[row]:
-                    raise BendError(
-                        f"{path}, dataset 'labels', row {row} ({fail.bed}, line {fail.line(row)}): {len(values):,} "
-                        f"labels for a window of {wanted[row]:,} {task.kind.unit}s. Use the two files of one release."
-                    )
-            values = np.concatenate(block)
-            # Comparisons with NaN are false, so that NaN is refused too.
-            good = (values >= 0) & (values < n_classes) & (values == np.floor(values))
-            if (bad := _first(~good)) is not None:
-                row = begin + int(np.searchsorted(np.cumsum([len(v) for v in block]), bad, side="right"))
+
+    def name(row: int) -> str:
+        return f"row {row} ({fail.bed}, line {fail.line(row)})"
+
+    at_once = max(1, LABELS_AT_ONCE // int(wanted.max()))
+    chunks = []
+    for begin, block in hdf5.blocks(path, count=len(wanted), at_once=at_once, row_name=name):
+        for row, values in enumerate(block, start=begin):
+            if len(values) != wanted[row]:
                 raise BendError(
-                    f"{path}, dataset 'labels', row {row} ({fail.bed}, line {fail.line(row)}): the label "
-                    f"{values[bad]} is out of range. Labels of {task.name} are the whole numbers 0 to {n_classes - 1}."
+                    f"{path}, dataset 'labels', {name(row)}: {len(values):,} labels for a window of "
+                    f"{wanted[row]:,} {task.kind.unit}s. Use the two files of one release."
                 )
-            offsets = np.zeros(len(block) + 1, dtype=np.int32)
-            np.cumsum([len(values) for values in block], out=offsets[1:])
-            chunks.append(pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.astype(np.int8))))
+        values = np.concatenate(block)
+        # Comparisons with NaN are false, so that NaN is refused too.
+        good = (values >= 0) & (values < n_classes) & (values == np.floor(values))
+        if (bad := _first(~good)) is not None:
+            row = begin + int(np.searchsorted(np.cumsum([len(v) for v in block]), bad, side="right"))
+            raise BendError(
+                f"{path}, dataset 'labels', {name(row)}: the label {values[bad]} is out of range. Labels of "
+                f"{task.name} are the whole numbers 0 to {n_classes - 1}."
+            )
+        offsets = np.zeros(len(block) + 1, dtype=np.int32)
+        np.cumsum([len(values) for values in block], out=offsets[1:])
+        chunks.append(pa.ListArray.from_arrays(pa.array(offsets), pa.array(values.astype(np.int8))))
     return pa.chunked_array(chunks)
 
 

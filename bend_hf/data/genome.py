@@ -7,7 +7,9 @@
 
 pyfaidx makes the ``.fai`` index, and reads slice a memory map of the FASTA by it: many times faster, and without a
 file position to share, so that forked workers read what the parent would (a shared handle returns wrong DNA). Bases are
-A, C, G, T and N: soft-masking is undone, and IUPAC ambiguity codes become N with a message.
+A, C, G, T and N: soft-masking is undone; IUPAC ambiguity codes become N and the U of RNA becomes T, with a message.
+
+An index is used only if every line end it predicts is one, and the sequences have no other.
 """
 
 from __future__ import annotations
@@ -28,16 +30,16 @@ from bend_hf import files
 from bend_hf.console import log
 from bend_hf.errors import BendError, unknown
 
-AMBIGUITY_CODES = b"RYSWKMBDHVU"
+AMBIGUITY_CODES = b"RYSWKMBDHV"
 _NEWLINES = b"\r\n"
 _BLOCK = 1 << 24
 # The empty block at the end of every bgzip file (SAM specification, section 4.1.2).
 _BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-# Upper-cases bases; marks ambiguity codes with "n" and what is no nucleotide with a zero byte.
-_READ = bytes(
-    ord(base) if (base := chr(code).upper()) in "ACGTN" else ord("n") if ord(base) in AMBIGUITY_CODES else 0
-    for code in range(128)
-) + bytes(128)
+
+# Upper-cases bases; marks ambiguity codes with "n", U with "t" and what is no nucleotide with a zero byte.
+_MARKS = dict.fromkeys(b"ACGTN") | dict.fromkeys(AMBIGUITY_CODES, ord("n")) | {ord("U"): ord("t")}
+_READ = bytes(_MARKS.get(upper, 0) or upper * (upper in _MARKS) for upper in bytes(range(128)).upper()) + bytes(128)
+_TAKE_FOR = bytes.maketrans(b"nt", b"NT")
 _COMPLEMENT = bytes.maketrans(b"ACGTN", b"TGCAN")
 
 
@@ -159,9 +161,9 @@ class Genome:
         if b"\0" in flat:
             alien = chr(raw.translate(None, _NEWLINES)[flat.index(b"\0")])
             raise BendError(f"{self.path}: {alien!r} is no nucleotide. Use a DNA FASTA of one genome build.")
-        if b"n" in flat:
-            self._warn_of_ambiguity()
-            flat = flat.replace(b"n", b"N")
+        if b"n" in flat or b"t" in flat:
+            self._warn_of_other_codes()
+            flat = flat.translate(_TAKE_FOR)
         offsets = np.zeros(len(starts) + 1, dtype=np.int64)
         np.cumsum(ends - starts, out=offsets[1:])
         if len(flat) != offsets[-1]:
@@ -171,20 +173,23 @@ class Genome:
             letters = _reverse_complement(letters, offsets, minus)
         return letters, offsets
 
-    def _warn_of_ambiguity(self) -> None:
-        """Tell once how many ambiguity codes the whole file has."""
+    def _warn_of_other_codes(self) -> None:
+        """Tell once how many ambiguity codes, and how many U, the whole file has."""
         if self._warned:
             return
         self._warned = True
         data = self._bytes()
         found: Counter[str] = Counter()
         for length, offset, bases, width in self._columns.T.tolist():
-            end = offset + length + (length - 1) // bases * (width - bases)
+            end = _end(length, offset, bases, width)
             for at in range(offset, end, _BLOCK):
                 codes = data[at : min(at + _BLOCK, end)].translate(None, b"ACGTNacgtn" + _NEWLINES)
                 found.update(codes.decode("latin-1").upper())
-        kinds = ", ".join(f"{count:,} {code}" for code, count in sorted(found.items()))
-        log.warning("%s: %s IUPAC ambiguity codes (%s) are read as N.", self.path, f"{found.total():,}", kinds)
+        if rna := found.pop("U", 0):
+            log.warning("%s: %s U (RNA) are read as T.", self.path, f"{rna:,}")
+        if found:
+            kinds = ", ".join(f"{count:,} {code}" for code, count in sorted(found.items()))
+            log.warning("%s: %s IUPAC ambiguity codes (%s) are read as N.", self.path, f"{found.total():,}", kinds)
 
 
 def _reverse_complement(letters: np.ndarray, offsets: np.ndarray, minus: np.ndarray) -> np.ndarray:
@@ -244,11 +249,11 @@ def _index(fasta: Path, data: mmap.mmap) -> Entries:
         raise BendError(f"{fasta} is not a FASTA file: it starts with {data[:20]!r}, not with '>'.")
     beside = fasta.with_name(fasta.name + ".fai")
     if beside.is_file():
-        if beside.stat().st_mtime_ns >= fasta.stat().st_mtime_ns and (entries := _read_index(beside, data)):
+        if beside.stat().st_mtime_ns >= fasta.stat().st_mtime_ns and (entries := _read_index(beside, fasta, data)):
             return entries
         log.warning("%s is older than its FASTA or does not fit it; another index is made and used.", beside)
     own = files.cache_dir("indexes") / f"{files.digest_of(files.identity(fasta))}.fai"
-    if own.is_file() and (entries := _read_index(own, data)):
+    if own.is_file() and (entries := _read_index(own, fasta, data)):
         return entries
     target = own if beside.exists() or not os.access(fasta.parent, os.W_OK) else beside
     with files.atomic(target) as temporary:
@@ -260,7 +265,7 @@ def _index(fasta: Path, data: mmap.mmap) -> Entries:
             raise BendError(
                 f"{fasta} cannot be indexed: {str(error).rstrip('.')}. Download it again, or rewrap its lines."
             ) from error
-        made = _read_index(temporary, data)
+        made = _read_index(temporary, fasta, data)
         if made is None:
             raise BendError(
                 f"{fasta} cannot be indexed: a record has no name or no sequence, or lines other than its last "
@@ -269,20 +274,25 @@ def _index(fasta: Path, data: mmap.mmap) -> Entries:
     return made
 
 
-def _read_index(path: Path, data: mmap.mmap) -> Entries | None:
+def _end(length: int, offset: int, bases: int, width: int) -> int:
+    """Return the position behind a record's last base."""
+    return offset + length + (length - 1) // bases * (width - bases)
+
+
+def _read_index(path: Path, fasta: Path, data: mmap.mmap) -> Entries | None:
     """Return the entries of a ``.fai`` file, or None where they do not fit the FASTA."""
     entries: Entries = {}
     end = 0
     try:
-        rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
-        for name, *numbers in rows:
+        text = path.read_text(encoding="utf-8")
+        for name, *numbers in (line.split("\t") for line in text.splitlines()):
             length, offset, bases, width = map(int, numbers)
             header = data[end:offset].rstrip(_NEWLINES)
             if name in entries or length < 1 or bases < 1 or not 0 <= width - bases <= 2:
                 return None
             if not header.startswith(b">") or header[1:].split(maxsplit=1)[0] != name.encode() or b"\n" in header:
                 return None
-            end = offset + length + (length - 1) // bases * (width - bases)
+            end = _end(length, offset, bases, width)
             if end > len(data) or data[end - 1 : end] in (b"\n", b"\r") or data[offset - 1 : offset] != b"\n":
                 return None
             while data[end : end + 1] in (b"\n", b"\r"):
@@ -290,4 +300,25 @@ def _read_index(path: Path, data: mmap.mmap) -> Entries | None:
             entries[name] = (length, offset, bases, width)
     except (ValueError, IndexError):
         return None
-    return entries if end == len(data) else None
+    if end != len(data):
+        return None
+    fits = files.remembered(f"fits {files.digest_of(text)}", fasta, lambda _: _lines_fit(entries, data))
+    return entries if fits else None
+
+
+def _lines_fit(entries: Entries, data: mmap.mmap) -> bool:
+    """Tell whether every line of the FASTA ends where the index says, and nowhere else."""
+    content = np.frombuffer(data, dtype=np.uint8)
+    for length, offset, bases, width in entries.values():
+        end = _end(length, offset, bases, width)
+        breaks = (length - 1) // bases
+        wanted = np.frombuffer(_NEWLINES, dtype=np.uint8)[2 - (width - bases) :]
+        for at, letter in enumerate(wanted, start=bases):
+            if (content[offset + at : end : width] != letter).any():
+                return False
+        found = sum(
+            np.count_nonzero(content[at : min(at + _BLOCK, end)] < ord(" ")) for at in range(offset, end, _BLOCK)
+        )
+        if found != breaks * (width - bases) or (breaks and width == bases):
+            return False
+    return True

@@ -15,6 +15,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ import pyarrow.compute as pc
 
 from bend_hf import files as file_tools
 from bend_hf.console import log
-from bend_hf.data.coordinates import read
+from bend_hf.data.coordinates import SHARED, read
 from bend_hf.data.genome import Genome
 from bend_hf.data.sources import TaskFiles
+from bend_hf.errors import BendError
 from bend_hf.tasks import Task
 
 BASES_PER_BATCH = 1 << 22
@@ -61,14 +63,30 @@ def prepare(files: TaskFiles) -> Path:
         BendError: Anything in the files that is not as declared.
     """
     path = file_tools.cache_dir("coordinates") / f"{files.task.name}-{files.digest}.arrow"
-    return file_tools.kept(path, lambda temporary: _write(files, temporary))
+    file_tools.kept(path, lambda temporary: _write(files, temporary))
+    shared, line = json.loads(batches(path).schema.metadata[SHARED.encode()])
+    if shared:
+        problem = (
+            f"{files.bed}, line {line}: this window lies in another split as well, as do {shared:,} windows in all. "
+            "A model is then tested on what it was trained on"
+        )
+        if files.strict:
+            raise BendError(f"{problem}: remove them, or leave out strict (--strict).")
+        _warn_once(f"{problem}; strict=True (--strict) makes this an error.")
+    return path
+
+
+@cache
+def _warn_once(message: str) -> None:
+    log.warning(message)
 
 
 def _write(files: TaskFiles, path: Path) -> None:
     with files.unchanged():
         tables = read(files, Genome(files.fasta))
     counts = {name: len(table) for name, table in tables.items()}
-    schema = next(iter(tables.values())).schema.with_metadata({"splits": json.dumps(counts)})
+    schema = next(iter(tables.values())).schema
+    schema = schema.with_metadata({**schema.metadata, "splits": json.dumps(counts)})
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
         for table in tables.values():
             for start, stop in _bounds(files.task, table):

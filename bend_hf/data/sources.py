@@ -35,12 +35,14 @@ class TaskFiles:
         bed: Coordinates and labels.
         hdf5: Labels too complex for a column, or None.
         fasta: The reference genome.
+        strict: Whether a window that lies in two splits is an error, instead of a warning.
     """
 
     task: Task
     bed: Path
     hdf5: Path | None
     fasta: Path
+    strict: bool = False
 
     @property
     def toy(self) -> bool:

@@ -3,24 +3,27 @@
     bases = read_bases(["ACGTNACGT"])
     read_overlapping(bases, 0, k=3, table=table)[0].lengths         # array([2, 1, 1, 1, 1, 1, 2])
 
-Rules work on all sequences at once, laid end to end. Sequences may be in lower case; IUPAC codes other than A, C, G, T
-become N; anything else is an error.
+Rules work on all sequences at once, laid end to end. Sequences may be in lower case; the U of RNA becomes T, which is
+said; other IUPAC codes than A, C, G, T become N; anything else is an error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
+from bend_hf.console import log
 from bend_hf.errors import BendError
 
 LETTERS = "ACGTN"
 N = 4
 _CODES = np.full(256, 255, np.uint8)
-for _code, _letters in enumerate(("A", "C", "G", "T", "NRYSWKMBDHV")):
+_U = 5
+for _code, _letters in enumerate(("A", "C", "G", "T", "NRYSWKMBDHV", "U")):
     for _letter in _letters + _letters.lower():
         _CODES[ord(_letter)] = _code
 
@@ -63,9 +66,17 @@ def read_bases(sequences: Sequence[str], first: int = 0) -> Bases:
         position -= int(offsets[row])
         raise BendError(
             f"Sequence {first + row} holds {sequences[row][position]!r} at position {position} (0-based), which is no "
-            "nucleotide: only A, C, G, T, N and the IUPAC codes are (for RNA, write T for U)."
+            "nucleotide: only A, C, G, T, U, N and the IUPAC codes are."
         )
+    if codes.size and codes.max() == _U:
+        _say_rna()
+        codes[codes == _U] = LETTERS.index("T")
     return Bases(codes, offsets)
+
+
+@cache
+def _say_rna() -> None:
+    log.warning("There are sequences with U (RNA): it is read as T.")
 
 
 def write_bases(bases: Bases, lower: bool = False) -> list[str]:
@@ -80,7 +91,7 @@ def reverse_complement(sequence: str) -> str:
     return sequence.translate(_COMPLEMENT)[::-1]
 
 
-_COMPLEMENT = str.maketrans("ACGTNRYSWKMBDHVacgtnryswkmbdhv", "TGCANYRSWMKVHDBtgcanyrswmkvhdb")
+_COMPLEMENT = str.maketrans("ACGTUNRYSWKMBDHVacgtunryswkmbdhv", "TGCAANYRSWMKVHDBtgcaanyrswmkvhdb")
 
 
 # The rules: tables and Bases in, one Encoded per sequence out.

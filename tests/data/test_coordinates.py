@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import gzip
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -14,6 +17,7 @@ from data_folder import DataFolder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bend_hf.data import rows as data_rows
 from bend_hf.data.coordinates import read
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
@@ -134,7 +138,7 @@ BAD: dict[str, tuple[str, Callable[[DataFolder], None], str]] = {
     "HDF5 with other rows": (
         GENE,
         lambda data: (data.labels[GENE].pop(), data.write_labels(GENE))[1],
-        r"gene_finding\.hdf5, dataset 'labels': 7 rows, but .*gene_finding\.bed has 8",
+        r"gene_finding\.hdf5, dataset 'labels': 7 rows, but the BED file has 8",
     ),
     "labels too short": (
         GENE,
@@ -249,9 +253,8 @@ def label_lists(data: DataFolder, task: str, values: list[str]) -> list[list[int
         (["3", "0", "12"], [[3], [0], [12]]),
         (["", "", ""], [[], [], []]),
         (["", "1,0", ""], [[], [1, 0], []]),
-        (['"3,17"', "4", '""'], [[3, 17], [4], []]),
     ],
-    ids=["single integers", "nothing on", "mixed", "quoted"],
+    ids=["single integers", "nothing on", "mixed"],
 )
 def test_label_columns(data: DataFolder, written: list[str], read_as: list[list[int]]) -> None:
     assert label_lists(data, MULTI, written) == read_as
@@ -315,3 +318,207 @@ def test_lower_case_alleles(data: DataFolder) -> None:
     data.edit(VARIANT, 0, ref=row["ref"].lower(), alt=row["alt"].lower())
     table = tables(data, VARIANT)["test"]
     assert (table["ref"][0].as_py(), table["alt"][0].as_py()) == (row["ref"], row["alt"])
+
+
+def test_a_quotation_mark_is_a_letter_like_any_other(data: DataFolder) -> None:
+    """Quoting would make one field of all lines from the first mark to the second."""
+    rows = data.rows(VARIANT)
+    rows[2]["full_label"], rows[5]["full_label"] = '"x', 'y"'
+    data.write(VARIANT, rows)
+    table = tables(data, VARIANT)["test"]
+    assert table["start"].to_pylist() == [int(row["start"]) for row in rows]
+    assert table["full_label"].to_pylist() == [row["full_label"] for row in rows]
+
+
+@pytest.mark.parametrize("value", ["0x10", "0X1F", "+5", " 5", "5 ", "5.0", "1e3", "１２", "5_0", "--5", "-"])
+def test_what_is_no_decimal_integer_is_refused(data: DataFolder, value: str) -> None:
+    data.edit(GENE, 3, flank_left=value)
+    with pytest.raises(BendError, match=r"line 5, column 'flank_left': .* is not a whole number"):
+        tables(data, GENE)
+    data.edit(MULTI, 3, label=f"3,{value}")
+    with pytest.raises(BendError, match=r"line 5, column 'label': .* is no comma-separated list"):
+        tables(data, MULTI)
+
+
+LINES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "a trailing tab": (lambda text: text.replace(b"\ttrain\n", b"\ttrain\t\n", 1), "line 2: 9 tab-separated fields"),
+    "a carriage return": (
+        lambda text: text.replace(b"\ttrain\n", b"\ttr\rain\n", 1),
+        "line 2: a carriage return within the line",
+    ),
+    # Either half is a whole row: read as two lines, there would be one row more than lines.
+    "two lines in one": (
+        lambda text: text.replace(b"\n", b"\r", 2).replace(b"\r", b"\n", 1),
+        "line 2: (a carriage return|15 tab-separated fields)",
+    ),
+    "only carriage returns": (lambda text: text.replace(b"\n", b"\r"), "carriage returns only"),
+    "the header again": (lambda text: text + text.splitlines(keepends=True)[0], "line 42, column 'start': 'start'"),
+    "no UTF-8": (lambda text: text.replace(b"chr1", b"chr\xff", 1), "line 2: bytes that are no UTF-8 text"),
+    "gzip": (gzip.compress, "is compressed with gzip. Decompress it"),
+    "UTF-16": (lambda text: text.decode().encode("utf-16"), "is no text file"),
+    "quoted header": (lambda text: text.replace(b"chromosome", b'"chromosome"', 1), "lacks column 'chromosome'"),
+    "header with a trailing tab": (lambda text: text.replace(b"\n", b"\t\n", 1), "unknown column ''"),
+    "header only": (lambda text: text.splitlines()[0], "has a header but no rows"),
+}
+
+
+@pytest.mark.parametrize("case", LINES)
+def test_a_line_is_a_row_or_an_error(data: DataFolder, case: str) -> None:
+    change, message = LINES[case]
+    data.bed(MULTI).write_bytes(change(data.bed(MULTI).read_bytes()))
+    with pytest.raises(BendError, match=message):
+        tables(data, MULTI)
+
+
+class TestWindowsInTwoSplits:
+    @pytest.fixture
+    def shared(self, data: DataFolder) -> DataFolder:
+        rows = data.rows(MULTI)
+        others = [rows[i] | {"split": "test", "chromosome": "1"} for i in (0, 1)]  # of training windows
+        same = rows[4] | {"label": "124"}  # a test window twice in one split
+        data.write(MULTI, [*rows, *others, same])
+        return data
+
+    def test_are_counted_in_a_warning_whenever_the_rows_are_used(
+        self, shared: DataFolder, caches: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for _ in range(2):
+            data_rows.prepare(shared.files(MULTI))
+            assert "line 42: this window lies in another split as well, as do 2 windows in all" in caplog.text
+            caplog.clear()
+            data_rows._warn_once.cache_clear()
+
+    def test_are_an_error_if_asked_for(self, shared: DataFolder, caches: Path) -> None:
+        files = dataclasses.replace(shared.files(MULTI), strict=True)
+        for _ in range(2):
+            with pytest.raises(BendError, match=r"accessibility\.bed, line 42: .*as do 2 windows in all.*remove them"):
+                data_rows.prepare(files)
+
+    def test_overlapping_windows_are_none(
+        self, data: DataFolder, caches: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        data_rows.prepare(dataclasses.replace(data.files(MULTI), strict=True))
+        assert "another split" not in caplog.text
+
+
+def _replaced(make: Callable[[h5py.File, np.ndarray], None]) -> Callable[[h5py.File], None]:
+    def change(file: h5py.File) -> None:
+        values = file["labels"][()]
+        del file["labels"]
+        make(file, values)
+
+    return change
+
+
+def _virtual(file: h5py.File, values: np.ndarray) -> None:
+    layout = h5py.VirtualLayout(shape=values.shape, dtype=values.dtype)
+    layout[:] = h5py.VirtualSource("elsewhere.h5", "labels", shape=values.shape)
+    file.create_virtual_dataset("labels", layout)
+
+
+def _sparse(file: h5py.File, values: np.ndarray) -> None:
+    data = file.create_dataset("labels", values.shape, values.dtype, chunks=(2, 782))
+    data[:4] = values[:4]
+
+
+BAD_HDF5: dict[str, tuple[Callable[[h5py.File, np.ndarray], object], str]] = {
+    "a group": (lambda f, v: f.create_dataset("labels/values", data=v), r"'labels' is a group.*it holds: values"),
+    "a link to nothing": (lambda f, v: f.__setitem__("labels", h5py.SoftLink("/gone")), "a link to '/gone'"),
+    "an external link": (
+        lambda f, v: f.__setitem__("labels", h5py.ExternalLink("other.h5", "labels")),
+        "lies in another file",
+    ),
+    "a virtual dataset": (_virtual, "lies in another file"),
+    "external storage": (
+        lambda f, v: f.create_dataset("labels", v.shape, v.dtype, external="raw.bin"),
+        "lies in another file",
+    ),
+    "a type": (lambda f, v: f.__setitem__("labels", np.dtype("f8")), "'labels' is a datatype, no dataset"),
+    "one number": (lambda f, v: f.create_dataset("labels", data=1.0), "0 rows, but the BED file has 11"),
+    "nothing": (lambda f, v: f.create_dataset("labels", data=h5py.Empty("f8")), "0 rows, but the BED file has 11"),
+    "texts": (lambda f, v: f.create_dataset("labels", data=["0" * 782] * 11), "of type object are no labels"),
+    "bytes": (lambda f, v: f.create_dataset("labels", data=v.astype("S1")), r"of type \|S1 are no labels"),
+    "complex numbers": (lambda f, v: f.create_dataset("labels", data=v * 1j), "of type complex128 are no labels"),
+    "records": (
+        lambda f, v: f.create_dataset("labels", data=np.zeros(11, [("a", "f8"), ("b", "i4")])),
+        "are no labels",
+    ),
+    "one row each": (lambda f, v: f.create_dataset("labels", data=v[:, 0]), "row 0 .*: 1 labels for a window of 782"),
+    "turned round": (lambda f, v: f.create_dataset("labels", data=v.T), "782 rows, but the BED file has 11"),
+    "rows never written": (_sparse, "some rows were never written; they would be read as 0.0"),
+    "nothing written": (lambda f, v: f.create_dataset("labels", v.shape, v.dtype), "some rows were never written"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_HDF5)
+def test_labels_that_are_no_plain_dataset(data: DataFolder, case: str) -> None:
+    make, message = BAD_HDF5[case]
+    with h5py.File(data.hdf5(BIN), "a") as file:
+        _replaced(make)(file)
+    with pytest.raises(BendError, match=rf"enhancer_annotation\.hdf5.*{message}"):
+        tables(data, BIN)
+
+
+GOOD_HDF5: dict[str, Callable[[h5py.File, np.ndarray], object]] = {
+    "bool": lambda f, v: f.create_dataset("labels", data=v.astype(bool)),
+    "uint8": lambda f, v: f.create_dataset("labels", data=v.astype("u1")),
+    "big-endian floats": lambda f, v: f.create_dataset("labels", data=v.astype(">f4")),
+    "uint64": lambda f, v: f.create_dataset("labels", data=v.astype("u8")),
+    "half floats, compressed": lambda f, v: f.create_dataset("labels", data=v.astype("f2"), compression="gzip"),
+    "a last axis of one": lambda f, v: f.create_dataset("labels", data=v[:, :, None], chunks=(3, 100, 1)),
+    "a link within the file": lambda f, v: (f.create_dataset("data/v1", data=v), f.__setitem__(
+        "labels", h5py.SoftLink("/data/v1"))),
+    "resizable": lambda f, v: f.create_dataset("labels", data=v, maxshape=(None, 782)),
+    "rows as arrays": lambda f, v: f.create_dataset("labels", (11,), np.dtype(("f8", (782,)))).__setitem__((), v),
+    "rows of any length": lambda f, v: f.create_dataset("labels", (11,), h5py.vlen_dtype(int)).__setitem__((), v),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", GOOD_HDF5)
+def test_labels_in_any_layout_of_numbers(data: DataFolder, case: str) -> None:
+    expected = tables(data, BIN)
+    with h5py.File(data.hdf5(BIN), "a") as file:
+        _replaced(lambda f, v: GOOD_HDF5[case](f, v))(file)
+    assert tables(data, BIN) == expected
+
+
+@pytest.mark.parametrize("task", [GENE, BIN])
+@pytest.mark.parametrize("at_once", [1, 2_000, 10_000])
+def test_labels_do_not_depend_on_the_size_of_blocks(
+    data: DataFolder, monkeypatch: pytest.MonkeyPatch, task: str, at_once: int
+) -> None:
+    expected = tables(data, task)
+    monkeypatch.setattr("bend_hf.data.coordinates.LABELS_AT_ONCE", at_once)
+    assert tables(data, task) == expected
+
+
+class TestDamagedHdf5:
+    def test_a_chunk_that_cannot_be_read_names_its_row(self, data: DataFolder) -> None:
+        values = np.stack(data.labels[BIN])
+        with h5py.File(data.hdf5(BIN), "w") as file:
+            file.create_dataset("labels", data=values, chunks=(1, 782), compression="gzip", fletcher32=True)
+            where = file["labels"].id.get_chunk_info(4).byte_offset
+        content = bytearray(data.hdf5(BIN).read_bytes())
+        content[where + 10] ^= 0xFF
+        data.hdf5(BIN).write_bytes(content)
+        with pytest.raises(BendError, match=r"\.hdf5, dataset 'labels', row 4 \(.*\.bed, line 6\): cannot be read"):
+            tables(data, BIN)
+
+    @pytest.mark.parametrize("task", [GENE, BIN])
+    @pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.99])
+    def test_cut_anywhere(self, data: DataFolder, task: str, share: float) -> None:
+        content = data.hdf5(task).read_bytes()
+        data.hdf5(task).write_bytes(content[: int(len(content) * share)])
+        with pytest.raises(BendError, match=r"\.hdf5 is no readable HDF5 file"):
+            tables(data, task)
+
+    def test_any_flipped_byte_gives_the_labels_or_one_error(self, data: DataFolder) -> None:
+        """What HDF5 itself does not notice is another value; anything else has to be a BendError."""
+        content = data.hdf5(BIN).read_bytes()
+        rng = np.random.default_rng(0)
+        for at in rng.integers(0, 2_500, 60):  # where the structure lies; values follow it
+            harmed = bytearray(content)
+            harmed[at] ^= 1 << int(rng.integers(8))
+            data.hdf5(BIN).write_bytes(harmed)
+            with contextlib.suppress(BendError):
+                assert set(tables(data, BIN)) == {f"part{k}" for k in range(1, 11)}

@@ -121,6 +121,29 @@ def test_ambiguity_codes_become_n_and_are_reported_once(tmp_path: Path, caplog: 
     ]
 
 
+def test_rna_is_read_as_dna_and_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    genome = Genome(write(tmp_path / "g.fa", {"chr1": "ACGUUuACGR"}, 4))
+    with caplog.at_level(logging.WARNING, "bend_hf"):
+        assert genome.window("chr1", 2, 8) == "GTTTAC"
+        assert genome.window("chr1", 2, 8, "-") == "GTAAAC"
+        assert genome.window("chr1", 6, 10) == "ACGN"
+    assert [record.getMessage().split(": ")[1] for record in caplog.records] == [
+        "3 U (RNA) are read as T.",
+        "1 IUPAC ambiguity codes (1 R) are read as N.",
+    ]
+
+
+def test_every_byte_is_a_base_a_code_or_an_error(tmp_path: Path) -> None:
+    meant = {base: base for base in "ACGTN"} | dict.fromkeys("RYSWKMBDHV", "N") | {"U": "T"}
+    for code in set(range(33, 127)) - {ord(">")}:
+        genome = Genome(write(tmp_path / f"{code}.fa", {"chr1": f"A{chr(code)}A"}))
+        if chr(code).upper() in meant:
+            assert genome.window("chr1", 0, 3) == f"A{meant[chr(code).upper()]}A"
+        else:
+            with pytest.raises(BendError, match="is no nucleotide"):
+                genome.window("chr1", 0, 3)
+
+
 def test_what_is_no_nucleotide_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BendError, match="'L' is no nucleotide"):
         Genome(write(tmp_path / "protein.fa", {"P1": "AACLA"})).window("P1", 0, 5)
@@ -229,6 +252,70 @@ class TestIndex:
         (tmp_path / "g.fa.fai").write_text(index)
         assert Genome(path).window("chr1", 0, 40) == "ACGTT" * 8
         assert (tmp_path / "g.fa.fai").read_text() == index, "the user's file is left alone"
+
+    @pytest.mark.parametrize("newline", ["\n", "\r\n"])
+    def test_of_lines_that_were_wrapped_anew(
+        self, tmp_path: Path, caches: Path, caplog: pytest.LogCaptureFixture, newline: str
+    ) -> None:
+        """120 bp in lines of 60 or of 40: with one line break more, 123 bp would end at the same byte."""
+        sequence = "".join(random.Random(3).choices("ACGT", k=119))
+        path = write(tmp_path / "g.fa", {"chr1": sequence}, 40, newline)
+        end = len(path.read_bytes()) - len(newline)
+        wrong = end - len(">chr1 note" + newline) - len(newline)  # if there were one break instead of two
+        (tmp_path / "g.fa.fai").write_text(f"chr1\t{wrong}\t{10 + len(newline)}\t70\t{70 + len(newline)}\n")
+        assert Genome(path).window("chr1", 38, 90) == sequence[38:90]
+        assert "does not fit it; another index is made and used" in caplog.text
+
+    def test_of_uneven_lines_is_refused(self, tmp_path: Path, caches: Path) -> None:
+        """Lines of 60, 50 and 70, and an index for 60: its ends fit, and positions behind the first line do not."""
+        sequence = "".join(random.Random(4).choices("ACGT", k=180))
+        path = tmp_path / "z.fa"
+        path.write_text(f">c\n{sequence[:60]}\n{sequence[60:110]}\n{sequence[110:]}\n")
+        (tmp_path / "z.fa.fai").write_text("c\t180\t3\t60\t61\n")
+        with pytest.raises(BendError, match=r"z\.fa cannot be indexed: .*rewrap its lines"):
+            Genome(path)
+
+    @pytest.mark.parametrize("at", [61, 90, 121, 122])
+    def test_a_line_break_in_another_place(self, tmp_path: Path, caches: Path, at: int) -> None:
+        sequence = "".join(random.Random(5).choices("ACGT", k=300))
+        path = write(tmp_path / "g.fa", {"chr1": sequence})
+        Genome(path)
+        content = bytearray(path.read_bytes())
+        content[11 + at], content[11 + at - 1] = content[11 + at - 1], ord("\n")
+        path.write_bytes(content)
+        os.utime(tmp_path / "g.fa.fai")
+        with pytest.raises(BendError, match="cannot be indexed"):
+            Genome(path)
+
+    def test_of_another_file_of_the_same_size(self, tmp_path: Path, caches: Path) -> None:
+        rng = random.Random(6)
+        sequences = {"chr1": "".join(rng.choices("ACGT", k=130)), "chr2": "".join(rng.choices("ACGT", k=70))}
+        other = {"chr1": "".join(rng.choices("ACGT", k=70)), "chr2": "".join(rng.choices("ACGT", k=130))}
+        Genome(write(tmp_path / "other.fa", other))
+        path = write(tmp_path / "g.fa", sequences)
+        assert path.stat().st_size == (tmp_path / "other.fa").stat().st_size
+        shutil.copy(tmp_path / "other.fa.fai", tmp_path / "g.fa.fai")
+        assert Genome(path).window("chr1", 0, 130) == sequences["chr1"]
+
+    def test_a_symlinked_fasta(self, tmp_path: Path, caches: Path) -> None:
+        path = write(tmp_path / "g.fa", {"chr1": "ACGTT" * 20}, 8)
+        (tmp_path / "links").mkdir()
+        link = tmp_path / "links" / "g.fa"
+        link.symlink_to(path)
+        assert Genome(link).window("chr1", 0, 100) == "ACGTT" * 20
+
+    def test_lines_of_a_large_fasta_are_compared_once(
+        self, tmp_path: Path, caches: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("bend_hf.files._REMEMBERED_FROM", 0)
+        monkeypatch.setattr("bend_hf.files._SETTLED_NS", 0)
+        path = write(tmp_path / "g.fa", {"chr1": "ACGTT" * 20}, 8)
+        Genome(path)
+        with monkeypatch.context() as patch:
+            patch.setattr("bend_hf.data.genome._lines_fit", None)
+            assert Genome(path).window("chr1", 0, 100) == "ACGTT" * 20
+        (tmp_path / "g.fa.fai").write_text("chr1\t101\t11\t9\t10\n")  # another index of the same file
+        assert Genome(path).window("chr1", 0, 100) == "ACGTT" * 20
 
     def test_of_an_appended_fasta(self, tmp_path: Path, caches: Path) -> None:
         path = write(tmp_path / "g.fa", {"chr1": "ACGT"})

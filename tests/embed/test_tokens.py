@@ -334,10 +334,20 @@ def test_empty_sequence(schemes):
 
 
 def test_foreign_characters(schemes):
-    with pytest.raises(BendError, match="Sequence 1 holds 'U' at position 3"):
-        schemes["gpt2"].encode(["ACGT", "ACGUACGT"])
+    with pytest.raises(BendError, match="Sequence 1 holds 'E' at position 3"):
+        schemes["gpt2"].encode(["ACGT", "ACGEACGT"])
     with pytest.raises(BendError, match="position 2"):
         schemes["gpt2"].encode(["ACé"])
+
+
+@pytest.mark.parametrize("name", ["gpt2", "esm", "dnabert"])
+def test_rna_is_read_as_dna_and_said(schemes, caplog, name):
+    rules._say_rna.cache_clear()
+    dna, rna = "ACGTACTTGTCA", "ACGUACuTGUCA"
+    [expected], [found] = schemes[name].encode([dna]), schemes[name].encode([rna])
+    assert found.ids.tolist() == expected.ids.tolist()
+    assert "sequences with U (RNA): it is read as T" in caplog.text
+    assert rules.reverse_complement(rna) == rules.reverse_complement(dna.replace("CTTG", "CtTG"))
 
 
 def test_shorter_than_a_kmer(schemes):
