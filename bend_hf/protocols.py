@@ -27,6 +27,15 @@ class Protocol:
         resnet_kernel: Kernel width of the supervised ResNet (9, or 3 through the reference's config merge: B25).
         basset_last_relu: Whether Basset has its non-linearity between the last two linear layers (B26).
         padding_reaches_head: Whether the zeros that pad a batch enter the head's convolutions behind a sequence's end.
+        split_specials: Whether the special tokens of DNABERT and of the Nucleotide Transformer are put around a text
+            before it is split every 512 (1,000, 2,048) ids, so that later pieces carry none (B4, B6).
+        nucleotide_pieces: Whether the models that the reference cuts in nucleotides are cut there: the Nucleotide
+            Transformer every 5,994 (12,282), DNABERT-2 every 10,000 and nowhere else, HyenaDNA every 1,024 (32,768 …),
+            Caduceus every 131,072.
+        reference_specials: Whether HyenaDNA is given ``[CLS] … [SEP]`` and Caduceus no special tokens, whatever their
+            tokenizers say.
+        dtype: What ``dtype="auto"`` means for token vectors; the reference computes them in float32.
+        kept_vectors: What ``vectors="auto"`` means for kept token vectors; the reference keeps float32.
     """
 
     name: str
@@ -37,13 +46,46 @@ class Protocol:
     resnet_kernel: int
     basset_last_relu: bool
     padding_reaches_head: bool
+    split_specials: bool
+    nucleotide_pieces: bool
+    reference_specials: bool
+    dtype: Literal["auto", "float32"]
+    kept_vectors: Literal["auto", "float32"]
 
 
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
-        Protocol("default", "overlap", None, False, 0, 9, True, False),
-        Protocol("bend-2024", "abut", 1000, True, 1, 3, False, True),
+        Protocol(
+            name="default",
+            windows="overlap",
+            shuffle_buffer=None,
+            kmer_shift=False,
+            causal_variant_shift=0,
+            resnet_kernel=9,
+            basset_last_relu=True,
+            padding_reaches_head=False,
+            split_specials=False,
+            nucleotide_pieces=False,
+            reference_specials=False,
+            dtype="auto",
+            kept_vectors="auto",
+        ),
+        Protocol(
+            name="bend-2024",
+            windows="abut",
+            shuffle_buffer=1000,
+            kmer_shift=True,
+            causal_variant_shift=1,
+            resnet_kernel=3,
+            basset_last_relu=False,
+            padding_reaches_head=True,
+            split_specials=True,
+            nucleotide_pieces=True,
+            reference_specials=True,
+            dtype="float32",
+            kept_vectors="float32",
+        ),
     )
 }
 
