@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,9 @@ def evaluate(
     batch_size: int | None = None,
     patience: int | None = None,
     precision: str = "auto",
+    sampling_seed: int = 0,
+    vary: str = "init",
+    standardize: bool = False,
     revision: str | None = None,
     trust_remote_code: bool = False,
     dtype: str = "auto",
@@ -85,6 +89,10 @@ def evaluate(
         batch_size: Rows per optimiser step, over all processes; instead of the recipe's.
         patience: Stop a head after that many epochs without a better validation score.
         precision: Of head training: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        sampling_seed: Seed of the order in which samples are seen.
+        vary: What differs from seed to seed: the initialisation (``init``), the order of the samples (``order``) or
+            ``both``.
+        standardize: Give vectors mean 0 and deviation 1 over the training rows; a departure from the recipe.
         revision: Branch, tag or commit of a Hub model.
         trust_remote_code: Whether to run Python that comes with the model.
         dtype: Of the model's forward: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
@@ -93,7 +101,7 @@ def evaluate(
         device: Torch device; None for the best there is.
         store: Folder for token vectors; None for the package's cache.
         store_limit: Bytes (or ``"50GB"``) that vectors may take for a task; beyond it they are made in every epoch.
-        vectors: How vectors are kept: ``auto`` (two bytes; float32 under ``bend-2024``), ``float32`` or ``int8``.
+        vectors: How vectors are kept: ``auto`` (two bytes), ``float32`` or ``int8``.
         num_proc: Processes that build rows.
         trackers: Names of Accelerate's trackers.
         output: Folder for results.
@@ -116,7 +124,7 @@ def evaluate(
     from bend_hf.data.builder import build
     from bend_hf.embed.catalogue import resolve
     from bend_hf.embed.estimate import parse_size
-    from bend_hf.train.processes import process_state
+    from bend_hf.train.processes import main_first, process_state
 
     if isinstance(model, str) and model not in ("onehot", COMPOSITION, *SUPERVISED):
         resolve(model)
@@ -126,8 +134,7 @@ def evaluate(
     for task in chosen:
         log.info("%s: rows from %s", task.name, files[task.name].bed)
         try:
-            with state.main_process_first():
-                data[task.name] = build(files[task.name], num_proc=num_proc)
+            data[task.name] = main_first(partial(build, files[task.name], num_proc=num_proc))
         except BendError as error:
             if len(chosen) == 1:
                 raise
@@ -144,7 +151,10 @@ def evaluate(
         batch_size=batch_size,
         patience=patience,
         precision=precision,
-        vectors=rules.kept_vectors if vectors == "auto" else vectors,
+        sampling_seed=sampling_seed,
+        vary=vary,
+        standardize=standardize,
+        vectors=vectors,
         device=device,
         trackers=trackers,
         store=Path(store) if store is not None else cache_dir("vectors"),
@@ -216,6 +226,17 @@ def _results(
         "metric": task.metric,
         "toy": files.toy,
     }
+
+    def fail(seed: int | None, reason: str, history: list[dict[str, Any]]) -> None:
+        blank: dict[str, Any] = {"score": None, "interval": None, "secondary": {}, "counts": {}, "folds": None}
+        provenance = _provenance(task, files, road, runs[seed])
+        results[seed] = Result(
+            **common, **blank, chance=0.0, seed=seed, history=history, provenance=provenance, failure=reason
+        )
+        # A failure never takes the place of a score that an earlier run, with other settings, has left.
+        if _is_main() and not _scored(output / slug(road.name) / f"{results[seed].name}.json"):
+            write_result(output, results[seed])
+
     try:
         if isinstance(data, BendError):
             raise data
@@ -224,6 +245,9 @@ def _results(
             trained = [seed for seed in missing if seed is not None]
             outcomes = supervised(task, data, road, trained) if task.recipe else zero_shot(task, data, road)
         for seed, outcome in zip(missing, outcomes, strict=True):
+            if outcome.predictions is None:
+                fail(seed, outcome.failure or "there are no predictions", outcome.history)
+                continue
             with road.timed("scoring"):
                 summary = asdict(summarise(outcome.predictions))
             summary["secondary"] |= outcome.secondary
@@ -236,15 +260,9 @@ def _results(
     except Exception as error:
         reason = str(error) if isinstance(error, BendError) else f"{type(error).__name__}: {error}"
         log.error("%s failed: %s", task.name, reason, exc_info=not isinstance(error, BendError))
-        blank: dict[str, Any] = {"score": None, "interval": None, "secondary": {}, "counts": {}, "folds": None}
         for seed in missing:
-            provenance = _provenance(task, files, road, runs[seed])
-            results[seed] = Result(
-                **common, **blank, chance=0.0, seed=seed, history=[], provenance=provenance, failure=reason
-            )
-            # A failure never takes the place of a score that an earlier run, with other settings, has left.
-            if _is_main() and not _scored(output / slug(road.name) / f"{results[seed].name}.json"):
-                write_result(output, results[seed])
+            if seed not in results:
+                fail(seed, reason, [])
     return [results[seed] for seed in runs]
 
 
@@ -263,7 +281,11 @@ def _run(task: Task, files: TaskFiles, road: Road, seed: int | None) -> dict[str
         "protocol": asdict(road.protocol),
         "recipe": None if task.recipe is None else asdict(task.recipe),
         "settings": {
-            name: getattr(road, name) for name in ("epochs", "batch_size", "patience", "precision", "vectors")
+            name: getattr(road, name)
+            for name in (
+                *("epochs", "batch_size", "patience", "precision"),
+                *("sampling_seed", "vary", "standardize", "vectors"),
+            )
         },
         "seed": seed,
     }

@@ -41,6 +41,9 @@ class Road:
         batch_size: Instead of the recipe's.
         patience: Epochs without a better validation score after which a head stops.
         precision: Of head training.
+        sampling_seed: Seed of the order of samples.
+        vary: What differs from seed to seed: ``init``, ``order`` or ``both``.
+        standardize: Whether vectors are given mean 0 and deviation 1 over the training rows.
         vectors: How token vectors are kept.
         device: Torch device, or None.
         trackers: Names of Accelerate's trackers.
@@ -60,6 +63,9 @@ class Road:
     batch_size: int | None
     patience: int | None
     precision: Any
+    sampling_seed: int
+    vary: Any
+    standardize: bool
     vectors: Any
     device: str | None
     trackers: Sequence[str]
@@ -82,21 +88,33 @@ class Road:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a walk ends with: predictions of the test rows, the history of training, and scores beside the headline."""
+    """What a walk ends with.
 
-    predictions: Predictions
+    Attributes:
+        predictions: Those of the test rows; None where the head failed.
+        history: That of training.
+        secondary: Scores beside the headline.
+        failure: Why there are no predictions.
+    """
+
+    predictions: Predictions | None
     history: list[dict[str, Any]] = field(default_factory=list)
     secondary: dict[str, Any] = field(default_factory=dict)
+    failure: str | None = None
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Rows to train on, to choose the epoch by and to test on; `part` names the fold, None where there is one."""
+    """Rows to train on, to choose the epoch by and to test on; `part` names the fold, None where there is one.
+
+    `parts` are the numbers of rows of the parts that are trained on.
+    """
 
     part: str | None
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
+    parts: tuple[int, ...] = ()
 
 
 def folds(task: Task, rows: dict[str, np.ndarray]) -> list[Fold]:
@@ -123,7 +141,7 @@ def folds(task: Task, rows: dict[str, np.ndarray]) -> list[Fold]:
     for k, part in enumerate(parts):
         following = parts[(k + 1) % len(parts)]
         others = [rows[name] for name in parts if name not in (part, following)]
-        plans.append(Fold(part, np.concatenate(others), rows[following], rows[part]))
+        plans.append(Fold(part, np.concatenate(others), rows[following], rows[part], tuple(map(len, others))))
     return plans
 
 
@@ -138,32 +156,39 @@ def supervised(task: Task, data: datasets.DatasetDict, road: Road, seeds: Sequen
     """Train heads on a task's token vectors (or the composition baseline on its letters), one outcome per seed."""
     from bend_hf.results.record import make_predictions
     from bend_hf.train.labels import labels_of
+    from bend_hf.train.processes import together
 
     whole = merged(data)
     ends = np.cumsum([len(split) for split in data.values()])
     rows = {name: np.arange(end - len(split), end) for (name, split), end in zip(data.items(), ends, strict=True)}
     plans = folds(task, rows)
     labels = labels_of(task, whole)
-    with road.timed("embedding"):
+    with road.timed("embedding"), together(f"{task.name}'s vectors were made"):
         source = None if road.embedder is None else _vectors(task, whole, road)
-    scores: list[list[np.ndarray]] = [[] for _ in seeds]
-    histories: list[list[dict[str, Any]]] = [[] for _ in seeds]
+    scores: dict[int, list[np.ndarray]] = {seed: [] for seed in seeds}
+    histories: dict[int, list[dict[str, Any]]] = {seed: [] for seed in seeds}
+    failures: dict[int, str] = {}
     for plan in plans:
         log.info("%s: training%s", task.name, f", testing on {plan.part}" if plan.part else "")
+        left = [seed for seed in seeds if seed not in failures]
         with road.timed("training"):
-            fitted = _fit(task, plan, whole, labels, source, road, seeds)
-        road.trained_in = fitted[0].precision
-        for i, head in enumerate(fitted):
-            scores[i] += head.scores
-            histories[i] += [entry | ({"part": plan.part} if plan.part else {}) for entry in head.history]
+            fitted = _fit(task, plan, whole, labels, source, road, left) if left else []
+        for seed, head in zip(left, fitted, strict=True):
+            road.trained_in = head.precision
+            scores[seed] += head.scores
+            histories[seed] += [entry | ({"part": plan.part} if plan.part else {}) for entry in head.history]
+            if head.failure is not None:
+                failures[seed] = f"{head.failure} (testing on {plan.part})" if plan.part else head.failure
     tested = np.concatenate([plan.test for plan in plans])
     table = whole.select(tested)
     if plans[0].part is not None:
         table = table.add_column("part", np.repeat([plan.part for plan in plans], [len(plan.test) for plan in plans]))
     truth = [labels[int(row)] for row in tested]
     return [
-        Outcome(make_predictions(task, table, some, truth), history)
-        for some, history in zip(scores, histories, strict=True)
+        Outcome(None, histories[seed], failure=failures[seed])
+        if seed in failures
+        else Outcome(make_predictions(task, table, scores[seed], truth), histories[seed])
+        for seed in seeds
     ]
 
 
@@ -198,9 +223,14 @@ def _fit(
 
         texts = [Texts(whole["sequence"], labels, rows) for rows in (plan.train, plan.validation, plan.test)]
         return [composition(task, train=texts[0], validation=texts[1], test=texts[2])] * len(seeds)
+    from bend_hf.embed.onehot import OneHotEmbedder
     from bend_hf.train.fit import Split, fit
 
-    train, validation, test = (Split(source, labels, rows) for rows in (plan.train, plan.validation, plan.test))
+    padding = None
+    if road.protocol.onehot_padding and isinstance(road.embedder, OneHotEmbedder):
+        padding = next(road.embedder.embed([road.protocol.onehot_padding])).vectors[0]
+    train = Split(source, labels, plan.train, plan.parts)
+    validation, test = Split(source, labels, plan.validation), Split(source, labels, plan.test)
     return fit(
         task,
         train=train,
@@ -216,6 +246,10 @@ def _fit(
         checkpoint_dir=road.states / (plan.part or ""),
         trackers=road.trackers,
         device=road.device,
+        sampling_seed=road.sampling_seed,
+        vary=road.vary,
+        padding=padding,
+        standardize=road.standardize,
     )
 
 
@@ -228,6 +262,7 @@ def zero_shot(task: Task, data: datasets.DatasetDict, road: Road) -> list[Outcom
     from accelerate.utils import gather_object
 
     from bend_hf.results.record import make_predictions
+    from bend_hf.train.processes import together
     from bend_hf.zero_shot.controls import control_scores
     from bend_hf.zero_shot.distances import DISTANCES
     from bend_hf.zero_shot.variants import score_variants
@@ -235,7 +270,7 @@ def zero_shot(task: Task, data: datasets.DatasetDict, road: Road) -> list[Outcom
     state = PartialState()
     [rows] = data.values()
     share = rows.shard(state.num_processes, state.process_index, contiguous=True)
-    with road.timed("embedding"):
+    with road.timed("embedding"), together(f"{task.name}'s variants were scored"):
         if road.embedder is None:
             found = control_scores(share)
         else:

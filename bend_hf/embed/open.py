@@ -38,4 +38,6 @@ def load_embedder(model: Any, *, protocol: Any, **options: Any) -> SequenceEmbed
         from bend_hf.embed.onehot import OneHotEmbedder
 
         return OneHotEmbedder()
-    return Embedder.from_pretrained(model, protocol=protocol, **options)
+    options.setdefault("windows", protocol.windows)
+    options.setdefault("kmer_shift", protocol.kmer_shift)
+    return Embedder.from_pretrained(model, **options)

@@ -27,7 +27,7 @@ from bend_hf.embed.filling import fill, fill_plan, say
 from bend_hf.embed.interface import SequenceEmbedder, Tokens
 from bend_hf.embed.layout import Plan, plan, share_of_environment
 from bend_hf.embed.shard import Shard
-from bend_hf.embed.vectors import InMemory, OnTheFly, Precision, VectorSource, distinct
+from bend_hf.embed.vectors import InMemory, OnTheFly, Precision, VectorSource, distinct, source_key
 from bend_hf.errors import BendError
 
 __all__ = ["InMemory", "OnTheFly", "Store", "VectorSource", "fill", "parse_size", "vectors_for"]
@@ -48,6 +48,7 @@ class Store:
                 raise BendError(f"{layout.path(number)}: {problem}; fill the store again to make it.")
         self._layout = layout
         self.dim = layout.dim
+        self.key = source_key(layout.key["vectors"], layout.found, layout.precision)
         self._shards = [Shard(layout.path(number)) for number in range(layout.count)]
         counts = [np.diff(part.offsets) for part in self._shards]
         self.lengths_in_tokens = np.concatenate([np.empty(0, np.int64), *counts])[layout.found.inverse]

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal, NamedTuple, Protocol, get_args
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 import torch
 
 from bend_hf.embed.interface import SequenceEmbedder, Tokens
 from bend_hf.errors import BendError, unknown
+from bend_hf.files import digest_of
 
 Precision = Literal["auto", "bfloat16", "float16", "float32", "int8"]
 FLOATS = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
@@ -29,9 +30,12 @@ class VectorSource(Protocol):
     Attributes:
         dim: Width D of a vector.
         lengths_in_tokens: (n,) int64, tokens of each row (`OnTheFly`: as the embedder counts them beforehand).
+        key: Digest of what decides every row's vectors, wherever they are. A source of one's own may go without:
+            whoever has to know is then to read the vectors.
     """
 
     dim: int
+    key: str
     lengths_in_tokens: np.ndarray
 
     def __len__(self) -> int:
@@ -169,6 +173,12 @@ def run_length_type(longest: int) -> type[np.unsignedinteger]:
     return np.uint16 if longest <= np.iinfo(np.uint16).max else np.uint32
 
 
+def source_key(embedder_key: Any, found: Distinct, precision: Precision) -> str:
+    """Return the digest of what decides every row's vectors: the model, the sequences in their order, the rounding."""
+    rows = [hashlib.sha256(array.tobytes()).hexdigest() for array in (found.digests, found.inverse)]
+    return digest_of([embedder_key, rows, precision])
+
+
 class InMemory:
     """Vectors of all sequences, embedded at once and held in memory; a sequence that occurs again is held once."""
 
@@ -177,6 +187,7 @@ class InMemory:
 
         found = distinct(sequences)
         self.dim = embedder.dim
+        self.key = source_key(embedder.provenance()["key"], found, precision)
         self._inverse = found.inverse
         self._kept: list[tuple[Packed, np.ndarray]] = []
         embedded = embed_checked(embedder, take(sequences, found.first))
@@ -203,6 +214,7 @@ class OnTheFly:
 
     def __init__(self, embedder: SequenceEmbedder, sequences: Sequence[str], precision: Precision = "auto") -> None:
         self.dim = embedder.dim
+        self.key = source_key(embedder.provenance()["key"], distinct(sequences), precision)
         self._embedder, self._sequences, self._precision = embedder, sequences, precision
         self.lengths_in_tokens = np.asarray(embedder.count_tokens(sequences), np.int64)
 

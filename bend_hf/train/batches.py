@@ -1,6 +1,6 @@
 """Which rows go together, and how they are read: shuffling, micro-batches of like lengths, padding, prefetching.
 
-    for step in steps(epoch_order(len(split.rows), seed=0, epoch=3, buffer=None), batch_size=256):
+    for step in epoch_steps(split, task, protocol, batch_size=256, seeds=(0, 3, 0)):
         for micro in prefetch(partial(load, task, split), micro_batches(step, sizes, budget=16_384)):
             ...
 
@@ -10,9 +10,10 @@ A *place* is an index into ``split.rows``; nothing here depends on the process t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
@@ -20,6 +21,7 @@ import torch
 
 from bend_hf.errors import BendError
 from bend_hf.kinds import Labels
+from bend_hf.protocols import Protocol
 from bend_hf.tasks import Task
 from bend_hf.train.head import Batch
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from bend_hf.embed.vectors import VectorSource
 
 IGNORED = -100
+DEFAULT_BUFFER = 1000  # of tasks that the reference does not have
 PAGE = 4096  # bytes of memory that come from the disk together
 Plan = TypeVar("Plan")
 Loaded = TypeVar("Loaded")
@@ -41,11 +44,13 @@ class Split:
         vectors: Token vectors by row.
         labels: Labels by row, as `bend_hf.train.labels.labels_of` returns them.
         rows: (n,) integers: the rows of both that belong to the split, in order.
+        parts: Rows of each of the files that the split came from, in order (the parts of folds); empty for one file.
     """
 
     vectors: VectorSource
     labels: Labels
     rows: np.ndarray
+    parts: tuple[int, ...] = ()
 
 
 class Group(NamedTuple):
@@ -85,18 +90,60 @@ def nucleotides(task: Task, split: Split) -> np.ndarray:
     return np.array([len(split.labels[int(row)]) * per_label for row in split.rows], np.int64)
 
 
-def epoch_order(count: int, seed: int, epoch: int, buffer: int | None) -> np.ndarray:
-    """Return an epoch's order of training places.
+def epoch_steps(
+    split: Split, task: Task, protocol: Protocol, batch_size: int, seeds: tuple[int, int, int], smallest: int = 1
+) -> list[np.ndarray]:
+    """Return an epoch's optimiser steps: the places of each.
+
+    All places are shuffled and cut. Under a protocol with a shuffle buffer samples stream as the reference's loader
+    reads them: files of `shard_rows` rows are dealt out to its workers, each of which streams its files through a
+    buffer of its own and cuts its stream into batches (the last one smaller); a batch of each worker comes in turn.
+
+    Args:
+        split: What to train on.
+        task: Whose buffer and workers are meant.
+        protocol: With a buffer or without.
+        batch_size: Places in a step.
+        seeds: Seed of the sampling, number of the epoch, and the head's seed if the order varies over heads, else 0.
+        smallest: A last step of fewer places joins the one before it.
+    """
+    count = len(split.rows)
+    buffer, workers = protocol.shuffle_buffer, protocol.loader_workers
+    if buffer is None or workers is None:
+        return steps(shuffled(count, seeds), batch_size, smallest)
+    files = shards(split.parts or (count,), protocol.shard_rows)
+    used = max(1, workers.get(task.name, 0))
+    dealt = [np.concatenate(files[worker::used]) for worker in range(min(used, len(files)))]
+    streams = [
+        places[shuffled(len(places), (*seeds, worker), buffer.get(task.name, DEFAULT_BUFFER))]
+        for worker, places in enumerate(dealt)
+    ]
+    batches = zip_longest(*(steps(places, batch_size, smallest) for places in streams))
+    return [batch for turn in batches for batch in turn if batch is not None]
+
+
+def shards(parts: Sequence[int], rows: int | None) -> list[np.ndarray]:
+    """Cut places 0, 1 … into files: one per part, or several of `rows` places and a rest."""
+    files: list[np.ndarray] = []
+    start = 0
+    for part in parts:
+        places = np.arange(start, start + part)
+        files += np.split(places, range(rows, part, rows)) if rows else [places]
+        start += part
+    return files
+
+
+def shuffled(count: int, seeds: tuple[int, ...], buffer: int | None = None) -> np.ndarray:
+    """Return an order of `count` places, each once.
 
     Args:
         count: Number of places.
-        seed: Seed of the sampling, apart from the seeds of the heads.
-        epoch: Number of the epoch: each has its own order.
-        buffer: None for a full shuffle. Otherwise samples stream in the file's order through a buffer of that many,
-            from which one is drawn at random whenever it holds at least 100 (and two are read for each one drawn
-            until it is full): the near-sequential order of WebDataset's shuffle, which the reference code relies on.
+        seeds: What the draws come from; trailing zeros change nothing.
+        buffer: None for a full shuffle. Otherwise samples stream in order through a buffer of that many, from which
+            one is drawn at random whenever it holds at least 100 (and two are read for each one drawn until it is
+            full): the near-sequential order of WebDataset's shuffle, which the reference code relies on.
     """
-    random = np.random.default_rng([seed, epoch])
+    random = np.random.default_rng(seeds)
     if buffer is None:
         return random.permutation(count)
     order = np.empty(count, np.int64)
@@ -172,6 +219,7 @@ def load(
     group: Group,
     pin: bool = False,
     tokens: list[Tokens] | None = None,
+    padding: torch.Tensor | None = None,
 ) -> MicroBatch:
     """Read a group: vectors as they are stored, padded by token; labels padded with -100.
 
@@ -181,6 +229,7 @@ def load(
         group: What to read.
         pin: Put vectors in page-locked memory, for an asynchronous copy to a GPU.
         tokens: The group's vectors, if they have been read.
+        padding: (D,) what lies behind a shorter sequence of one vector per nucleotide; None for zeros.
 
     Raises:
         BendError: The labels of a row do not fit its sequence.
@@ -195,6 +244,7 @@ def load(
     shape = (len(rows), longest, split.vectors.dim)
     vectors = torch.empty(shape, dtype=tokens[0].vectors.dtype, pin_memory=pin)
     raw = vectors.view(torch.uint8).numpy()  # torch would wake its threads for each row
+    behind = 0 if padding is None else padding.to(vectors.dtype).view(torch.uint8).numpy()
     lengths = np.zeros(shape[:2], np.int64)
     classes = task.recipe.loss == "cross_entropy"
     pool = task.recipe.pool or 1
@@ -215,7 +265,7 @@ def load(
         targets[i, : len(target)] = target
         lengths[i, :n] = row_lengths
         raw[i, :n] = row_vectors.to(vectors.dtype).contiguous().view(torch.uint8).numpy()
-        raw[i, n:] = 0
+        raw[i, n:] = behind
     batch = Batch(vectors, torch.from_numpy(lengths), group.width)
     return MicroBatch(
         group.places, batch, torch.from_numpy(targets.astype(np.int64) if classes else targets), positions

@@ -6,8 +6,10 @@
 One loop for a laptop's CPU, a GPU, or many of them under ``accelerate launch``. An optimiser step is the recipe's
 batch, whatever the memory: it is dealt out to the processes and cut into micro-batches of like length, whose losses
 add up to the batch's. The loop runs in a thread of its own, for two reasons: its OpenMP team then flushes denormals
-whatever ran before (a head's small gradients slow a CPU twelvefold otherwise), and Ctrl-C ends it between two steps,
-saved.
+whatever ran before (a head's small gradients slow a CPU twelvefold otherwise), and Ctrl-C ends it with the last whole
+step saved.
+
+A head is alone among the others: what it draws, computes, scales, and whether it stops or diverges, is its own.
 """
 
 from __future__ import annotations
@@ -20,40 +22,36 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import nn
 
+from bend_hf import __version__
 from bend_hf.console import log, progress
 from bend_hf.errors import BendError, unknown
-from bend_hf.files import digest_of
+from bend_hf.files import digest_file, digest_of
 from bend_hf.protocols import Protocol
 from bend_hf.runtime import keep_freed_memory, release_threads
 from bend_hf.tasks import Task
 from bend_hf.train import checkpoint
-from bend_hf.train.batches import Split, epoch_order
-from bend_hf.train.checkpoint import State
+from bend_hf.train.batches import Split
+from bend_hf.train.checkpoint import Head, State
 from bend_hf.train.head import cnn_head
-from bend_hf.train.loop import (
-    Network,
-    Run,
-    Stopped,
-    losses,
-    predict,
-    references,
-    save,
-    score,
-    train_epoch,
-    training_steps,
-)
-from bend_hf.train.processes import make_accelerator
+from bend_hf.train.loop import Network, Run, loss_sum, predict, references, save, score, train_epoch, training_steps
+from bend_hf.train.processes import Stopped, make_accelerator, same_on_all, together
+from bend_hf.train.standardize import standardized
 
-__all__ = ["Fitted", "Split", "fit", "losses"]
+__all__ = ["Fitted", "Split", "Vary", "fit", "loss_sum"]
 
+AT_ONCE = 10.0
+"""Seconds that a second Ctrl-C waits for the computation under way: an interpreter that ends below it is aborted."""
+READ = 256
+"""Rows whose vectors are read at once for their digest."""
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Vary = Literal["init", "order", "both"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class Fitted:
     """One trained head.
 
     Attributes:
-        seed: The seed it was initialised with.
+        seed: The seed it goes by.
         best_epoch: The epoch that was best on the validation split, counted from 1.
         validation_score: The task's metric there; None where the validation labels leave it undefined.
         history: One entry per epoch: epoch, train_loss, validation_loss, validation_score, seconds.
@@ -69,6 +67,7 @@ class Fitted:
             nucleotide, (bins,) per bin, (labels,) per window.
         selected_by: What chose the best epoch: the metric's name, or ``validation_loss`` where it is undefined.
         precision: What it was trained in: ``float32``, or autocast to ``bfloat16`` or ``float16``.
+        failure: Why it has no scores: its loss became NaN or infinite, in which epoch and batch; None if all went well.
     """
 
     seed: int
@@ -78,6 +77,7 @@ class Fitted:
     scores: list[np.ndarray]
     selected_by: str
     precision: str
+    failure: str | None = None
 
 
 def fit(
@@ -97,24 +97,27 @@ def fit(
     trackers: Sequence[str] = (),
     device: str | torch.device | None = None,
     sampling_seed: int = 0,
+    vary: Vary = "init",
+    padding: torch.Tensor | None = None,
+    standardize: bool = False,
     checkpoint_seconds: float = 60.0,
 ) -> list[Fitted]:
     """Train one head per seed and return each with its test predictions.
 
-    All heads share each pass over the vectors. They are shuffled alike (by `sampling_seed` and the epoch), and
-    initialised each by its own seed, so that seeds trained together equal seeds trained alone.
+    Heads that see the samples in the same order share each pass over the vectors; others are trained one after the
+    other. Trained together or alone, a head comes out the same, bit for bit on a CPU, whatever becomes of the others.
 
     Args:
         task: A supervised task.
         train: Rows to train on.
         validation: Rows that choose the best epoch.
         test: Rows to predict.
-        protocol: How samples are shuffled, and whether padding reaches the head.
+        protocol: How samples are shuffled, whether padding reaches the head, and what is computed in float32.
         network: None for the CNN head, else ``(task, dim, protocol) -> nn.Module`` with the head's forward; seeds
             are then trained one after the other.
         epochs: Passes over `train`; None for the recipe's.
         batch_size: Rows per optimiser step, over all processes; None for the recipe's.
-        seeds: Seeds of initialisation.
+        seeds: Seeds that the heads go by; `vary` says what of.
         precision: ``fp32``, or autocast to ``bf16`` or ``fp16``. ``auto`` takes what ``accelerate launch`` was told,
             else bf16 on a GPU that has it (fp16 on others) and fp32 on a CPU.
         patience: Stop a head after that many epochs without a better validation score; None to go on to the end.
@@ -122,10 +125,16 @@ def fit(
         trackers: Names of Accelerate's trackers (``tensorboard``, ``trackio``, ``wandb`` …).
         device: Where to train; None for Accelerate's choice.
         sampling_seed: Seed of the shuffling.
+        vary: What differs from seed to seed: the initialisation, the order of the samples (all then begin as seed 0
+            does), or both. Seed 0 is the same head under all three.
+        padding: (D,) what shorter sequences are padded with, where the protocol lets padding reach the head; None for
+            zeros.
+        standardize: Give vectors mean 0 and deviation 1 over the training rows (`bend_hf.train.standardize`).
         checkpoint_seconds: Shortest time between two saved states within an epoch.
 
     Raises:
-        BendError: A split is empty, labels do not fit the vectors, or the loss became NaN or infinite.
+        BendError: A split is empty, labels do not fit the vectors, or another process failed. A loss that becomes NaN
+            or infinite raises nothing: it is its head's `failure`.
         KeyboardInterrupt: Ctrl-C; the state was saved, and the same call goes on from there.
     """
     recipe = task.recipe
@@ -137,7 +146,12 @@ def fit(
     for name, value in (("epochs", epochs), ("batch_size", batch_size), ("patience", patience), ("seeds", len(seeds))):
         if value is not None and value < 1:
             raise BendError(f"{name} is {value}; want at least 1.")
+    if vary not in get_args(Vary):
+        raise unknown("choice of what seeds vary", vary, get_args(Vary))
     accelerator = make_accelerator(list(trackers), checkpoint_dir or ".")
+    if standardize:
+        source, padding = standardized(train.vectors, train.rows, padding)
+        train, validation, test = (replace(split, vectors=source) for split in (train, validation, test))
     place = torch.device(device) if device is not None else accelerator.device
     run = Run(
         task=task,
@@ -148,31 +162,39 @@ def fit(
         protocol=protocol,
         network=network,
         seeds=tuple(seeds),
+        starts=tuple(seeds),
+        order=0,
         epochs=epochs or recipe.epochs,
         batch_size=batch_size or recipe.batch_size,
         sampling_seed=sampling_seed,
         patience=patience,
         accelerator=accelerator,
         device=place,
-        dtype=_autocast(precision, accelerator, place),
+        dtype=_autocast(precision, accelerator, place, protocol),
+        padding=padding,
         file=None if checkpoint_dir is None else Path(checkpoint_dir) / f"{task.name}.safetensors",
         checkpoint_seconds=checkpoint_seconds,
         stop=threading.Event(),
     )
-    if network is None:
-        return _in_own_thread(run)
-    return [fitted for seed in run.seeds for fitted in _in_own_thread(replace(run, seeds=(seed,)))]
+    runs = [run]
+    if network is not None or vary != "init":
+        runs = [replace(run, seeds=(seed,), starts=(seed,), order=0 if vary == "init" else seed) for seed in run.seeds]
+    if vary == "order":
+        runs = [replace(one, starts=(0,)) for one in runs]
+    return [fitted for one in runs for fitted in _in_own_thread(one)]
 
 
-def _autocast(precision: Precision, accelerator: Accelerator, device: torch.device) -> torch.dtype | None:
+def _autocast(
+    precision: Precision, accelerator: Accelerator, device: torch.device, protocol: Protocol
+) -> torch.dtype | None:
     """Return the type to compute in under autocast, or None for float32 throughout."""
     names = {"fp32": None, "no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
     if precision == "auto" and accelerator.mixed_precision != "no":
         precision = accelerator.mixed_precision
-    elif precision == "auto" and device.type == "cuda":
+    elif precision == "auto" and device.type == "cuda" and protocol.gpu_precision == "auto":
         precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     elif precision == "auto":
-        precision = "fp32"
+        precision = protocol.gpu_precision if device.type == "cuda" and protocol.gpu_precision != "auto" else "fp32"
     if precision not in names:
         raise unknown("precision", precision, ["auto", "fp32", "bf16", "fp16"])
     if precision == "fp16" and device.type == "cpu":
@@ -181,114 +203,134 @@ def _autocast(precision: Precision, accelerator: Accelerator, device: torch.devi
 
 
 def _in_own_thread(run: Run) -> list[Fitted]:
-    """Train in a new thread, and let Ctrl-C stop it between two steps."""
+    """Train in a new thread, and let Ctrl-C stop it; the thread has ended when this returns."""
     if run.device.type == "cpu":
         keep_freed_memory()
         release_threads()
     outcome: list[Any] = []
+    done = threading.Event()  # and not Thread.join(), which takes a thread for ended once Ctrl-C has interrupted it
     threads = torch.get_num_threads()
 
     def work() -> None:
-        torch.set_flush_denormal(True)
-        torch.set_num_threads(threads)
-        if run.device.type == "cuda":
-            torch.cuda.set_device(run.device)
         try:
+            torch.set_flush_denormal(True)
+            torch.set_num_threads(threads)
+            if run.device.type == "cuda":
+                torch.cuda.set_device(run.device)
             with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
                 outcome.append(_fit(run))
         except BaseException as error:
             outcome.append(error)
+        finally:
+            done.set()
 
     thread = threading.Thread(target=work, name="bend_hf_fit", daemon=True)
     thread.start()
     try:
-        thread.join()
+        done.wait()
     except KeyboardInterrupt:
         run.stop.set()
-        log.warning("%s: stopping after this step (Ctrl-C again to leave at once).", run.task.name)
-        thread.join()
+        log.warning("%s: stopping and saving (Ctrl-C again to leave without).", run.task.name)
+        try:
+            done.wait()
+        except KeyboardInterrupt:
+            done.wait(AT_ONCE)
         raise
+    thread.join()
     if isinstance(outcome[0], BaseException):
         raise outcome[0]
     return outcome[0]
 
 
-def _key(run: Run, model: nn.Module) -> str:
-    """Return the digest of what decides a run's numbers; vectors are known by their lengths and a few samples."""
-    splits = []
-    for split in (run.train, run.validation, run.test):
-        digest = hashlib.sha256()
-        for row in split.rows:
-            digest.update(np.ascontiguousarray(split.labels[int(row)]).tobytes())
-        digest.update(np.ascontiguousarray(split.vectors.lengths_in_tokens[split.rows]).tobytes())
-        for vectors, lengths in split.vectors.read([int(row) for row in split.rows[:2]]):
-            digest.update(vectors.contiguous().view(torch.uint8).numpy().tobytes() + lengths.tobytes())
-        splits.append(digest.hexdigest())
+def _key(run: Run, heads: Sequence[Head]) -> str:
+    """Return the digest of everything that decides a run's numbers."""
+    network = None if run.network is None else f"{run.network.__module__}.{run.network.__qualname__}"
+    sources = sorted(Path(__file__).parent.glob("*.py"))
     return digest_of(
         {
             "task": [run.task.name, run.task.version],
             "protocol": asdict(run.protocol),
-            "recipe": asdict(run.task.recipe) if run.task.recipe else None,
-            "parameters": {name: list(value.shape) for name, value in model.state_dict().items()},
-            "network": run.network is not None,
-            "settings": [run.seeds, run.epochs, run.batch_size, run.sampling_seed, run.patience, str(run.dtype)],
-            "splits": splits,
+            "recipe": asdict(run.recipe),
+            "network": [network, {name: list(value.shape) for name, value in heads[0].model.state_dict().items()}],
+            "settings": [run.epochs, run.batch_size, run.sampling_seed, run.order, run.patience, str(run.dtype)],
+            "seeds": [run.seeds, run.starts],
+            "padding": None if run.padding is None else run.padding.tolist(),
+            "splits": [_split_digest(split) for split in (run.train, run.validation, run.test)],
+            "code": [__version__, torch.__version__, [digest_file(source) for source in sources]],
         }
     )
 
 
-def _build(run: Run) -> State:
-    """Return the state before the first step."""
-    dim, heads = run.train.vectors.dim, len(run.seeds)
+def _split_digest(split: Split) -> str:
+    """Return the digest of a split: its rows, their labels, and their vectors, by their key if the source has one."""
+    digest = hashlib.sha256(repr(split.parts).encode())
+    digest.update(split.rows.astype(np.int64).tobytes())
+    for row in split.rows:
+        digest.update(np.ascontiguousarray(split.labels[int(row)]).tobytes())
+    if key := getattr(split.vectors, "key", None):
+        digest.update(key.encode())
+        return digest.hexdigest()
+    for rows in np.array_split(split.rows, -(-len(split.rows) // READ)):
+        for vectors, lengths in split.vectors.read([int(row) for row in rows]):
+            digest.update(vectors.contiguous().view(torch.uint8).numpy().tobytes() + lengths.tobytes())
+    return digest.hexdigest()
+
+
+def _build(run: Run, seed: int, start: int) -> Head:
+    """Return a head before the first step."""
+    dim = run.train.vectors.dim
     if run.network is None:
-        model: nn.Module = cnn_head(run.task, dim, run.protocol, run.seeds)
+        model: nn.Module = cnn_head(run.task, dim, run.protocol, start)
     else:
-        torch.manual_seed(run.seeds[0])
+        torch.manual_seed(start)
         model = run.network(run.task, dim, run.protocol)
     model.to(run.device)
     rate, decay = run.recipe.learning_rate, run.recipe.weight_decay
-    return State(
+    return Head(
+        seed=seed,
         model=model,
         optimizer=torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=decay, fused=True),
         scaler=torch.amp.GradScaler(run.device.type, enabled=run.dtype == torch.float16),
-        losses=torch.zeros(heads, dtype=torch.float64, device=run.device),
-        history=[[] for _ in range(heads)],
-        best=[{} for _ in range(heads)],
-        best_epoch=[0] * heads,
-        stopped=[False] * heads,
+        loss=torch.zeros((), dtype=torch.float64, device=run.device),
     )
 
 
 def _fit(run: Run) -> list[Fitted]:
     """Train to the end, from the saved state if there is one, and predict the test split with the best weights."""
-    state = _build(run)
-    if run.file is not None:
-        run = replace(run, file=run.file.with_suffix(f".{_key(run, state.model)[:24]}.safetensors"))
-        assert run.file is not None
-        if checkpoint.load(run.file, state):
-            log.info("%s: going on from epoch %d, step %d.", run.task.name, state.epoch + 1, state.step)
+    with together(f"{run.task.name}'s heads were made"):
+        state = State([_build(run, seed, start) for seed, start in zip(run.seeds, run.starts, strict=True)])
+        saved = None
+        if run.file is not None:
+            run = replace(run, file=run.file.with_suffix(f".{_key(run, state.heads)[:24]}.safetensors"))
+            assert run.file is not None
+            saved = checkpoint.read(run.file, run.device)
+    if same_on_all(saved and saved.place) and saved is not None:
+        saved.restore(state)
+        log.info("%s: going on from epoch %d, step %d.", run.task.name, state.epoch + 1, state.step)
     if run.accelerator.trackers or run.accelerator.log_with:
         settings = {"task": run.task.name, "protocol": run.protocol.name, "seeds": str(run.seeds), "epochs": run.epochs}
         run.accelerator.init_trackers("bend_hf", settings)
     try:
         _train(run, state)
-        for head in range(len(run.seeds)):
-            checkpoint.set_weights(state.model, head, state.best[head])
-        _, values, offsets = predict(run, state.model, run.test, classes=False)
+        kept = [head for head in state.heads if head.failure is None]
+        for head in kept:
+            head.model.load_state_dict(head.best)
+        values, offsets = predict(run, kept, run.test, classes=False)[1:] if kept else (np.empty(0), np.empty(0))
     except Stopped:
         save(run, state)
         raise
     finally:
         for tracker in run.accelerator.trackers:
             tracker.finish()
-    return [_fitted(run, state, head, values[head], offsets) for head in range(len(run.seeds))]
+    predicted = {id(head): _rows(run, value, offsets) for head, value in zip(kept, values, strict=True)}
+    return [_fitted(run, head, predicted.get(id(head), [])) for head in state.heads]
 
 
 def _train(run: Run, state: State) -> None:
-    """Go on until the last epoch, or until every head's patience has run out."""
-    count, metric = len(run.train.rows), run.task.metric
+    """Go on until the last epoch, or until every head has come to its own end."""
+    metric = run.task.metric
     labels = references(run, run.validation)
-    per_epoch = len(training_steps(run, state.model, np.arange(count)))
+    per_epoch = len(training_steps(run, state.heads[0].model, 0))
     bar = progress(
         name="bend_hf.train",
         desc=f"{run.task.name}: training",
@@ -297,49 +339,48 @@ def _train(run: Run, state: State) -> None:
         unit="step",
     )
     with bar:
-        while state.epoch < run.epochs and not all(state.stopped):
+        while state.epoch < run.epochs and state.active:
             start = time.perf_counter()
-            order = epoch_order(count, run.sampling_seed, state.epoch, run.protocol.shuffle_buffer)
-            train_epoch(run, state, order, bar)
-            validation_losses, values, _ = predict(run, state.model, run.validation, classes=metric == "mcc")
+            train_epoch(run, state, training_steps(run, state.heads[0].model, state.epoch), bar)
+            heads = state.active
+            if not heads:
+                break
+            losses, values, _ = predict(run, heads, run.validation, classes=metric == "mcc")
             scores = [score(run.task, labels, value) for value in values]
-            _finish_epoch(run, state, validation_losses, scores, time.perf_counter() - start)
+            _finish_epoch(run, state, heads, losses, scores, time.perf_counter() - start)
             save(run, state)
-            shown = validation_losses[0] if scores[0] is None else scores[0]
+            shown = losses[0] if scores[0] is None else scores[0]
             bar.set_postfix({"epoch": state.epoch, "validation loss" if scores[0] is None else metric: f"{shown:.4f}"})
 
 
 def _finish_epoch(
-    run: Run, state: State, validation_losses: list[float], scores: list[float | None], seconds: float
+    run: Run, state: State, heads: list[Head], losses: list[float], scores: list[float | None], seconds: float
 ) -> None:
     """Write down an epoch, keep the weights of heads that got better, and stop those whose patience has run out."""
-    train_losses = (state.losses / state.step).tolist()
+    steps = state.step
     state.epoch, state.step = state.epoch + 1, 0
-    for head, seed in enumerate(run.seeds):
-        if state.stopped[head]:
-            continue
-        if not math.isfinite(validation_losses[head]):
-            raise BendError(
-                f"{run.task.name}: the validation loss became {validation_losses[head]} in epoch {state.epoch} (seed "
-                f"{seed}). Train with precision='fp32', and check that the vectors are finite."
+    for head, loss, value in zip(heads, losses, scores, strict=True):
+        if not math.isfinite(loss):
+            head.failure = (
+                f"{run.task.name}: the validation loss became {loss} in epoch {state.epoch} (seed {head.seed}). Train "
+                "with precision='fp32', and check that the vectors are finite."
             )
+            log.error("%s", head.failure)
+            continue
         entry = {
             "epoch": state.epoch,
-            "train_loss": train_losses[head],
-            "validation_loss": validation_losses[head],
-            "validation_score": scores[head],
+            "train_loss": float(head.loss) / steps,
+            "validation_loss": loss,
+            "validation_score": value,
             "seconds": seconds,
         }
-        history = state.history[head]
-        history.append(entry)
-        best = state.best_epoch[head]
-        if not best or _merit(entry) > _merit(history[best - 1]):
-            state.best_epoch[head] = state.epoch
-            state.best[head] = checkpoint.weights(state.model, head)
-        elif run.patience is not None and state.epoch - best >= run.patience:
-            state.stopped[head] = True
+        head.history.append(entry)
+        if not head.best_epoch or _merit(entry) > _merit(head.history[head.best_epoch - 1]):
+            head.best_epoch, head.best = state.epoch, head.weights()
+        elif run.patience is not None and state.epoch - head.best_epoch >= run.patience:
+            head.stopped = True
         if run.accelerator.trackers:
-            prefix = f"{run.task.name}/seed{seed}"
+            prefix = f"{run.task.name}/seed{head.seed}"
             logged = {f"{prefix}/{name}": value for name, value in entry.items() if value is not None}
             run.accelerator.log(logged, step=state.epoch)
 
@@ -350,28 +391,32 @@ def _merit(entry: dict[str, Any]) -> float:
     return float(-entry["validation_loss"] if score is None else score)
 
 
-def _fitted(run: Run, state: State, head: int, values: np.ndarray, offsets: np.ndarray) -> Fitted:
-    """Return one head's outcome; `values` are its probabilities on the test split."""
-    best = state.history[head][state.best_epoch[head] - 1]
+def _rows(run: Run, values: np.ndarray, offsets: np.ndarray) -> list[np.ndarray]:
+    """Return one head's probabilities on the test split row by row."""
     if run.task.label_kind == "multilabel":
-        scores = list(values)
-    else:
-        rows = values[:, 0] if run.task.label_kind == "per_bin_binary" else values
-        scores = [rows[start:end] for start, end in pairwise(offsets)]
-    selected_by = run.task.metric if best["validation_score"] is not None else "validation_loss"
-    if selected_by == "validation_loss":
+        return list(values)
+    rows = values[:, 0] if run.task.label_kind == "per_bin_binary" else values
+    return [rows[start:end] for start, end in pairwise(offsets)]
+
+
+def _fitted(run: Run, head: Head, scores: list[np.ndarray]) -> Fitted:
+    """Return one head's outcome."""
+    best = head.history[head.best_epoch - 1] if head.failure is None else {"validation_score": None}
+    undefined = head.failure is None and best["validation_score"] is None
+    if undefined:
         log.warning(
             "%s, seed %d: %s is undefined on the validation labels, so the best epoch was chosen by validation loss.",
             run.task.name,
-            run.seeds[head],
+            head.seed,
             run.task.metric,
         )
     return Fitted(
-        seed=run.seeds[head],
-        best_epoch=best["epoch"],
+        seed=head.seed,
+        best_epoch=head.best_epoch,
         validation_score=best["validation_score"],
-        history=state.history[head],
+        history=head.history,
         scores=scores,
-        selected_by=selected_by,
+        selected_by="validation_loss" if undefined else run.task.metric,
         precision=str(run.dtype or torch.float32).removeprefix("torch."),
+        failure=head.failure,
     )

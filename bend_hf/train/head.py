@@ -1,7 +1,7 @@
-"""BEND's CNN head, computed on token vectors instead of upsampled ones, for one or several seeds at once.
+"""BEND's CNN head, computed on token vectors instead of upsampled ones.
 
-    head = CNNHead(dim=768, hidden=64, outputs=9, pool=None, seeds=(0, 1, 2))
-    logits = head(Batch(vectors, lengths))           # (seeds, sequences, positions, outputs)
+    head = CNNHead(dim=768, hidden=64, outputs=9, pool=None, seed=3)
+    logits = head(Batch(vectors, lengths))           # (sequences, positions, outputs)
 
 The head is that of Marin et al. 2024: convolution of width 3 → GELU → convolution of width 3 → GELU → average pooling
 (where a task has bins) → linear. Its input is upsampled to nucleotides: every token's vector is repeated `length`
@@ -10,13 +10,16 @@ position p is Z0[token of p-1] + Z1[token of p] + Z2[token of p+1] + bias. That 
 of the arithmetic and memory. With one token per nucleotide nothing is repeated, and a channels-last convolution is
 fastest.
 
+Heads of several seeds share a batch, what is worked out of its run lengths (`with_expansion`), and nothing else: each
+multiplies its own matrices, so that it comes out the same, bit for bit, beside any others.
+
 Any network that is trained in the head's place has the same forward: a `Batch` in, logits of shape
-(heads, sequences, positions, outputs) out, with heads = 1.
+(sequences, positions, outputs) out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -27,6 +30,23 @@ from bend_hf.protocols import Protocol
 from bend_hf.tasks import Task
 
 
+class Expansion(NamedTuple):
+    """How the tokens of a batch repeat along its positions, as indices for `expand_and_add`.
+
+    Attributes:
+        sources: (B · width, 3) int64: for each position the rows, in the planes of projections, of the token of its
+            left neighbour, its own and its right neighbour's.
+        runs: (nucleotides,) int64: the positions that hold nucleotides.
+        starts: (B · T,) int64: where each token's run of positions begins in `runs`.
+        width: Positions.
+    """
+
+    sources: torch.Tensor
+    runs: torch.Tensor
+    starts: torch.Tensor
+    width: int
+
+
 class Batch(NamedTuple):
     """Sequences of token vectors, padded to a common number of tokens.
 
@@ -35,11 +55,20 @@ class Batch(NamedTuple):
         lengths: (B, T) int64: nucleotides per token, 0 for padding behind the last token. They may stay on the CPU
             when the vectors are on a GPU, which spares the head from waiting for the GPU.
         width: Positions (nucleotides) to compute; None for those of the longest sequence.
+        expansion: What `with_expansion` works out once for all heads; None: each head does.
     """
 
     vectors: torch.Tensor
     lengths: torch.Tensor
     width: int | None = None
+    expansion: Expansion | None = None
+
+    def with_expansion(self) -> Batch:
+        """Return the batch with its tokens' expansion, where tokens are longer than a nucleotide."""
+        if bool((self.lengths <= 1).all()):
+            return self
+        width = int(self.lengths.sum(1).max()) if self.width is None else self.width
+        return self._replace(expansion=expansion(self.lengths, width, self.vectors.device))
 
 
 class _ExpandAndAdd(torch.autograd.Function):
@@ -69,30 +98,40 @@ class _ExpandAndAdd(torch.autograd.Function):
         return torch.cat(planes, 1).view(batch, -1, 3 * channels), None, None, None, None
 
 
-def expand_and_add(projected: torch.Tensor, lengths: torch.Tensor, width: int) -> torch.Tensor:
+def expansion(lengths: torch.Tensor, width: int, device: torch.device) -> Expansion:
+    """Work out the indices of `expand_and_add`, on `device`.
+
+    Args:
+        lengths: (B, T) nucleotides per token, 0 for padding.
+        width: Positions to return, at least the longest sequence's nucleotides.
+        device: Where the vectors are.
+    """
+    batch, tokens = lengths.shape
+    here = lengths.device
+    ends = lengths.cumsum(1)
+    positions = torch.arange(width, device=here)
+    # The token of each position; `tokens`, a row of zeros, behind the sequence's end.
+    owner = torch.searchsorted(ends, positions.expand(batch, width).contiguous(), right=True)
+    owner = F.pad(owner, (1, 1), value=tokens) + torch.arange(batch, device=here)[:, None] * (tokens + 1)
+    sources = 3 * torch.stack([owner[:, :-2], owner[:, 1:-1], owner[:, 2:]], -1) + torch.arange(3, device=here)
+    inside = positions < ends[:, -1:]
+    runs = (positions + torch.arange(batch, device=here)[:, None] * (width + 2))[inside]
+    starts = lengths.flatten().cumsum(0) - lengths.flatten()
+    sources, runs, starts = (index.to(device, non_blocking=True) for index in (sources.view(-1, 3), runs, starts))
+    return Expansion(sources, runs, starts, width)
+
+
+def expand_and_add(projected: torch.Tensor, tokens: Expansion) -> torch.Tensor:
     """Return the width-3 convolution of repeated vectors from the projections of the vectors.
 
     Args:
         projected: (B, T, 3h): each token times the kernel's left, middle and right slice.
-        lengths: (B, T) nucleotides per token, 0 for padding.
-        width: Positions to return, at least the longest sequence's nucleotides.
+        tokens: How they repeat.
 
     Returns:
         (B, width, h), without bias. What lies outside a sequence counts as zeros.
     """
-    batch, tokens = lengths.shape
-    device = lengths.device
-    ends = lengths.cumsum(1)
-    positions = torch.arange(width, device=device)
-    # The token of each position; `tokens`, a row of zeros, behind the sequence's end.
-    owner = torch.searchsorted(ends, positions.expand(batch, width).contiguous(), right=True)
-    owner = F.pad(owner, (1, 1), value=tokens) + torch.arange(batch, device=device)[:, None] * (tokens + 1)
-    sources = 3 * torch.stack([owner[:, :-2], owner[:, 1:-1], owner[:, 2:]], -1) + torch.arange(3, device=device)
-    inside = positions < ends[:, -1:]
-    runs = (positions + torch.arange(batch, device=device)[:, None] * (width + 2))[inside]
-    starts = lengths.flatten().cumsum(0) - lengths.flatten()
-    indices = [index.to(projected.device, non_blocking=True) for index in (sources.view(-1, 3), runs, starts)]
-    result: torch.Tensor = _ExpandAndAdd.apply(projected, *indices, width)
+    result: torch.Tensor = _ExpandAndAdd.apply(projected, *tokens)
     return result
 
 
@@ -103,10 +142,9 @@ class _Convolve(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, groups: int) -> torch.Tensor:
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.groups = groups
-        return F.conv2d(x, weight.unsqueeze(2), bias, padding=(0, 1), groups=groups)
+        return F.conv2d(x, weight.unsqueeze(2), bias, padding=(0, 1))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -114,45 +152,38 @@ class _Convolve(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         to_x = None
         if ctx.needs_input_grad[0]:
-            kernel = weight.unsqueeze(2)
-            settings = ([1, 1], [0, 1], [1, 1], False, [0, 0], ctx.groups, [True, False, False])
-            to_x = torch.ops.aten.convolution_backward(gradient, x, kernel, None, *settings)[0]
-        inputs = x.squeeze(2).unflatten(1, (ctx.groups, -1)).unbind(1)  # (B, D, L) each
-        outputs = gradient.squeeze(2).unflatten(1, (ctx.groups, -1)).unbind(1)
+            settings = ([1, 1], [0, 1], [1, 1], False, [0, 0], 1, [True, False, False])
+            to_x = torch.ops.aten.convolution_backward(gradient, x, weight.unsqueeze(2), None, *settings)[0]
+        inputs, outputs = x.squeeze(2), gradient.squeeze(2)  # (B, D, L) and (B, channels, L)
         left, middle, right = (
-            torch.cat([torch.bmm(g[..., taps], v[..., seen].mT).sum(0) for g, v in zip(outputs, inputs, strict=True)])
+            torch.bmm(outputs[..., taps], inputs[..., seen].mT).sum(0)
             for taps, seen in (
                 (slice(1, None), slice(None, -1)),
                 (slice(None), slice(None)),
                 (slice(None, -1), slice(1, None)),
             )
         )
-        return to_x, torch.stack([left, middle, right], -1), gradient.sum((0, 2, 3)), None
+        return to_x, torch.stack([left, middle, right], -1), gradient.sum((0, 2, 3))
 
 
-def convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, groups: int = 1) -> torch.Tensor:
-    """Convolve channels-last sequences with a kernel of width 3, with zeros around them.
+def convolve(x: torch.Tensor, layer: nn.Conv1d) -> torch.Tensor:
+    """Convolve channels-last sequences with a layer of width 3, with zeros around them.
 
     Args:
         x: (B, D, 1, L), channels last in memory.
-        weight: (channels, D / groups, 3).
-        bias: (channels,).
-        groups: Number of independent parts the channels are in.
+        layer: D channels to any number.
 
     Returns:
         (B, channels, 1, L), channels last in memory.
     """
     if x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu"):
-        result: torch.Tensor = _Convolve.apply(x, weight, bias, groups)
+        result: torch.Tensor = _Convolve.apply(x, layer.weight, layer.bias)
         return result
-    return F.conv2d(x, weight.unsqueeze(2), bias, padding=(0, 1), groups=groups)
+    return F.conv2d(x, layer.weight.unsqueeze(2), layer.bias, padding=(0, 1))
 
 
 class CNNHead(nn.Module):
-    """One CNN head per seed, sharing each pass over the vectors.
-
-    A head's parameters start as torch initialises `Conv1d`, `Conv1d` and `Linear` after ``torch.manual_seed(seed)``,
-    whatever the other seeds are, and no head sees another: seeds trained together equal seeds trained alone.
+    """The CNN head.
 
     Args:
         dim: Width D of a token's vector.
@@ -160,7 +191,8 @@ class CNNHead(nn.Module):
         outputs: Logits per position.
         pool: Width and stride of the average pooling in nucleotides; None for one output per nucleotide. Nucleotides
             behind the last whole bin are left out, as in `torch.nn.AvgPool1d`.
-        seeds: One head per seed.
+        seed: Parameters start as torch initialises `Conv1d`, `Conv1d` and `Linear` after ``torch.manual_seed(seed)``;
+            None: they are drawn from torch's present stream, behind what a network in front of the head has drawn.
         padding_reaches_head: Let what the convolutions make of the padding enter the last positions of shorter
             sequences, as the reference code does. Otherwise a sequence's end is an end, whatever it is batched with.
     """
@@ -171,26 +203,20 @@ class CNNHead(nn.Module):
         hidden: int,
         outputs: int,
         pool: int | None = None,
-        seeds: Sequence[int] = (0,),
+        seed: int | None = 0,
         padding_reaches_head: bool = False,
     ) -> None:
         super().__init__()
-        self.pool, self.heads, self.hidden, self.padding_reaches_head = pool, len(seeds), hidden, padding_reaches_head
-        parts = []
-        for seed in seeds:
-            with torch.random.fork_rng(devices=[]):
+        self.pool, self.padding_reaches_head = pool, padding_reaches_head
+        with torch.random.fork_rng(devices=[], enabled=seed is not None):
+            if seed is not None:
                 torch.manual_seed(seed)
-                parts.append((nn.Conv1d(dim, hidden, 3), nn.Conv1d(hidden, hidden, 3), nn.Linear(hidden, outputs)))
-        first, second, linear = zip(*parts, strict=True)
-        self.conv1_weight = nn.Parameter(torch.cat([layer.weight.detach() for layer in first]))  # (kh, D, 3)
-        self.conv1_bias = nn.Parameter(torch.cat([layer.bias.detach() for layer in first]))
-        self.conv2_weight = nn.Parameter(torch.cat([layer.weight.detach() for layer in second]))  # (kh, h, 3)
-        self.conv2_bias = nn.Parameter(torch.cat([layer.bias.detach() for layer in second]))
-        self.linear_weight = nn.Parameter(torch.stack([layer.weight.detach() for layer in linear]))  # (k, outputs, h)
-        self.linear_bias = nn.Parameter(torch.stack([layer.bias.detach() for layer in linear]))
+            self.conv1 = nn.Conv1d(dim, hidden, 3, padding=1)
+            self.conv2 = nn.Conv1d(hidden, hidden, 3, padding=1)
+            self.linear = nn.Linear(hidden, outputs)
 
     def forward(self, batch: Batch) -> torch.Tensor:
-        """Return logits of shape (k, B, positions, outputs), float32.
+        """Return logits of shape (B, positions, outputs), float32.
 
         Positions are nucleotides, or whole bins of the widest sequence; those behind a shorter sequence's own end
         mean nothing. Under autocast the convolutions run in the lower precision; pooling and linear layer do not.
@@ -200,50 +226,47 @@ class CNNHead(nn.Module):
         if bool((batch.lengths <= 1).all()):
             missing = width - batch.vectors.shape[1]
             x = F.pad(batch.vectors, (0, 0, 0, missing)) if missing else batch.vectors  # padding by 0 would copy
-            x = convolve(x.transpose(1, 2).unsqueeze(2), self.conv1_weight, self.conv1_bias)
+            x = convolve(x.transpose(1, 2).unsqueeze(2), self.conv1)
         else:
-            kernel = self.conv1_weight.permute(2, 0, 1).flatten(0, 1)  # (3kh, D)
+            kernel = self.conv1.weight.permute(2, 0, 1).flatten(0, 1)  # (3h, D)
             projected = F.linear(batch.vectors, kernel)
-            x = expand_and_add(projected, batch.lengths, width) + self.conv1_bias.to(projected.dtype)
-            x = x.transpose(1, 2).unsqueeze(2)  # (B, kh, 1, L), channels last in memory
+            tokens = batch.expansion or expansion(batch.lengths, width, projected.device)
+            x = expand_and_add(projected, tokens) + self.conv1.get_parameter("bias").to(projected.dtype)
+            x = x.transpose(1, 2).unsqueeze(2)  # (B, h, 1, L), channels last in memory
         x = F.gelu(x)
         if not self.padding_reaches_head and int(totals.min()) < width:
             inside = torch.arange(width, device=totals.device) < totals[:, None]
             x = x * inside[:, None, None].to(x.device, x.dtype, non_blocking=True)
-        x = F.gelu(convolve(x, self.conv2_weight, self.conv2_bias, self.heads))
-        x = x.squeeze(2).transpose(1, 2)  # (B, L, kh)
+        x = F.gelu(convolve(x, self.conv2))
+        x = x.squeeze(2).transpose(1, 2)  # (B, L, h)
         if self.pool is not None:
             bins = width // self.pool
             x = x[:, : bins * self.pool].unflatten(1, (bins, self.pool)).sum(2, dtype=torch.float32) / self.pool
         with torch.autocast(x.device.type, enabled=False):
-            x = x.float().unflatten(2, (self.heads, self.hidden))
-            logits = torch.einsum("bpkh,koh->kbpo", x, self.linear_weight)
-            return logits + self.linear_bias[:, None, None]
+            return F.linear(x.float(), self.linear.weight, self.linear.bias)
 
-    def load_reference(self, weights: Mapping[str, torch.Tensor], head: int = 0) -> None:
-        """Set one head's parameters from a state dict with the reference code's names (``conv1.1.weight`` …)."""
-        with torch.no_grad():
-            for name, parameter in self._reference(head).items():
-                parameter.copy_(weights[name])
+    def load_reference(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Set the parameters from a state dict with the reference code's names (``conv1.1.weight`` …)."""
+        self.load_state_dict({name: weights[theirs] for name, theirs in REFERENCE_NAMES.items()})
 
-    def reference_state(self, head: int = 0) -> dict[str, torch.Tensor]:
-        """Return one head's parameters under the reference code's names."""
-        return {name: parameter.detach().clone() for name, parameter in self._reference(head).items()}
-
-    def _reference(self, head: int) -> dict[str, torch.Tensor]:
-        rows = slice(head * self.hidden, (head + 1) * self.hidden)
-        return {
-            "conv1.1.weight": self.conv1_weight[rows],
-            "conv1.1.bias": self.conv1_bias[rows],
-            "conv2.1.weight": self.conv2_weight[rows],
-            "conv2.1.bias": self.conv2_bias[rows],
-            "linear.0.weight": self.linear_weight[head],
-            "linear.0.bias": self.linear_bias[head],
-        }
+    def reference_state(self) -> dict[str, torch.Tensor]:
+        """Return the parameters under the reference code's names."""
+        return {theirs: self.get_parameter(name).detach().clone() for name, theirs in REFERENCE_NAMES.items()}
 
 
-def cnn_head(task: Task, dim: int, protocol: Protocol, seeds: Sequence[int] = (0,)) -> CNNHead:
-    """Return the heads of a supervised task as its recipe says, one per seed."""
+REFERENCE_NAMES = {
+    "conv1.weight": "conv1.1.weight",
+    "conv1.bias": "conv1.1.bias",
+    "conv2.weight": "conv2.1.weight",
+    "conv2.bias": "conv2.1.bias",
+    "linear.weight": "linear.0.weight",
+    "linear.bias": "linear.0.bias",
+}
+"""The head's parameters → their names in the reference code's state dict."""
+
+
+def cnn_head(task: Task, dim: int, protocol: Protocol, seed: int | None = 0, hidden: int | None = None) -> CNNHead:
+    """Return the head of a supervised task as its recipe says, or `hidden` wide."""
     recipe = task.recipe
     assert recipe is not None, f"{task.name} is zero-shot: it has no head"
-    return CNNHead(dim, recipe.hidden, recipe.outputs, recipe.pool, seeds, protocol.padding_reaches_head)
+    return CNNHead(dim, hidden or recipe.hidden, recipe.outputs, recipe.pool, seed, protocol.padding_reaches_head)

@@ -2,6 +2,8 @@
 
 An optimiser step's loss is a sum over its targets divided by their number, taken over all micro-batches and processes,
 so that how the step was cut changes nothing but the order of summation. Gradients are summed once per step.
+
+Heads share what is read and padded. Each has its own forward and backward pass, optimiser, scaler, failure and end.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -23,14 +25,26 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import nn
 
-from bend_hf.errors import BendError
+from bend_hf.console import log
 from bend_hf.protocols import Protocol
 from bend_hf.resources import load_module
 from bend_hf.tasks import Recipe, Task
 from bend_hf.train import checkpoint
-from bend_hf.train.batches import IGNORED, MicroBatch, Split, fetch, load, micro_batches, nucleotides, prefetch, steps
-from bend_hf.train.checkpoint import State
-from bend_hf.train.head import CNNHead
+from bend_hf.train.batches import (
+    IGNORED,
+    MicroBatch,
+    Split,
+    epoch_steps,
+    fetch,
+    load,
+    micro_batches,
+    nucleotides,
+    prefetch,
+    steps,
+)
+from bend_hf.train.checkpoint import Head, State
+from bend_hf.train.head import Batch, CNNHead
+from bend_hf.train.processes import Stopped, together
 
 Network = Callable[[Task, int, Protocol], nn.Module]
 POSITIONS = {"cpu": 1 << 14}  # of a micro-batch: on a CPU what its caches like, elsewhere what memory allows
@@ -38,16 +52,16 @@ DEFAULT_POSITIONS = 1 << 18
 UNREAD = 32  # steps on a GPU whose losses may wait to be looked at, so that the GPU does not wait for the CPU
 
 
-class Stopped(Exception):  # noqa: N818 (not an error)
-    """Ctrl-C was pressed; the state is that of a finished step."""
-
-
 @dataclass(frozen=True)
 class Run:
     """What stays the same while a run goes on; the fields are `fit`'s arguments, resolved.
 
     Attributes:
+        seeds: The seeds that the heads go by, each trained alone or side by side.
+        starts: The seed of each head's initialisation.
+        order: What varies the order of samples, beside `sampling_seed`.
         dtype: Type of autocast; None for float32 throughout.
+        padding: (D,) what shorter sequences are padded with; None for zeros.
         file: Where the state is kept; None for nowhere.
         stop: Set by Ctrl-C.
     """
@@ -60,6 +74,8 @@ class Run:
     protocol: Protocol
     network: Network | None
     seeds: tuple[int, ...]
+    starts: tuple[int, ...]
+    order: int
     epochs: int
     batch_size: int
     sampling_seed: int
@@ -67,31 +83,29 @@ class Run:
     accelerator: Accelerator
     device: torch.device
     dtype: torch.dtype | None
+    padding: torch.Tensor | None
     file: Path | None
     checkpoint_seconds: float
     stop: threading.Event
 
 
-def losses(
+def loss_sum(
     logits: torch.Tensor, targets: torch.Tensor, kind: Literal["cross_entropy", "binary"], positive_weight: float | None
 ) -> torch.Tensor:
-    """Return each head's loss, summed over targets: (k,).
+    """Return the loss summed over targets.
 
     Args:
-        logits: (k, B, P, outputs).
+        logits: (B, P, outputs).
         targets: (B, P) int64 classes, or (B, P, outputs) of 0 and 1; -100 is left out.
         kind: Cross-entropy over classes, or binary cross-entropy with logits.
         positive_weight: Weight of ones in the binary loss.
     """
-    heads = len(logits)
     if kind == "cross_entropy":
-        classes = targets.expand(heads, *targets.shape).reshape(-1)
-        each = F.cross_entropy(logits.flatten(0, 2), classes, ignore_index=IGNORED, reduction="none")
-        return each.view(heads, -1).sum(1)
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
     weight = None if positive_weight is None else torch.tensor(positive_weight, device=logits.device)
-    wanted = targets.clamp(min=0).to(logits.dtype).expand_as(logits)
+    wanted = targets.clamp(min=0).to(logits.dtype)
     each = F.binary_cross_entropy_with_logits(logits, wanted, pos_weight=weight, reduction="none")
-    return (each * (targets != IGNORED)).flatten(1).sum(1)
+    return (each * (targets != IGNORED)).sum()
 
 
 def has_batch_norm(model: nn.Module) -> bool:
@@ -99,16 +113,18 @@ def has_batch_norm(model: nn.Module) -> bool:
     return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
 
 
-def training_steps(run: Run, model: nn.Module, order: np.ndarray) -> list[np.ndarray]:
-    """Cut an epoch's order into optimiser steps; with batch norm every process needs two rows of each."""
-    return steps(order, run.batch_size, 2 * run.accelerator.num_processes if has_batch_norm(model) else 1)
+def training_steps(run: Run, model: nn.Module, epoch: int) -> list[np.ndarray]:
+    """Return an epoch's optimiser steps; with batch norm every process needs two rows of each."""
+    smallest = 2 * run.accelerator.num_processes if has_batch_norm(model) else 1
+    seeds = (run.sampling_seed, epoch, run.order)
+    return epoch_steps(run.train, run.task, run.protocol, run.batch_size, seeds, smallest)
 
 
 def _micro_batches(run: Run, model: nn.Module, step: np.ndarray, sizes: np.ndarray) -> list[Any]:
     budget = POSITIONS.get(run.device.type, DEFAULT_POSITIONS)
     overhang: int | None = 0
-    if run.protocol.padding_reaches_head:  # of what lies behind a row, the CNN head sees one position
-        overhang = 1 if isinstance(model, CNNHead) else None
+    if run.protocol.padding_reaches_head:  # of zeros behind a row the CNN head sees one, of anything else two
+        overhang = (1 if run.padding is None else 2) if isinstance(model, CNNHead) else None
     return micro_batches(
         step,
         sizes,
@@ -129,7 +145,7 @@ def _read(run: Run, split: Split, groups: Iterable[Any]) -> Any:
 
     made = isinstance(split.vectors, OnTheFly)
     if run.device.type != "cpu":
-        read = partial(load, run.task, split, pin=run.device.type == "cuda")
+        read = partial(load, run.task, split, pin=run.device.type == "cuda", padding=run.padding)
         workers = 1 if made else 4
         return closing(prefetch(read, groups, workers, ahead=2 * workers + 1))
 
@@ -137,73 +153,95 @@ def _read(run: Run, split: Split, groups: Iterable[Any]) -> Any:
         fetched = prefetch(lambda group: (group, fetch(split, group)), groups, 0 if made else 1)
         with closing(fetched):
             for group, tokens in fetched:
-                yield load(run.task, split, group, tokens=tokens)
+                yield load(run.task, split, group, tokens=tokens, padding=run.padding)
 
     return closing(batches())
 
 
-def _logits(run: Run, model: nn.Module, micro: MicroBatch) -> torch.Tensor:
-    dtype = run.dtype or torch.float32
+def _on_device(run: Run, micro: MicroBatch, dtype: torch.dtype | None) -> tuple[Batch, torch.Tensor]:
+    """Bring a micro-batch to where all heads read it, in the type they compute in (None: float32); and its targets."""
+    wanted = dtype or torch.float32
     vectors = micro.batch.vectors.to(run.device, non_blocking=True)
-    if vectors.dtype == torch.float16 and dtype == torch.bfloat16:
+    if vectors.dtype == torch.float16 and wanted == torch.bfloat16:
         vectors = vectors.float()  # twice as fast as torch's direct conversion on a CPU
-    with torch.autocast(run.device.type, dtype=run.dtype, enabled=run.dtype is not None):
-        logits: torch.Tensor = model(micro.batch._replace(vectors=vectors.to(dtype)))
+    batch = micro.batch._replace(vectors=vectors.to(wanted)).with_expansion()
+    return batch, micro.targets.to(run.device, non_blocking=True)
+
+
+def _logits(model: nn.Module, batch: Batch, dtype: torch.dtype | None) -> torch.Tensor:
+    with torch.autocast(batch.vectors.device.type, dtype=dtype, enabled=dtype is not None):
+        logits: torch.Tensor = model(batch)
     return logits.float()
 
 
-def _losses(run: Run, logits: torch.Tensor, micro: MicroBatch) -> torch.Tensor:
-    targets = micro.targets.to(run.device, non_blocking=True)
-    return losses(logits, targets, run.recipe.loss, run.recipe.positive_weight)
+def _loss(run: Run, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return loss_sum(logits, targets, run.recipe.loss, run.recipe.positive_weight)
 
 
-def train_epoch(run: Run, state: State, order: np.ndarray, bar: Any) -> None:
+def train_epoch(run: Run, state: State, steps: list[np.ndarray], bar: Any) -> None:
     """Go through the training split once, from the state's step on."""
-    model = state.model.train()
+    heads = state.active
+    for head in heads:
+        head.model.train()
+        if state.step == 0:
+            head.loss.zero_()
     sizes = nucleotides(run.task, run.train)
-    if state.step == 0:
-        state.losses.zero_()
-    remaining = training_steps(run, model, order)[state.step :]
-    groups = [_micro_batches(run, model, step, sizes) for step in remaining]
-    unread: list[tuple[int, np.ndarray, torch.Tensor]] = []
+    remaining = steps[state.step :]
+    groups = [_micro_batches(run, heads[0].model, step, sizes) for step in remaining]
+    unread: list[Step] = []
     saved = time.monotonic()
     with _read(run, run.train, chain.from_iterable(groups)) as stream:
         for step, own in zip(remaining, groups, strict=True):
-            if run.stop.is_set():
-                raise Stopped
-            loss = _optimise(run, state, step, islice(stream, len(own)))
-            state.losses += loss
+            losses = _optimise(run, state, heads, step, islice(stream, len(own)))
+            for head, loss in zip(heads, losses, strict=True):
+                head.loss += loss
             state.step += 1
-            unread.append((state.step, step, loss))
+            unread.append(Step(state.step, step, losses))
             due = run.file is not None and time.monotonic() - saved >= run.checkpoint_seconds
             if due or len(unread) >= UNREAD or run.device.type == "cpu":
-                _check(run, state, unread)
+                _give_up_diverged(run, state, heads, unread)
+                heads = state.active
+                if not heads:
+                    return
             if due:
                 save(run, state)
                 saved = time.monotonic()
             bar.update()
-    _check(run, state, unread)
+    _give_up_diverged(run, state, heads, unread)
     if run.accelerator.num_processes > 1:  # batch norm's running statistics: each process has seen its own rows
-        for buffer in model.buffers():
+        for buffer in (buffer for head in state.active for buffer in head.model.buffers()):
             if buffer.is_floating_point():
                 buffer.copy_(run.accelerator.reduce(buffer.clone(), reduction="mean"))
 
 
-def _optimise(run: Run, state: State, step: np.ndarray, micros: Iterable[MicroBatch]) -> torch.Tensor:
-    """Do one optimiser step and return each head's mean loss over it: (k,)."""
+def _optimise(
+    run: Run, state: State, heads: list[Head], step: np.ndarray, micros: Iterable[MicroBatch]
+) -> torch.Tensor:
+    """Do one optimiser step of each head and return their mean losses over it: (heads,).
+
+    Raises:
+        Stopped: Ctrl-C was pressed, here or on another process; this step was not taken.
+    """
     if run.network is not None:  # dropout draws alike whether or not the run was interrupted
         torch.manual_seed(hash((run.seeds[0], state.epoch, state.step, run.accelerator.process_index)))
-    count = _count_targets(run.train, step)
-    state.optimizer.zero_grad()
-    total = torch.zeros(len(run.seeds), device=run.device)
-    for micro in micros:
-        each = _losses(run, _logits(run, state.model, micro), micro) / count
-        state.scaler.scale(each.sum()).backward()
-        total += each.detach()
+    total = torch.zeros(len(heads), device=run.device)
+    with together(f"{run.task.name}'s heads were trained"):
+        count = _count_targets(run.train, step)
+        for head in heads:
+            head.optimizer.zero_grad()
+        for micro in micros:
+            if run.stop.is_set():
+                raise Stopped
+            batch, targets = _on_device(run, micro, run.dtype)
+            for i, head in enumerate(heads):
+                loss = _loss(run, _logits(head.model, batch, run.dtype), targets) / count
+                head.scaler.scale(loss).backward()
+                total[i] += loss.detach()
     if run.accelerator.num_processes > 1:
-        total = _sum_over_processes(run, state.model, total)
-    state.scaler.step(state.optimizer)
-    state.scaler.update()
+        total = _sum_over_processes(run, heads, total)
+    for head in heads:
+        head.scaler.step(head.optimizer)
+        head.scaler.update()
     return total
 
 
@@ -214,9 +252,9 @@ def _count_targets(split: Split, places: np.ndarray) -> int:
     return sum(int((split.labels[int(row)] != IGNORED).sum()) for row in rows)
 
 
-def _sum_over_processes(run: Run, model: nn.Module, total: torch.Tensor) -> torch.Tensor:
+def _sum_over_processes(run: Run, heads: list[Head], total: torch.Tensor) -> torch.Tensor:
     """Sum gradients and losses over processes in one exchange; a process without rows gives zeros."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    parameters = [parameter for head in heads for parameter in head.model.parameters() if parameter.requires_grad]
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
@@ -228,72 +266,86 @@ def _sum_over_processes(run: Run, model: nn.Module, total: torch.Tensor) -> torc
     return pieces[-1].clone()
 
 
-def _check(run: Run, state: State, unread: list[tuple[int, np.ndarray, torch.Tensor]]) -> None:
-    """Look at the losses not looked at yet.
+class Step(NamedTuple):
+    """A step that was taken: its number in the epoch, its places, and each head's loss (heads,)."""
 
-    Raises:
-        BendError: One is NaN or infinite.
-    """
-    for number, step, loss in unread:
-        wrong = torch.nonzero(~torch.isfinite(loss)).flatten().tolist()
-        if wrong:
-            rows = [int(row) for row in run.train.rows[step]]
-            finite = all(bool(vectors.isfinite().all()) for vectors, _ in run.train.vectors.read(rows))
-            advice = (
-                "The vectors of that batch are finite: train with precision='fp32', or check their scale."
-                if finite
-                else "The vectors of that batch contain NaN or infinity: embed again with dtype='fp32'."
-            )
-            raise BendError(
-                f"{run.task.name}: the loss became {float(loss[wrong[0]])} in epoch {state.epoch + 1}, batch {number} "
-                f"(seed {run.seeds[wrong[0]]}). {advice}"
-            )
+    number: int
+    places: np.ndarray
+    losses: torch.Tensor
+
+
+def _give_up_diverged(run: Run, state: State, heads: list[Head], unread: list[Step]) -> None:
+    """Look at the losses not looked at yet, and give up the heads of which one is NaN or infinite."""
+    for number, places, losses in unread:
+        for head, loss in zip(heads, losses.tolist(), strict=True):
+            if not math.isfinite(loss) and head.failure is None:
+                rows = [int(row) for row in run.train.rows[places]]
+                finite = all(bool(vectors.isfinite().all()) for vectors, _ in run.train.vectors.read(rows))
+                advice = (
+                    "The vectors of that batch are finite: train with precision='fp32', or check their scale."
+                    if finite
+                    else "The vectors of that batch contain NaN or infinity: embed again with dtype='fp32'."
+                )
+                head.failure = (
+                    f"{run.task.name}: the loss became {loss} in epoch {state.epoch + 1}, batch {number} "
+                    f"(seed {head.seed}). {advice}"
+                )
+                log.error("%s", head.failure)
     unread.clear()
 
 
 def save(run: Run, state: State) -> None:
     """Write the state if this run keeps one (the main process does)."""
-    if run.file is not None and run.accelerator.is_main_process:
-        checkpoint.save(run.file, state)
+    if run.file is not None:
+        with together(f"the state of {run.task.name}'s training was saved"):
+            if run.accelerator.is_main_process:
+                checkpoint.save(run.file, state)
 
 
-def predict(run: Run, model: nn.Module, split: Split, classes: bool) -> tuple[list[float], np.ndarray, np.ndarray]:
-    """Run every head over a split.
+def predict(run: Run, heads: list[Head], split: Split, classes: bool) -> tuple[list[float], np.ndarray, np.ndarray]:
+    """Run heads over a split.
 
     Args:
         run: The run.
-        model: The heads.
+        heads: The heads.
         split: What to predict.
         classes: Keep the most probable class only, not the probabilities.
 
     Returns:
-        Each head's mean loss; (k, positions, outputs) float32 probabilities or (k, positions) int8 classes of all rows
-        one after the other; (n + 1,) offsets of the rows in them.
+        Each head's mean loss; (heads, positions, outputs) float32 probabilities or (heads, positions) int8 classes of
+        all rows one after the other; (n + 1,) offsets of the rows in them.
     """
-    model.eval()
-    task, accelerator = run.task, run.accelerator
+    for head in heads:
+        head.model.eval()
+    task, accelerator, dtype = run.task, run.accelerator, None if run.protocol.exact_validation else run.dtype
     sizes = nucleotides(task, split)
     offsets = np.concatenate([[0], np.cumsum(sizes // (run.recipe.pool or 1))])
     places = np.arange(len(sizes))
     # Where a result depends on its batch, batches are the reference's; otherwise rows of like length go together.
     batches = steps(places, run.batch_size) if run.protocol.padding_reaches_head else [places]
-    shape = (len(run.seeds), int(offsets[-1]))
+    shape = (len(heads), int(offsets[-1]))
     values = torch.zeros(shape, dtype=torch.int8) if classes else torch.zeros(*shape, run.recipe.outputs)
-    total = torch.zeros(len(run.seeds), dtype=torch.float64, device=run.device)
-    groups = chain.from_iterable(_micro_batches(run, model, batch, sizes) for batch in batches)
-    with torch.inference_mode(), _read(run, split, groups) as stream:
+    total = torch.zeros(len(heads), dtype=torch.float64, device=run.device)
+    groups = chain.from_iterable(_micro_batches(run, heads[0].model, batch, sizes) for batch in batches)
+    with (
+        together(f"{task.name}'s heads were tried"),
+        torch.inference_mode(),
+        _read(run, split, groups) as stream,
+    ):
         for micro in stream:
             if run.stop.is_set():
                 raise Stopped
-            logits = _logits(run, model, micro)
-            total += _losses(run, logits, micro)
-            if classes:
-                kept = logits.argmax(-1).to(torch.int8)
-            else:
-                kept = logits.softmax(-1) if run.recipe.loss == "cross_entropy" else logits.sigmoid()
-            inside = torch.arange(kept.shape[2]) < torch.from_numpy(micro.positions)[:, None]
-            where = torch.from_numpy(offsets[micro.places])[:, None] + torch.arange(kept.shape[2])
-            values[:, where[inside]] = kept.cpu()[:, inside]
+            batch, targets = _on_device(run, micro, dtype)
+            for i, head in enumerate(heads):
+                logits = _logits(head.model, batch, dtype)
+                total[i] += _loss(run, logits, targets)
+                if classes:
+                    kept = logits.argmax(-1).to(torch.int8)
+                else:
+                    kept = logits.softmax(-1) if run.recipe.loss == "cross_entropy" else logits.sigmoid()
+                inside = torch.arange(kept.shape[1]) < torch.from_numpy(micro.positions)[:, None]
+                where = torch.from_numpy(offsets[micro.places])[:, None] + torch.arange(kept.shape[1])
+                values[i, where[inside]] = kept.cpu()[inside]
     if accelerator.num_processes > 1:  # every position is one process's, and zero elsewhere
         values = accelerator.reduce(values.to(accelerator.device), reduction="sum").cpu()
         total = accelerator.reduce(total, reduction="sum")

@@ -1,17 +1,36 @@
-"""Which of the processes this one is, under ``accelerate launch`` or ``torchrun``, on GPUs or on CPUs.
+"""Which of the processes this one is, under ``accelerate launch`` or ``torchrun``, and how they decide as one.
+
+    with together("training"):      # an error or Ctrl-C on one process ends the block on all
+        …
+    same_on_all(epoch)              # the same answer everywhere
 
 Accelerate takes several processes on CPUs for one another's copies unless it is told that CPUs are meant; asked first
-through `process_state`, it knows.
+through `process_state`, it knows. Between two exchanges of gradients a process that leaves would let the others wait
+for ever, so what may fail or be stopped on one of them is followed by a word to the others.
 """
 
 from __future__ import annotations
 
+import atexit
+import hashlib
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, TypeVar
 
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator, PartialState
 
 from bend_hf.errors import BendError
+
+Made = TypeVar("Made")
+FINE, STOPPED, FAILED = 0, 1, 2
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C was pressed, here or on another process; where heads are trained, a step was finished first."""
 
 
 def _several_on_cpus() -> bool:
@@ -20,7 +39,21 @@ def _several_on_cpus() -> bool:
 
 def process_state() -> PartialState:
     """Return Accelerate's state of the processes, with several processes on CPUs as such (gloo)."""
-    return PartialState(cpu=_several_on_cpus())
+    state = PartialState(cpu=_several_on_cpus())
+    if state.num_processes > 1:
+        _leave_in_order()
+    return state
+
+
+@cache
+def _leave_in_order() -> None:
+    """End the group of processes before the interpreter takes its threads apart, which would abort it."""
+
+    def leave() -> None:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+    atexit.register(leave)
 
 
 def make_accelerator(trackers: list[str], project_dir: str | os.PathLike[str]) -> Accelerator:
@@ -38,3 +71,59 @@ def make_accelerator(trackers: list[str], project_dir: str | os.PathLike[str]) -
             "Accelerator or PartialState before bend_hf, or make it with cpu=True where there is no GPU."
         )
     return accelerator
+
+
+@cache
+def _words() -> Any:
+    """The group in which processes exchange decisions: on CPUs, so that no GPU has to be waited for."""
+    return dist.new_group(backend="gloo")
+
+
+def _exchange(word: int) -> list[int]:
+    """Return every process's word."""
+    if process_state().num_processes == 1:
+        return [word]
+    words = [torch.zeros(1, dtype=torch.int64) for _ in range(dist.get_world_size())]
+    dist.all_gather(words, torch.tensor([word]), group=_words())
+    return [int(other) for other in words]
+
+
+def same_on_all(value: Any) -> bool:
+    """Whether all processes, which must all ask, hold an equal value."""
+    number = int.from_bytes(hashlib.sha256(repr(value).encode()).digest()[:7])
+    return len(set(_exchange(number))) == 1
+
+
+@contextmanager
+def together(doing: str) -> Iterator[None]:
+    """Leave the block on all processes as on the worst of them; all must enter it.
+
+    Args:
+        doing: What is done in the block, for the error's words.
+
+    Raises:
+        BendError: Another process failed in it.
+        Stopped: Another process was stopped in it.
+    """
+    word = FAILED
+    try:
+        yield
+        word = FINE
+    except KeyboardInterrupt:
+        word = STOPPED
+        raise
+    finally:
+        words = _exchange(word)
+    if FAILED in words:
+        raise BendError(f"Process {words.index(FAILED)} failed while {doing}; its own message says why.")
+    if STOPPED in words:
+        raise Stopped
+
+
+def main_first(make: Callable[[], Made]) -> Made:
+    """Call a function on the main process and then, when that has gone well, on the others (which find its files)."""
+    state = process_state()
+    with together("the main process went first"):
+        made = make() if state.is_main_process else None
+    with together("the other processes followed the main one"):
+        return make() if made is None else made

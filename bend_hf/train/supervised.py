@@ -1,7 +1,7 @@
 """The paper's supervised baselines: a dilated ResNet and Basset, trained from scratch on one-hot sequences.
 
     network = resnet_supervised(task, dim=5, protocol=get_protocol("default"))
-    logits = network(Batch(vectors, lengths))        # (1, sequences, positions, outputs), as the CNN head
+    logits = network(Batch(vectors, lengths))        # (sequences, positions, outputs), as the CNN head
 
 Both take the place of the CNN head in `bend_hf.train.fit.fit`; the vectors are those of the one-hot embedder.
 """
@@ -20,6 +20,8 @@ from bend_hf.tasks import Task
 from bend_hf.train.head import Batch, CNNHead, cnn_head
 
 LAYERS, WIDTH = 30, 256
+HEAD_WIDTH = 64
+"""Channels of the head behind the ResNet, for every task: the enhancers' own head is 2 wide, but not this one."""
 DILATIONS = (1, 2, 4, 8, 16, 32)
 BASSET_WINDOW = 512
 ONE_HOT = 5
@@ -49,7 +51,7 @@ class SupervisedResNet(nn.Module):
         self.head = head
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return logits (1, B, positions, outputs), float32.
+        """Return logits (B, positions, outputs), float32.
 
         What lies behind a sequence's end is zero before every convolution, unless the protocol lets padding through.
         """
@@ -96,7 +98,7 @@ class Basset(nn.Module):
         )
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return logits (1, B, 1, outputs), float32.
+        """Return logits (B, 1, outputs), float32.
 
         Raises:
             BendError: The windows are not of 512 bp.
@@ -105,7 +107,7 @@ class Basset(nn.Module):
         if length != BASSET_WINDOW:
             raise BendError(f"Basset reads windows of {BASSET_WINDOW} bp, and these have {length}.")
         logits: Tensor = self.classifier(self.convolutions(batch.vectors.float().transpose(1, 2)))
-        return logits.float()[None, :, None]
+        return logits.float()[:, None]
 
 
 def resnet_supervised(task: Task, dim: int, protocol: Protocol) -> nn.Module:
@@ -115,7 +117,7 @@ def resnet_supervised(task: Task, dim: int, protocol: Protocol) -> nn.Module:
         BendError: The task is zero-shot, or the vectors are not one-hot (`dim` is not 5).
     """
     _check("resnet-supervised", task, dim)
-    head = cnn_head(task, WIDTH, protocol, seeds=(torch.initial_seed(),))  # the head draws from its own generator
+    head = cnn_head(task, WIDTH, protocol, seed=None, hidden=HEAD_WIDTH)
     return SupervisedResNet(head, kernel=protocol.resnet_kernel)
 
 

@@ -20,25 +20,25 @@ from training_data import make, splits
 from bend_hf.errors import BendError
 from bend_hf.kinds import Ragged
 from bend_hf.tasks import TASKS
-from bend_hf.train.batches import Group, epoch_order, load, micro_batches, nucleotides, prefetch, steps
+from bend_hf.train.batches import Group, load, micro_batches, nucleotides, prefetch, shuffled, steps
 from bend_hf.train.labels import labels_of
 
 
 @settings(max_examples=40, deadline=None)
 @given(count=st.integers(0, 3000), buffer=st.sampled_from([None, 1, 100, 1000]), epoch=st.integers(0, 5))
 def test_an_epoch_sees_every_sample_once(count: int, buffer: int | None, epoch: int) -> None:
-    order = epoch_order(count, 0, epoch, buffer)
+    order = shuffled(count, (0, epoch), buffer)
     assert np.array_equal(np.sort(order), np.arange(count))
-    assert np.array_equal(order, epoch_order(count, 0, epoch, buffer))
+    assert np.array_equal(order, shuffled(count, (0, epoch), buffer))
 
 
 def test_a_full_shuffle_mixes_and_a_buffer_does_not() -> None:
     count = 20_000
-    full, buffered = epoch_order(count, 0, 0, None), epoch_order(count, 0, 0, 1000)
+    full, buffered = shuffled(count, (0, 0)), shuffled(count, (0, 0), 1000)
     assert np.corrcoef(full, np.arange(count))[0, 1] < 0.05
     assert np.corrcoef(buffered, np.arange(count))[0, 1] > 0.97
-    assert not np.array_equal(full, epoch_order(count, 0, 1, None))
-    assert not np.array_equal(full, epoch_order(count, 1, 0, None))
+    assert not np.array_equal(full, shuffled(count, (0, 1)))
+    assert not np.array_equal(full, shuffled(count, (1, 0)))
     # Until the buffer is full two samples enter for each that leaves; then the next one out is at most that far ahead.
     assert (buffered - np.arange(count)).max() <= 1000 + 100
 

@@ -11,18 +11,16 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bend_hf.train.head import Batch, CNNHead, expand_and_add
+from bend_hf.train.head import REFERENCE_NAMES, Batch, CNNHead, expand_and_add, expansion
 
 
-def upsampled(head: CNNHead, vectors: torch.Tensor, lengths: torch.Tensor, index: int = 0) -> torch.Tensor:
+def upsampled(head: CNNHead, vectors: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """The plain head for one sequence: repeat each vector, then convolve, pool and project."""
-    w = head._reference(index)
     x = vectors.repeat_interleave(lengths, 0).T[None]
-    x = F.gelu(F.conv1d(x, w["conv1.1.weight"], w["conv1.1.bias"], padding=1))
-    x = F.gelu(F.conv1d(x, w["conv2.1.weight"], w["conv2.1.bias"], padding=1))
+    x = F.gelu(head.conv2(F.gelu(head.conv1(x))))
     if head.pool is not None:
         x = F.avg_pool1d(x, head.pool, head.pool)
-    return F.linear(x[0].T, w["linear.0.weight"], w["linear.0.bias"])
+    return head.linear(x[0].T)
 
 
 def padded(sequences: list[tuple[torch.Tensor, torch.Tensor]]) -> Batch:
@@ -42,7 +40,7 @@ run_lengths = st.one_of(
 @given(rows=st.lists(run_lengths, min_size=1, max_size=4), pool=st.sampled_from([None, 4]), seed=st.integers(0, 99))
 def test_equals_upsample_then_convolve(rows: list[list[int]], pool: int | None, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
-    head = CNNHead(7, 5, 3, pool, seeds=(seed, seed + 1))
+    head = CNNHead(7, 5, 3, pool, seed)
     sequences = [(torch.randn(len(row), 7, generator=generator), torch.tensor(row)) for row in rows]
     if pool is not None:
         sequences = [(v, n) for v, n in sequences if int(n.sum()) >= pool]
@@ -50,14 +48,14 @@ def test_equals_upsample_then_convolve(rows: list[list[int]], pool: int | None, 
         return
     batch = padded(sequences)
     together = head(batch)
-    plain = [[upsampled(head, v, n, k) for v, n in sequences] for k in range(2)]
-    weights = [[torch.randn(p.shape, generator=generator) for p in per_head] for per_head in plain]
+    assert torch.equal(together, head(batch.with_expansion()))
+    plain = [upsampled(head, v, n) for v, n in sequences]
+    weights = [torch.randn(p.shape, generator=generator) for p in plain]
     loss = loss_plain = torch.zeros(())
-    for k in range(2):
-        for i, reference in enumerate(plain[k]):
-            torch.testing.assert_close(together[k, i, : len(reference)], reference, atol=1e-6, rtol=1e-6)
-            loss = loss + (together[k, i, : len(reference)] * weights[k][i]).sum()
-            loss_plain = loss_plain + (reference * weights[k][i]).sum()
+    for i, reference in enumerate(plain):
+        torch.testing.assert_close(together[i, : len(reference)], reference, atol=1e-6, rtol=1e-6)
+        loss = loss + (together[i, : len(reference)] * weights[i]).sum()
+        loss_plain = loss_plain + (reference * weights[i]).sum()
     parameters = list(head.parameters())
     gradients = torch.autograd.grad(loss, parameters)
     for ours, theirs in zip(gradients, torch.autograd.grad(loss_plain, parameters), strict=True):
@@ -67,7 +65,8 @@ def test_equals_upsample_then_convolve(rows: list[list[int]], pool: int | None, 
 def test_gradient_of_the_expansion() -> None:
     lengths = torch.tensor([[2, 3, 1, 4], [5, 1, 0, 0]])
     projected = torch.randn(2, 4, 9, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: expand_and_add(x, lengths, 12), (projected,))
+    tokens = expansion(lengths, 12, projected.device)
+    assert torch.autograd.gradcheck(lambda x: expand_and_add(x, tokens), (projected,))
 
 
 @pytest.mark.parametrize("unit", [1, 6])
@@ -78,7 +77,7 @@ def test_a_result_does_not_depend_on_its_batch(unit: int) -> None:
     together = head(padded(sequences))
     for i, sequence in enumerate(sequences):
         alone = head(padded([sequence]))
-        torch.testing.assert_close(together[0, i, : alone.shape[2]], alone[0, 0], atol=1e-6, rtol=1e-6)
+        torch.testing.assert_close(together[i, : alone.shape[1]], alone[0], atol=1e-6, rtol=1e-6)
 
 
 @pytest.mark.parametrize("unit", [1, 6])
@@ -90,25 +89,28 @@ def test_padding_reaches_the_head_as_in_the_reference(unit: int) -> None:
     ours = head(padded([short, long]))
     zeros = (torch.cat([short[0], torch.zeros(1, 6)]), torch.cat([short[1], torch.tensor([4 * unit])]))
     reference = upsampled(head, *zeros)
-    torch.testing.assert_close(ours[0, 0, : 5 * unit], reference[: 5 * unit], atol=1e-6, rtol=1e-6)
-    alone = head(padded([short]))[0, 0]
-    assert not torch.allclose(ours[0, 0, 5 * unit - 1], alone[-1], atol=1e-4)
+    torch.testing.assert_close(ours[0, : 5 * unit], reference[: 5 * unit], atol=1e-6, rtol=1e-6)
+    alone = head(padded([short]))[0]
+    assert not torch.allclose(ours[0, 5 * unit - 1], alone[-1], atol=1e-4)
     # One position of padding is all that matters, so shorter micro-batches can stand for the whole batch.
     narrow = head(Batch(*padded([short])[:2], width=5 * unit + 1))
-    torch.testing.assert_close(narrow[0, 0, : 5 * unit], reference[: 5 * unit], atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(narrow[0, : 5 * unit], reference[: 5 * unit], atol=1e-6, rtol=1e-6)
 
 
-def test_heads_start_as_torch_initialises_them() -> None:
-    head = CNNHead(5, 64, 9, seeds=(3, 11))
-    for index, seed in enumerate((3, 11)):
-        torch.manual_seed(seed)
-        conv1 = torch.nn.Conv1d(5, 64, 3, padding=1)
-        conv2 = torch.nn.Conv1d(64, 64, 3, padding=1)
-        linear = torch.nn.Linear(64, 9)
-        state = head.reference_state(index)
-        for name, layer in (("conv1.1", conv1), ("conv2.1", conv2), ("linear.0", linear)):
-            assert torch.equal(state[f"{name}.weight"], layer.weight)
-            assert torch.equal(state[f"{name}.bias"], layer.bias)
+def test_a_head_starts_as_torch_initialises_its_layers() -> None:
+    before = torch.random.get_rng_state()
+    state = CNNHead(5, 64, 9, seed=11).reference_state()
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.manual_seed(11)
+    drawn = CNNHead(5, 64, 9, seed=None).reference_state()
+    torch.manual_seed(11)
+    conv1 = torch.nn.Conv1d(5, 64, 3, padding=1)
+    conv2 = torch.nn.Conv1d(64, 64, 3, padding=1)
+    linear = torch.nn.Linear(64, 9)
+    for name, layer in (("conv1.1", conv1), ("conv2.1", conv2), ("linear.0", linear)):
+        for part, value in layer.named_parameters():
+            assert torch.equal(state[f"{name}.{part}"], value)
+            assert torch.equal(drawn[f"{name}.{part}"], value)
 
 
 GOLDENS = {
@@ -132,7 +134,7 @@ def run_length(vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("name", GOLDENS)
 @pytest.mark.parametrize("tokens", ["upsampled", "run lengths"])
 def test_reference_numbers(real_dir: Path, name: str, tokens: str) -> None:
-    from bend_hf.train.fit import losses
+    from bend_hf.train.fit import loss_sum
 
     golden = np.load(real_dir / "goldens" / "numbers" / f"{name}.npz")
     settings_ = GOLDENS[name]
@@ -149,18 +151,16 @@ def test_reference_numbers(real_dir: Path, name: str, tokens: str) -> None:
 
     def loss_of() -> tuple[torch.Tensor, torch.Tensor]:
         logits = head(batch)
-        return logits, losses(logits, targets, kind, weight)[0] / (targets != -100).sum()
+        return logits, loss_sum(logits, targets, kind, weight) / (targets != -100).sum()
 
     logits, loss = loss_of()
     np.testing.assert_allclose(
-        logits[0].detach().numpy().reshape(golden["out"].shape), golden["out"], atol=1e-5, rtol=1e-5
+        logits.detach().numpy().reshape(golden["out"].shape), golden["out"], atol=1e-5, rtol=1e-5
     )
     assert abs(loss.item() - float(golden["loss"])) < 1e-5
     loss.backward()
-    for key, parameter in head._reference(0).items():
-        own = {"conv1.1": "conv1", "conv2.1": "conv2", "linear.0": "linear"}[key.rpartition(".")[0]]
-        gradient = getattr(head, f"{own}_{key.rpartition('.')[2]}").grad
-        np.testing.assert_allclose(gradient.numpy().reshape(parameter.shape), golden[f"g.{key}"], atol=1e-5, rtol=1e-5)
+    for ours, key in REFERENCE_NAMES.items():
+        np.testing.assert_allclose(head.get_parameter(ours).grad, golden[f"g.{key}"], atol=1e-5, rtol=1e-5)
     optimizer = torch.optim.AdamW(
         head.parameters(), lr=1e-3 if name == "head_enhancer_256" else 3e-3, weight_decay=0.01, fused=True
     )
@@ -172,5 +172,5 @@ def test_reference_numbers(real_dir: Path, name: str, tokens: str) -> None:
         optimizer.step()
         history.append(loss.item())
     np.testing.assert_allclose(history, golden["losses_5_adamw_steps"], atol=1e-5, rtol=1e-5)
-    for key, value in head.reference_state(0).items():
+    for key, value in head.reference_state().items():
         np.testing.assert_allclose(value.numpy(), golden[f"w5.{key}"], atol=1e-5, rtol=1e-5)

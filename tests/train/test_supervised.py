@@ -37,7 +37,7 @@ def test_the_small_resnet_of_the_reference_is_reproduced(real_dir):
     batch, labels = one_hot(golden["x"]), torch.from_numpy(golden["y"]).float()
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.003, weight_decay=0.01)
     for step, expected in enumerate(golden["losses_5_adamw_steps"]):
-        logits = network(batch)[0, :, 0]
+        logits = network(batch)[:, 0]
         loss = nn.functional.binary_cross_entropy_with_logits(logits, labels)
         assert loss.item() == pytest.approx(expected, abs=1e-5)
         optimizer.zero_grad()
@@ -46,7 +46,7 @@ def test_the_small_resnet_of_the_reference_is_reproduced(real_dir):
             assert np.abs(logits.detach().numpy() - golden["out"]).max() < 1e-5
             for name, parameter in network.encoder.named_parameters():
                 assert np.abs(parameter.grad.numpy() - golden[f"g.encoder.encoder.{name}"]).max() < 1e-5
-            assert np.abs(head.conv1_weight.grad.numpy() - golden["g.downstream_cnn.conv1.1.weight"]).max() < 1e-5
+            assert np.abs(head.conv1.weight.grad.numpy() - golden["g.downstream_cnn.conv1.1.weight"]).max() < 1e-5
         optimizer.step()
     for name, parameter in network.encoder.named_parameters():
         assert np.abs(parameter.detach().numpy() - golden[f"w5.encoder.encoder.{name}"]).max() < 1e-4
@@ -60,14 +60,24 @@ def test_seeds_decide_every_weight():
         return resnet_supervised(task("histone_modification"), 5, DEFAULT).state_dict()
 
     first, again, other = weights(1), weights(1), weights(2)
-    for name in ("encoder.29.conv.1.weight", "encoder.0.ffn.0.weight", "head.conv1_weight", "head.linear_weight"):
+    for name in ("encoder.29.conv.1.weight", "encoder.0.ffn.0.weight", "head.conv1.weight", "head.linear.weight"):
         assert torch.equal(first[name], again[name])
         assert not torch.equal(first[name], other[name])
 
 
+def test_head_and_layers_are_drawn_one_after_the_other():
+    torch.manual_seed(3)
+    state = resnet_supervised(task("histone_modification"), 5, DEFAULT).state_dict()
+    head = state["head.conv1.weight"].flatten()
+    for name, value in state.items():
+        if name.startswith("encoder") and value.numel() >= 50_000:
+            start = value.flatten()[: len(head)]
+            assert abs(torch.corrcoef(torch.stack([start, head[: len(start)]]))[0, 1]) < 0.02, name
+
+
 def test_sizes_follow_the_paper_and_the_protocol():
     network = resnet_supervised(task("histone_modification"), 5, DEFAULT)
-    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv1d)]
+    convolutions = [module for module in network.encoder.modules() if isinstance(module, nn.Conv1d)]
     assert [conv.dilation[0] for conv in convolutions] == [1, 2, 4, 8, 16, 32] * 5
     assert {tuple(conv.weight.shape) for conv in convolutions} == {(256, 256, 9)}
     assert resnet_supervised(task("gene_finding"), 5, REFERENCE).encoder[0].conv["1"].kernel_size == (3,)
@@ -76,7 +86,7 @@ def test_sizes_follow_the_paper_and_the_protocol():
 
 
 @pytest.mark.parametrize(
-    ("name", "length", "shape"), [("gene_finding", 90, (1, 2, 90, 9)), ("enhancer_annotation", 256, (1, 2, 2, 1))]
+    ("name", "length", "shape"), [("gene_finding", 90, (2, 90, 9)), ("enhancer_annotation", 256, (2, 2, 1))]
 )
 def test_logits_have_the_heads_shape(name, length, shape):
     small = resnet_supervised(task(name), 5, DEFAULT)
@@ -92,10 +102,10 @@ def test_a_sequences_end_is_an_end_whatever_it_is_batched_with():
     lengths = whole.lengths.clone()
     lengths[0, 41:] = 0
     together = network(Batch(whole.vectors * lengths.unsqueeze(-1), lengths))
-    assert torch.allclose(together[0, 0, :41], alone[0, 0], atol=1e-5)
+    assert torch.allclose(together[0, :41], alone[0], atol=1e-5)
     network.head.padding_reaches_head = True
     reached = network(Batch(whole.vectors * lengths.unsqueeze(-1), lengths))
-    assert not torch.allclose(reached[0, 0, :41], alone[0, 0], atol=1e-3)
+    assert not torch.allclose(reached[0, :41], alone[0], atol=1e-3)
 
 
 def test_computing_activations_again_changes_no_gradient(monkeypatch):
@@ -118,8 +128,8 @@ def test_basset_learns_and_reads_512_bp_only():
     losses = []
     for _ in range(4):
         logits = network(batch)
-        assert logits.shape == (1, 8, 1, 7)
-        loss = nn.functional.binary_cross_entropy_with_logits(logits[0, :, 0], labels)
+        assert logits.shape == (8, 1, 7)
+        loss = nn.functional.binary_cross_entropy_with_logits(logits[:, 0], labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
