@@ -101,7 +101,7 @@ def evaluate(
         device: Torch device; None for the best there is.
         store: Folder for token vectors; None for the package's cache.
         store_limit: Bytes (or ``"50GB"``) that vectors may take for a task; beyond it they are made in every epoch.
-        vectors: How vectors are kept: ``auto`` (two bytes), ``float32`` or ``int8``.
+        vectors: How vectors are kept: ``auto`` (two bytes; float32 under ``bend-2024``), ``float32`` or ``int8``.
         num_proc: Processes that build rows.
         trackers: Names of Accelerate's trackers.
         output: Folder for results.
@@ -154,7 +154,7 @@ def evaluate(
         sampling_seed=sampling_seed,
         vary=vary,
         standardize=standardize,
-        vectors=vectors,
+        vectors=rules.kept_vectors if vectors == "auto" else vectors,
         device=device,
         trackers=trackers,
         store=Path(store) if store is not None else cache_dir("vectors"),

@@ -36,6 +36,15 @@ class Protocol:
         gpu_precision: What heads are trained in on a GPU, unless `precision` says otherwise; ``auto`` is bf16 where
             the GPU has it and fp16 on others. The reference is wired to fp16 (B28).
         exact_validation: Whether heads are validated and tested in float32, whatever they are trained in (B28).
+        split_specials: Whether the special tokens of DNABERT and of the Nucleotide Transformer are put around a text
+            before it is split every 512 (1,000, 2,048) ids, so that later pieces carry none (B4, B6).
+        nucleotide_pieces: Whether the models that the reference cuts in nucleotides are cut there: the Nucleotide
+            Transformer every 5,994 (12,282), DNABERT-2 every 10,000 and nowhere else, HyenaDNA every 1,024 (32,768 …),
+            Caduceus every 131,072.
+        reference_specials: Whether HyenaDNA is given ``[CLS] … [SEP]`` and Caduceus no special tokens, whatever their
+            tokenizers say.
+        dtype: What ``dtype="auto"`` means for token vectors; the reference computes them in float32.
+        kept_vectors: What ``vectors="auto"`` means for kept token vectors; the reference keeps float32.
     """
 
     name: str
@@ -51,6 +60,11 @@ class Protocol:
     onehot_padding: Literal["", "A"]
     gpu_precision: Literal["auto", "fp16"]
     exact_validation: bool
+    split_specials: bool
+    nucleotide_pieces: bool
+    reference_specials: bool
+    dtype: Literal["auto", "float32"]
+    kept_vectors: Literal["auto", "float32"]
 
 
 _BUFFERS = {
@@ -85,6 +99,11 @@ PROTOCOLS = {
             onehot_padding="",
             gpu_precision="auto",
             exact_validation=False,
+            split_specials=False,
+            nucleotide_pieces=False,
+            reference_specials=False,
+            dtype="auto",
+            kept_vectors="auto",
         ),
         Protocol(
             name="bend-2024",
@@ -100,6 +119,11 @@ PROTOCOLS = {
             onehot_padding="A",
             gpu_precision="fp16",
             exact_validation=True,
+            split_specials=True,
+            nucleotide_pieces=True,
+            reference_specials=True,
+            dtype="float32",
+            kept_vectors="float32",
         ),
     )
 }

@@ -148,7 +148,8 @@ def embed(args: Namespace) -> int:
         raise BendError(f"{' '.join(args.tasks)}: variant tasks keep no vectors; name a supervised task.")
     genome = genome_option(args.genome)
     files = [locate(task, args.data_dir, genome) for task in chosen]
-    embedder = load_embedder(args.model, protocol=get_protocol(args.protocol), **loading(args))
+    rules = get_protocol(args.protocol)
+    embedder = load_embedder(args.model, protocol=rules, **loading(args))
     rows = []
     for task, found in zip(chosen, files, strict=True):
         sequences = merged(build(found, num_proc=args.num_proc))["sequence"]
@@ -158,7 +159,7 @@ def embed(args: Namespace) -> int:
             store_dir=args.store or cache_dir("vectors"),
             share=args.shard,
             limit_bytes=parse_size(args.store_limit),
-            precision=args.vectors,
+            precision=rules.kept_vectors if args.vectors == "auto" else args.vectors,
         )
         size = sum(path.stat().st_size for path in plan.folder.glob("*.safetensors")) if plan.folder.is_dir() else 0
         rows.append([task.name, "complete" if plan.complete else "incomplete", size_text(size), str(plan.folder)])

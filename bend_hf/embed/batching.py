@@ -1,6 +1,6 @@
 """Pieces of sequences, sorted by length and run in batches up to a number of tokens.
 
-    batches = Batches(network, scheme, name="nt-v2-50m", context=2048, padding_safe=True, tokens=8192)
+    batches = Batches(network, pad=1, name="nt-v2-50m", context=2048, padding_safe=True, tokens=8192)
     for piece, vectors, finite in batches.run(pieces):
         ...
 
@@ -10,7 +10,6 @@ What a piece is batched with changes no vector: models to which padding does mat
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,17 +17,8 @@ import torch
 from bend_hf.console import log
 from bend_hf.embed import windows
 from bend_hf.embed.network import Network, out_of_memory
-from bend_hf.embed.tokens import Scheme
+from bend_hf.embed.pieces import Piece
 from bend_hf.errors import BendError
-
-
-class Piece(NamedTuple):
-    """One input of the model: ids with special tokens; tokens ``keep`` of its content go to ``at`` of row's vectors."""
-
-    row: int
-    ids: np.ndarray
-    keep: slice
-    at: slice
 
 
 class Batches:
@@ -36,7 +26,7 @@ class Batches:
 
     Args:
         network: The model.
-        scheme: Its tokens.
+        pad: Id to pad with.
         name: For messages.
         context: Most tokens it takes at once, special ones included; None for any.
         padding_safe: Whether padding on the right changes no vector.
@@ -44,9 +34,9 @@ class Batches:
     """
 
     def __init__(
-        self, network: Network, scheme: Scheme, *, name: str, context: int | None, padding_safe: bool, tokens: int
+        self, network: Network, *, pad: int, name: str, context: int | None, padding_safe: bool, tokens: int
     ) -> None:
-        self.network, self.scheme, self.name = network, scheme, name
+        self.network, self.pad, self.name = network, pad, name
         self.context, self.padding_safe, self.tokens = context, padding_safe, tokens
 
     def run(self, pieces: Sequence[Piece]) -> Iterator[tuple[Piece, torch.Tensor, bool]]:
@@ -79,15 +69,14 @@ class Batches:
                 if self.network.device.type == "cuda":
                     torch.cuda.empty_cache()
                 continue
-            skip = len(self.scheme.prefix)
             finite = bool(torch.isfinite(hidden.sum(dtype=torch.float32)))  # one NaN or infinity makes the sum one
             for piece, vectors in zip(batch, hidden, strict=True):
-                yield piece, vectors[skip + piece.keep.start : skip + piece.keep.stop], finite
+                yield piece, vectors[piece.keep], finite
             start = stop
 
     def _forward(self, batch: Sequence[Piece]) -> torch.Tensor:
         sizes = np.array([len(piece.ids) for piece in batch])
-        ids = np.full((len(batch), self._width(sizes)), self.scheme.pad, np.int64)
+        ids = np.full((len(batch), self._width(sizes)), self.pad, np.int64)
         for row, piece in enumerate(batch):
             ids[row, : len(piece.ids)] = piece.ids
         padded = bool((sizes != ids.shape[1]).any())

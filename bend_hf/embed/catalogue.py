@@ -23,8 +23,6 @@ LONGEST = 131_072
 """Tokens given at once to models without a limit of their own whose cost grows with length, not its square."""
 LONGEST_ATTENTION = 2_048
 """The same for models with attention."""
-ALIBI_PIECE = 10_000
-"""Nucleotides of DNABERT-2's pieces in the BEND reference."""
 SHARE_FILES = (
     "config.json",
     "tokenizer.json",
@@ -305,13 +303,13 @@ class Limits:
     Attributes:
         context: Most tokens at once, special ones included; None for any.
         content: The same without special tokens: the size of windows; None for any.
-        piece: Nucleotides of the pieces into which the BEND reference cuts; None where it cuts in tokens.
+        alibi: Whether positions are biases of attention, so that no length is too long for the weights.
         reason: Where `context` is known from.
     """
 
     context: int | None
     content: int | None
-    piece: int | None
+    alibi: bool
     reason: str
 
 
@@ -331,6 +329,9 @@ def limits(
     """
     attention = any(key in config for key in ("num_attention_heads", "n_head", "num_heads"))
     alibi = "alibi_starting_size" in config or config.get("position_embedding_type") == "alibi"
+    layer = config.get("layer")
+    if isinstance(layer, Mapping):  # HyenaDNA before its -hf repositories
+        config = {"max_seq_len": layer.get("l_max"), **config}
     stated = next((key for key in ("max_position_embeddings", "n_positions", "max_seq_len") if config.get(key)), None)
     if context is not None:
         most, reason = context, "given"
@@ -346,9 +347,4 @@ def limits(
     content = most - scheme.specials
     if content < max(1, scheme.k if scheme.family == "overlapping k-mers" else 1):
         raise BendError(f"A context of {most} tokens leaves no room beside {scheme.specials} special tokens.")
-    piece = None
-    if alibi:
-        piece = ALIBI_PIECE
-    elif scheme.family in ("k-mers", "k-mer blocks"):
-        piece = content * scheme.k
-    return Limits(most, content, piece, reason)
+    return Limits(most, content, alibi, reason)

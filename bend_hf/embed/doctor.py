@@ -168,17 +168,13 @@ def diagnose(model: Any, *, protocol: str = "default", **options: Any) -> Diagno
             ignored=(),
             **common,
         )
-    scheme, policy = embedder.scheme, embedder.provenance()["key"]["windows"]
-    cut = {
-        "overlap": f"windows of {policy['tokens']} tokens that share {policy['overlap']}, stitched",
-        "abut": f"abutting pieces of {policy['piece'] or policy['tokens']} {'nt' if policy['piece'] else 'tokens'}",
-    }[embedder.policy]
+    scheme = embedder.scheme
     return Diagnosis(
         architecture=embedder.loaded.architecture,
         parameters=sum(weight.numel() for weight in embedder.loaded.model.parameters()),
         tokens=f"{scheme.family}{f' (k = {scheme.k})' if scheme.k > 1 else ''}, read by {scheme.origin}",
         context=f"{embedder.limits.context:,} tokens ({embedder.limits.reason})",
-        windows=cut,
+        windows=str(embedder.cut),
         padding_safe=embedder.measured.padding_safe,
         dtype=embedder.dtype,
         agreement=embedder.measured.agreement if embedder.network.autocast else embedder.measured.held,

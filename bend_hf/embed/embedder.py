@@ -20,16 +20,17 @@ import numpy as np
 import torch
 
 from bend_hf.console import log
-from bend_hf.embed import windows
-from bend_hf.embed.batching import Batches, Piece
+from bend_hf.embed.batching import Batches
 from bend_hf.embed.catalogue import Limits, limits
 from bend_hf.embed.interface import Tokens
 from bend_hf.embed.loading import Loaded, load
 from bend_hf.embed.network import Layer, Measured, Network, measure, native_half, pick_device
-from bend_hf.embed.rules import read_bases, reference_overlap, reverse_complement
+from bend_hf.embed.pieces import Cut, pieces, scheme_of
+from bend_hf.embed.rules import reference_overlap, reverse_complement
 from bend_hf.embed.strands import average_strands
 from bend_hf.embed.tokens import Scheme
 from bend_hf.errors import BendError, unknown
+from bend_hf.protocols import Protocol, get_protocol
 from bend_hf.runtime import keep_freed_memory
 
 AGREEMENT = 0.999
@@ -57,6 +58,8 @@ class Embedder:
         scheme: How it reads DNA.
         measured: What trying it showed.
         limits: Its context, and where that is known from.
+        protocol: Whose way of cutting and of special tokens it follows.
+        cut: How long sequences are cut.
         dtype: What it computes in.
     """
 
@@ -69,21 +72,19 @@ class Embedder:
         layer: Layer = -1,
         strand: str = "forward",
         device: str | torch.device | None = None,
-        policy: windows.Policy = "overlap",
-        kmer_shift: bool = False,
+        protocol: str | Protocol = "default",
         context: int | None = None,
         batch_tokens: int | None = None,
     ) -> None:
         if strand not in ("forward", "average"):
             raise unknown("strand", strand, ("forward", "average"))
-        if policy not in ("overlap", "abut"):
-            raise unknown("window policy", policy, ("overlap", "abut"))
         if dtype != "auto" and dtype not in DTYPES:
             raise unknown("dtype", dtype, ("auto", *DTYPES))
+        self.protocol = protocol if isinstance(protocol, Protocol) else get_protocol(protocol)
         self.loaded = loaded
         self.name = name or loaded.source
-        self.scheme: Scheme = loaded.scheme
-        self.strand, self.policy, self.kmer_shift = strand, policy, kmer_shift
+        self.scheme: Scheme = scheme_of(self.protocol, loaded.scheme, loaded.config)
+        self.strand, self.kmer_shift = strand, self.protocol.kmer_shift
         chosen = pick_device(device)
         if chosen.type == "cpu":
             keep_freed_memory()
@@ -92,6 +93,7 @@ class Embedder:
             self.scheme = replace(self.scheme, prefix=(), suffix=())
         self.network = Network(loaded.model, self.name, chosen, layer=layer, fold_strands=folds)
         self.limits: Limits = limits(loaded.config, loaded.tokenizer_config, self.scheme, context)
+        dtype = self.protocol.dtype if dtype == "auto" else dtype
         if dtype == "auto":
             half = None if loaded.config.get("model_type") in FLOAT32_ONLY else native_half(chosen)
         else:
@@ -109,13 +111,14 @@ class Embedder:
         else:
             self.network.dtype = half or torch.float32
         self.dim, self.causal = self.measured.dim, self.measured.causal
+        self.cut = Cut.of(self.protocol, self.scheme, loaded.config, self.limits, self.causal)
         if batch_tokens is not None and batch_tokens < 1:
             raise BendError(f"batch_tokens={batch_tokens} must be positive.")
         recurrent = loaded.config.get("model_type") in RECURRENT
         usual = RECURRENT_VALUES // self.dim if recurrent else BATCH_TOKENS.get(chosen.type, 16_384)
         self._batches = Batches(
             self.network,
-            self.scheme,
+            pad=self.scheme.pad,
             name=self.name,
             context=self.limits.context,
             padding_safe=self.measured.padding_safe,
@@ -132,12 +135,6 @@ class Embedder:
         """Name of the dtype it computes in."""
         return str(self.network.dtype).removeprefix("torch.")
 
-    @property
-    def window(self) -> int | None:
-        """Tokens, without special ones, of the windows of a sequence that does not fit at once; None for no limit."""
-        size = self.limits.content
-        return size if size is None or self.policy == "abut" else windows.window_of(size, self.scheme.specials)
-
     @classmethod
     def from_pretrained(
         cls,
@@ -149,10 +146,9 @@ class Embedder:
         layer: Layer = -1,
         strand: str = "forward",
         device: str | torch.device | None = None,
-        windows: windows.Policy = "overlap",
+        protocol: str | Protocol = "default",
         batch_tokens: int | None = None,
         context: int | None = None,
-        kmer_shift: bool = False,
     ) -> Embedder:
         """Load a model from the catalogue, the Hub or a folder.
 
@@ -161,15 +157,15 @@ class Embedder:
             revision: Branch, tag or commit; by default the catalogue's pinned one, else the newest.
             trust_remote_code: Whether Python code that comes with the checkpoint may run. Few models need it.
             dtype: ``"float32"``, ``"bfloat16"``, ``"float16"`` or ``"auto"``: half precision where the hardware
-                computes it natively and it agrees with float32.
+                computes it natively and it agrees with float32 (always float32 under ``"bend-2024"``).
             layer: ``-1`` or ``"last"`` for the model's output, an index of its hidden states (0 = embeddings), or a
                 list, whose vectors are concatenated.
             strand: ``"forward"``, or ``"average"`` for the mean of both strands at each nucleotide.
             device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; the GPU by default where there is one.
-            windows: How sequences beyond the context are cut: ``"overlap"``, or ``"abut"`` as the BEND reference did.
+            protocol: ``"default"``, or ``"bend-2024"``: sequences are cut, special tokens placed and overlapping k-mers
+                upsampled as the BEND reference did, for comparison with published numbers.
             batch_tokens: Most tokens in a batch, padding included. It changes no result.
             context: Most tokens the model is given at once, special ones included; by default what the model states.
-            kmer_shift: Upsample overlapping k-mers as the BEND reference did (for comparison with published numbers).
 
         Raises:
             BendError: The model cannot be loaded so that its vectors are right; the message says why.
@@ -185,8 +181,7 @@ class Embedder:
             layer=layer,
             strand=strand,
             device=device,
-            policy=windows,
-            kmer_shift=kmer_shift,
+            protocol=protocol,
             context=context or found.context,
             batch_tokens=batch_tokens,
         )
@@ -199,7 +194,6 @@ class Embedder:
 
     def provenance(self) -> dict[str, Any]:
         """Return what determines the vectors, JSON-able: ``"key"``, and what is worth knowing beside it."""
-        size = self.window
         return {
             "key": {
                 "model": self.loaded.identity,
@@ -208,12 +202,14 @@ class Embedder:
                 "layer": self.network.layers,
                 "strand": self.strand,
                 "windows": {
-                    "policy": self.policy,
-                    "limit": self.limits.content,
-                    "tokens": size,
-                    "piece": self.limits.piece if self.policy == "abut" else None,
-                    "overlap": windows.overlap_of(size, self.causal) if size and self.policy == "overlap" else None,
+                    "policy": self.cut.policy,
+                    "nucleotides": self.cut.nucleotides,
+                    "fits": self.cut.fits,
+                    "tokens": self.cut.tokens,
+                    "overlap": self.cut.overlap,
+                    "ids": self.cut.ids,
                 },
+                "specials": [self.scheme.prefix, self.scheme.suffix],
                 "kmer_shift": self.kmer_shift,
                 "version": 1,
             },
@@ -281,35 +277,10 @@ class Embedder:
             yield chunk
 
     def _embed_chunk(self, sequences: list[str], first: int) -> list[Tokens]:
-        piece_length = self.limits.piece if self.policy == "abut" else None
-        texts, rows = sequences, np.arange(len(sequences))
-        if piece_length is not None and max(map(len, sequences)) > piece_length:
-            read_bases(sequences, first)  # so that a message has the number of the sequence, not of a piece
-            cut = [[s[i : i + piece_length] for i in range(0, len(s), piece_length)] for s in sequences]
-            texts, rows = [text for pieces in cut for text in pieces], np.repeat(rows, [len(p) for p in cut])
-        encoded = self.scheme.encode(texts, first)
-        pieces: list[Piece] = []
-        counts = np.zeros(len(sequences), np.int64)
-        lengths: list[list[np.ndarray]] = [[] for _ in sequences]
-        prefix, suffix = self.scheme.prefix, self.scheme.suffix
-        for row, (ids, runs) in zip(rows.tolist(), encoded, strict=True):
-            size = self.limits.content
-            size = size if size is None or len(ids) <= size else self.window
-            for window in windows.plan(len(ids), size, self.policy, self.causal):
-                offset = int(counts[row])
-                pieces.append(
-                    Piece(
-                        row,
-                        np.concatenate((prefix, ids[window.start : window.stop], suffix)).astype(np.int64),
-                        slice(window.keep_start - window.start, window.keep_stop - window.start),
-                        slice(offset + window.keep_start, offset + window.keep_stop),
-                    )
-                )
-            counts[row] += len(ids)
-            lengths[row].append(runs)
+        found = pieces(sequences, self.scheme, self.cut, first)
         vectors: list[torch.Tensor | None] = [None] * len(sequences)
-        for piece, found, finite in self._batches.run(pieces):
-            if not finite and not torch.isfinite(found).all():
+        for piece, kept, finite in self._batches.run(found.pieces):
+            if not finite and not torch.isfinite(kept).all():
                 sequence = sequences[piece.row]
                 raise BendError(
                     f"{self.name} in {self.dtype} gives NaN or infinite vectors for sequence {first + piece.row} "
@@ -317,16 +288,16 @@ class Embedder:
                     + ("." if self.dtype == "float32" else ': use dtype="float32" (--dtype float32).')
                 )
             whole = vectors[piece.row]
-            if len(found) == counts[piece.row]:
-                vectors[piece.row] = found
+            count = len(found.lengths[piece.row])
+            if len(kept) == count:
+                vectors[piece.row] = kept
                 continue
             if whole is None:
-                whole = vectors[piece.row] = found.new_empty((int(counts[piece.row]), self.dim))
-            whole[piece.at] = found
+                whole = vectors[piece.row] = kept.new_empty((count, self.dim))
+            whole[piece.at] = kept
         results = []
-        for whole, parts in zip(vectors, lengths, strict=True):
+        for whole, runs in zip(vectors, found.lengths, strict=True):
             assert whole is not None
-            runs = parts[0] if len(parts) == 1 else np.concatenate(parts)
             if self.kmer_shift and self.scheme.family == "overlapping k-mers":
                 order, runs = reference_overlap(self.scheme.k, len(whole))
                 whole = whole[torch.from_numpy(order)]

@@ -38,6 +38,4 @@ def load_embedder(model: Any, *, protocol: Any, **options: Any) -> SequenceEmbed
         from bend_hf.embed.onehot import OneHotEmbedder
 
         return OneHotEmbedder()
-    options.setdefault("windows", protocol.windows)
-    options.setdefault("kmer_shift", protocol.kmer_shift)
-    return Embedder.from_pretrained(model, **options)
+    return Embedder.from_pretrained(model, protocol=protocol, **options)

@@ -171,11 +171,3 @@ def test_limits(config, context, reason):
     assert (found.context, found.content) == (context, context - 2)
     assert reason in found.reason
     assert limits(config, {}, CHARACTERS, 100).content == 98
-
-
-def test_pieces_of_the_reference(tmp_path):
-    """NT is cut into 5,994 nt, DNABERT into 510 k-mers; DNABERT-2 into 10,000 nt."""
-    assert Embedder.from_pretrained(str(tiny_models.esm(tmp_path / "esm"))).limits.piece == 5_994
-    dnabert = Embedder.from_pretrained(str(tiny_models.dnabert(tmp_path / "dnabert"))).limits
-    assert (dnabert.content, dnabert.piece) == (510, None)
-    assert limits({"alibi_starting_size": 512}, {}, CHARACTERS).piece == 10_000

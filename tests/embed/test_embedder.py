@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -148,8 +149,9 @@ def test_windows_equal_one_at_a_time(tmp_path, name, policy, context):
     """Long input is cut, batched and stitched; done by hand, one window after the other, it is the same."""
     from bend_hf.embed.windows import plan
 
-    embedder = load(tiny_models.FAMILIES[name](tmp_path, context=context), windows=policy)
-    size, scheme = embedder.window, embedder.scheme
+    rules = replace(get_protocol("default"), windows=policy)
+    embedder = load(tiny_models.FAMILIES[name](tmp_path, context=context), protocol=rules)
+    size, scheme = embedder.cut.tokens, embedder.scheme
     assert (size + scheme.specials) % 16 == 0 or policy == "abut" or context < 256
     sequence = tiny_models.dna(1100 if context < 256 else 3000, 5)
     found = next(embedder.embed([sequence]))
@@ -165,8 +167,8 @@ def test_windows_equal_one_at_a_time(tmp_path, name, policy, context):
 
 def test_reference_pieces_of_kmers_are_cut_in_nucleotides(folders, tmp_path):
     """NT's pieces are tokens times six nucleotides: an N in one piece does not move the next."""
-    embedder = load(tiny_models.esm(tmp_path, context=21), windows="abut")
-    assert embedder.limits.piece == 120
+    embedder = load(tiny_models.esm(tmp_path, context=21), protocol="bend-2024")
+    assert embedder.cut.nucleotides == 120
     sequence = tiny_models.dna(60, 1) + "N" + tiny_models.dna(300, 2)
     found = next(embedder.embed([sequence]))
     pieces = [next(embedder.embed([sequence[i : i + 120]])) for i in range(0, 361, 120)]
@@ -180,7 +182,8 @@ def test_overlap_is_nearer_to_the_whole_than_abutting(tmp_path):
     cut = of_model(Unmasked(), context=160)
     sequence = tiny_models.dna(1500, 3)
     same(next(cut.embed([sequence])), next(whole.embed([sequence])), 1e-6)
-    abut = next(of_model(Unmasked(), context=160, policy="abut").embed([sequence]))
+    rules = replace(get_protocol("default"), windows="abut")
+    abut = next(of_model(Unmasked(), context=160, protocol=rules).embed([sequence]))
     assert (abut.vectors - next(whole.embed([sequence])).vectors).abs().max() > 1e-3
 
 
@@ -219,7 +222,7 @@ def test_a_stream_is_read_as_far_as_needed(folders, monkeypatch):
 
 
 def test_messages_number_sequences_not_pieces(tmp_path):
-    embedder = load(tiny_models.esm(tmp_path, context=21), windows="abut")
+    embedder = load(tiny_models.esm(tmp_path, context=21), protocol="bend-2024")
     with pytest.raises(BendError, match="Sequence 2 holds 'X' at position 130"):
         list(embedder.embed([tiny_models.dna(500), "ACGT", tiny_models.dna(130) + "X"]))
 
@@ -443,7 +446,7 @@ def test_key_ignores_path_and_batch_but_not_weights(tmp_path, folders):
     ("options", "message"),
     [
         ({"strand": "both"}, "Unknown strand"),
-        ({"windows": "overlapp"}, "Did you mean 'overlap'"),
+        ({"protocol": "bend-2042"}, "Did you mean 'bend-2024'"),
         ({"dtype": "float61"}, "Unknown dtype"),
         ({"device": "cuda:7"}, "is not there"),
         ({"device": "gpu"}, "is none"),
