@@ -5,6 +5,8 @@ build.genes("annotation.gff3", "genome.fa", "my_genes", build="TAIR10")
 """
 
 from bend_hf.build.genes import genes
+from bend_hf.build.methylation import methylation
+from bend_hf.build.peaks import peaks
 from bend_hf.build.splits import Split
 
-__all__ = ["Split", "genes"]
+__all__ = ["Split", "genes", "methylation", "peaks"]

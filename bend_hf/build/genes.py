@@ -132,15 +132,15 @@ def genes(
     output = Path(output)
     check_output(output)
     split = split or Split("homology")
-    paths = {"annotation": annotation, "genome": genome, "aliases": aliases, "splits": split.file}
-    if transcripts not in ("canonical", "longest"):
-        paths["transcripts"] = transcripts
-    sources = Sources({name: Path(path) for name, path in paths.items() if path is not None})
+    listed = None if transcripts in ("canonical", "longest") else transcripts
+    sources = Sources.of(
+        {"annotation": annotation, "genome": genome, "aliases": aliases, "splits": split.file, "transcripts": listed}
+    )
     fasta = Genome(genome)
     read = read_annotation(annotation)
     counts = Counts()
     codes = locate_chromosomes(read.path, read.chromosomes, fasta, aliases=aliases, skip=skip_absent)
-    given = None if transcripts in ("canonical", "longest") else _given(Path(transcripts), read)
+    given = None if listed is None else _given(Path(listed), read)
     coding, reasons, minus, chromosome = _check(read, fasta, codes, counts)
     chosen = _choose(read, coding, reasons, transcripts, given, counts)
     start, end = _spans(read)

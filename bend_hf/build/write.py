@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -83,6 +83,11 @@ class Sources:
             if not path.is_file():
                 raise BendError(f"{path}: there is no such file.")
         self.before = self._digests()
+
+    @classmethod
+    def of(cls, paths: Mapping[str, str | Path | None]) -> Sources:
+        """Return the sources among `paths` that are given."""
+        return cls({name: Path(path) for name, path in paths.items() if path is not None})
 
     def _digests(self) -> dict[str, dict[str, Any]]:
         return {

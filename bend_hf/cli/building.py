@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ def add(command: Command) -> None:
         lambda args: args.make(args),
         "make a task from primary sources, for any genome",
         "build genes annotation.gff3 --genome genome.fa --build TAIR10 -o my_genes",
+        "build peaks liver=liver.narrowPeak.gz lung=lung.bed --genome hg38.fa --build GRCh38 -o my_peaks",
         "build genes gencode.v45.gtf.gz --genome hg38.fa --build GRCh38 --split chromosomes --test chr1 chr8",
     )
     group = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
@@ -47,6 +48,43 @@ def add(command: Command) -> None:
         "--overlapping", choices=["keep", "drop"], default="keep", help="windows with another gene's exons"
     )
 
+    sub = kind("peaks", peaks, "windows labelled by the tracks that have a peak there, after Basset's recipe")
+    _tracks(sub, "narrowPeak, broadPeak or BED, plain or compressed, one file per label")
+    sub.add_argument("--width", type=int, default=512, metavar="BP", help="of a window (512)")
+    sub.add_argument(
+        "--merge-overlap", type=int, default=200, metavar="BP", help="merge windows that overlap by more (200)"
+    )
+    sub.add_argument("--center", choices=["middle", "summit"], default="middle", help="of a peak (middle)")
+    sub.add_argument(
+        "--negatives", type=float, default=0, metavar="X", help="windows without peak, per window with one (0)"
+    )
+    sub.add_argument("--allow-empty", action="store_true", help="take an empty file for a track without peaks")
+
+    sub = kind("methylation", methylation, "windows around CpGs, labelled by the tracks in which they are methylated")
+    _tracks(sub, "bedMethyl, bedGraph or bigWig, one file per label")
+    sub.add_argument("--width", type=int, default=512, metavar="BP", help="of a window (512)")
+    sub.add_argument("--min-coverage", type=int, default=5, metavar="READS", help="in every track (5)")
+    sub.add_argument("--threshold", type=float, default=0.5, metavar="SHARE", help="of methylated reads (0.5)")
+    sub.add_argument("--scale", choices=["percent", "fraction"], default="percent", help="of bedGraph and bigWig")
+    sub.add_argument("--max-rows", type=int, metavar="N", help="draw at most N CpGs")
+
+
+def _tracks(sub: argparse.ArgumentParser, formats: str) -> None:
+    sub.add_argument("tracks", nargs="+", metavar="[NAME=]FILE", help=formats)
+
+
+def _named_files(values: Sequence[str]) -> list[Path] | dict[str, Path]:
+    """Read ``FILE …`` or ``NAME=FILE …``."""
+    from bend_hf.errors import BendError
+
+    pairs = [value.partition("=") for value in values]
+    if not any(sign for _, sign, _ in pairs):
+        return [Path(value) for value in values]
+    named = {name: Path(path) for name, _, path in pairs}
+    if len(named) < len(pairs) or not all(sign for _, sign, _ in pairs):
+        raise BendError("Name every track, each with another name (NAME=FILE), or none.")
+    return named
+
 
 def genes(args: Namespace) -> None:
     """Build a gene-finding task."""
@@ -54,6 +92,24 @@ def genes(args: Namespace) -> None:
 
     names = ("transcripts", "flanks", "flank_left", "max_length", "min_length", "overlapping")
     _done(build.genes(args.annotation, args.genome, args.output, **_shared(args, "homology"), **_named(args, names)))
+
+
+def peaks(args: Namespace) -> None:
+    """Build a task of peaks."""
+    from bend_hf import build
+
+    names = ("width", "merge_overlap", "center", "negatives", "allow_empty")
+    tracks = _named_files(args.tracks)
+    _done(build.peaks(tracks, args.genome, args.output, **_shared(args, "chromosomes"), **_named(args, names)))
+
+
+def methylation(args: Namespace) -> None:
+    """Build a CpG-methylation task."""
+    from bend_hf import build
+
+    names = ("width", "min_coverage", "threshold", "max_rows")
+    options = _shared(args, "chromosomes") | _named(args, names) | {"percent": args.scale == "percent"}
+    _done(build.methylation(_named_files(args.tracks), args.genome, args.output, **options))
 
 
 def _common(sub: argparse.ArgumentParser) -> None:

@@ -32,6 +32,7 @@ from bend_hf.errors import BendError, unknown
 
 AMBIGUITY_CODES = b"RYSWKMBDHV"
 _NEWLINES = b"\r\n"
+_LOWER = bytes(range(ord("a"), ord("z") + 1))
 _BLOCK = 1 << 24
 # The empty block at the end of every bgzip file (SAM specification, section 4.1.2).
 _BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
@@ -172,6 +173,21 @@ class Genome:
         if minus is not None and minus.any():
             letters = _reverse_complement(letters, offsets, minus)
         return letters, offsets
+
+    def masked(self, codes: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """Return how many bases of each window are soft-masked (lower case): (n,) int64.
+
+        Args:
+            codes: (n,) integers, the windows' chromosomes (see `code`).
+            starts: (n,) first bases, 0-based.
+            ends: (n,) ends, exclusive, inside the chromosomes.
+        """
+        _, offset, bases, width = self._columns[:, codes]
+        begin = offset + starts + starts // bases * (width - bases)
+        stop = offset + (ends - 1) + (ends - 1) // bases * (width - bases) + 1
+        data = self._bytes()
+        pieces = (data[a:b] for a, b in zip(begin.tolist(), stop.tolist(), strict=True))
+        return np.array([len(piece) - len(piece.translate(None, _LOWER)) for piece in pieces], np.int64)
 
     def _warn_of_other_codes(self) -> None:
         """Tell once how many ambiguity codes, and how many U, the whole file has."""

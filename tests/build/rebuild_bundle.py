@@ -9,6 +9,7 @@ import gzip
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -40,7 +41,10 @@ class Bundle:
 
     def bed(self, name: str) -> pd.DataFrame:
         """The bundle's own table, as text."""
-        return read(next(self.folder.glob(f"*/{name}.bed")))
+        return read(self.path(name))
+
+    def path(self, name: str) -> Path:
+        return next(self.folder.glob(f"*/{name}.bed"))
 
     def table(self, name: str) -> pd.DataFrame:
         return read(self.primary / name)
@@ -66,7 +70,7 @@ def read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, quoting=3)
 
 
-def genes(bundle: Bundle) -> tuple[int, int, str]:
+def genes(bundle: Bundle) -> tuple[int, int, int, str]:
     selection = read(bundle.folder / "goldens" / "gene_finding_selection.tsv")
     wanted = bundle.bed("gene_finding")
     published = ("ENST00000249014.5", "ENST00000216034.6")  # windows of BEND's own file
@@ -95,7 +99,51 @@ def genes(bundle: Bundle) -> tuple[int, int, str]:
         old = dict(zip(map(tuple, wanted.to_numpy()), a["labels"], strict=True))
         for row, values in zip(map(tuple, found.to_numpy()), b["labels"], strict=True):
             equal += row in old and np.array_equal(old[row], values)
-    return equal, len(wanted), ""
+    return equal, len(wanted), len(found), ""
+
+
+def peaks(bundle: Bundle, name: str, assay: str) -> tuple[int, int, int, str]:
+    primary = bundle.table(f"{assay}_peaks.tsv")
+    tracks = {}
+    for index, label in zip(*(bundle.table(f"{assay}_tracks.tsv")[c] for c in ("index", "accession")), strict=True):
+        rows = primary[primary["track_index"] == index]
+        tracks[f"{index} {label}"] = bundle.work / f"{assay}{index}.bed"
+        moved = rows.assign(start=rows["start"].astype(int) - OFFSET, end=rows["end"].astype(int) - OFFSET)
+        moved[["chromosome", "start", "end"]].to_csv(tracks[f"{index} {label}"], sep="\t", header=False, index=False)
+    split = build.Split("file", file=bundle.regions)
+    folder = build.peaks(tracks, bundle.fasta, bundle.work / name, build="GRCh38", split=split, allow_empty=True)
+    return compared(bundle, name, folder, "")
+
+
+def methylation(bundle: Bundle) -> tuple[int, int, int, str]:
+    counts = bundle.table("wgbs_imr90_counts.tsv.gz")
+    start = counts["start"].astype(int) - OFFSET
+    tracks = {}
+    for replicate in ("r1", "r2"):
+        methylated, reads = (counts[f"imr90_{replicate}_{kind}"].astype(int) for kind in ("meth", "cov"))
+        table = pd.DataFrame(
+            {"chromosome": counts["chromosome"], "start": start, "end": start + 2, "name": "m", "score": 0}
+        )
+        table = table.assign(strand=".", thick_start=start, thick_end=start + 2, colour=0, coverage=reads)
+        table = table.assign(percent=100 * methylated / reads.where(reads > 0, 1))
+        tracks[f"IMR90 {replicate}"] = bundle.work / f"{replicate}.bedMethyl"
+        table.to_csv(tracks[f"IMR90 {replicate}"], sep="\t", header=False, index=False)
+    split = build.Split("file", file=bundle.regions)
+    folder = build.methylation(tracks, bundle.fasta, bundle.work / "cpg_methylation", build="GRCh38", split=split)
+    found = read(folder / "cpg_methylation.bed")
+    why = f"the bundle's rows are a draw from the {len(found):,} built here, and their strands another draw"
+    return compared(bundle, "cpg_methylation", folder, f"`strand`: {why}", drawn=["strand"])
+
+
+def compared(bundle: Bundle, name: str, folder: Path, why: str, drawn: Sequence[str] = ()) -> tuple[int, int, int, str]:
+    """Count the bundle's rows that a built folder has, equal in every column but those that are `drawn`."""
+    wanted, found = (
+        read(path).drop(columns=list(drawn)) for path in (bundle.path(name), folder / f"{folder.name}.bed")
+    )
+    for table in (wanted, found):
+        table["chromosome"] = table["chromosome"].str.removeprefix("chr")
+    built = set(map(tuple, found[wanted.columns].to_numpy()))
+    return sum(row in built for row in map(tuple, wanted.to_numpy())), len(wanted), len(found), why
 
 
 def released_windows(bundle: Bundle) -> tuple[int, int]:
@@ -116,15 +164,20 @@ def released_windows(bundle: Bundle) -> tuple[int, int]:
 
 
 def main(folder: Path) -> None:
-    print("| file | rows equal / rows in all | rows that differ |\n|---|---:|---|")
+    print("| file | rows equal / rows in all | rows built | what differs |\n|---|---:|---:|---|")
     with tempfile.TemporaryDirectory() as work:
         bundle = Bundle(folder, Path(work))
         for name, rebuild in REBUILD.items():
-            equal, rows, why = rebuild(bundle)
-            print(f"| {name} | {equal:,} / {rows:,} | {why} |", flush=True)
+            equal, rows, found, why = rebuild(bundle)
+            print(f"| {name} | {equal:,} / {rows:,} | {found:,} | {why or 'nothing'} |", flush=True)
 
 
-REBUILD = {"gene_finding": genes}
+REBUILD = {
+    "gene_finding": genes,
+    "chromatin_accessibility": lambda bundle: peaks(bundle, "chromatin_accessibility", "dnase"),
+    "histone_modification": lambda bundle: peaks(bundle, "histone_modification", "histone"),
+    "cpg_methylation": methylation,
+}
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))

@@ -17,7 +17,19 @@ def bundle(tmp_path):
 
 
 def test_gene_finding(bundle):
-    assert rebuild_bundle.genes(bundle)[:2] == (33, 33)
+    assert rebuild_bundle.genes(bundle)[:3] == (33, 33, 33)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "built"),
+    [
+        ("chromatin_accessibility", 526, 526),
+        ("histone_modification", 536, 536),
+        ("cpg_methylation", 4000, 22094),  # the bundle's rows are a draw
+    ],
+)
+def test_labels_in_columns(bundle, name, rows, built):
+    assert rebuild_bundle.REBUILD[name](bundle)[:3] == (rows, rows, built)
 
 
 def test_gene_finding_agrees_with_the_windows_of_the_released_file(bundle):

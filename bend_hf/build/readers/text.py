@@ -36,6 +36,7 @@ class Lines:
     Attributes:
         path: The file.
         before: Rows of the file before the block that was given last.
+        width: Fields of every row, once the first block was given.
 
     Args:
         path: Plain text, gzip or bgzip (told by content, not by name).
@@ -63,12 +64,12 @@ class Lines:
         self.before = 0
         self._source = source
         self._stop = stop
-        self._width = 0
+        self.width = 0
         if source is None and not self.path.is_file():
             raise BendError(f"{self.path}: there is no such {what} file.")
 
     def __iter__(self) -> Iterator[pa.Table]:
-        self.before, self._width = 0, 0
+        self.before, self.width = 0, 0
         for block in self._blocks():
             text = _COMMENTS.sub(b"", block)
             if not text.strip(b"\r\n"):
@@ -104,13 +105,13 @@ class Lines:
         return None if found < 0 else found + 1
 
     def _parse(self, text: bytes) -> pa.Table:
-        if not self._width:
+        if not self.width:
             first = text.lstrip(b"\r\n").split(b"\n", 1)[0]
-            self._width = first.count(b"\t") + 1
-            few = self._width < len(self.columns)
-            if few or (self._width > len(self.columns) and not self.more):
+            self.width = first.count(b"\t") + 1
+            few = self.width < len(self.columns)
+            if few or (self.width > len(self.columns) and not self.more):
                 self._wrong_width(0, first, few)
-        names = [*self.columns, *(f"_{i}" for i in range(len(self.columns), self._width))]
+        names = [*self.columns, *(f"_{i}" for i in range(len(self.columns), self.width))]
         try:
             return pa.csv.read_csv(
                 pa.BufferReader(text),
@@ -125,8 +126,8 @@ class Lines:
         except pa.ArrowInvalid as error:
             rows = [line for line in re.split(rb"\r\n|\n|\r", text) if line]
             for row, line in enumerate(rows):
-                if line.count(b"\t") + 1 != self._width:
-                    self._wrong_width(self.before + row, line, line.count(b"\t") + 1 < self._width)
+                if line.count(b"\t") + 1 != self.width:
+                    self._wrong_width(self.before + row, line, line.count(b"\t") + 1 < self.width)
                 try:
                     line.decode()
                 except UnicodeDecodeError:
@@ -137,7 +138,7 @@ class Lines:
             raise BendError(f"{self.path} cannot be read as {self.what}: {error}.") from error
 
     def _wrong_width(self, row: int, line: bytes, few: bool) -> NoReturn:
-        wanted = self._width if self._width >= len(self.columns) and row else len(self.columns)
+        wanted = self.width if self.width >= len(self.columns) and row else len(self.columns)
         found = line.count(b"\t") + 1
         raise BendError(
             f"{self.path}, line {self.line(row)}: {found} tab-separated fields, not "

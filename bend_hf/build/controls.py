@@ -1,0 +1,137 @@
+"""Negatives and controls: what a model must beat, or must not be able to learn.
+
+code, start = matched_windows(windows, 10_000, genome, seed=0, counts=counts)   # like them in GC and repeats
+shuffled = shuffle_dinucleotides(b"ACGTTGCA…", random)                          # the same dinucleotides, no order
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bend_hf.build.counts import Counts
+from bend_hf.build.splits import Windows
+from bend_hf.data.genome import Genome
+
+_GC = np.zeros(256, np.int64)
+_GC[[ord("G"), ord("C")]] = 1
+_AT_ONCE = 1 << 14
+
+
+def composition(windows: Windows, genome: Genome) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the share of G and C, of soft-masked bases and of N in each window: (n,) float64 each."""
+    gc, masked, unknown = [], [], []
+    for begin in range(0, len(windows.code), _AT_ONCE):
+        part = slice(begin, begin + _AT_ONCE)
+        code, start, end = windows.code[part], windows.start[part], windows.end[part]
+        letters, offsets = genome.gather(code, start, end)
+        lengths = end - start
+        gc.append(np.add.reduceat(_GC[letters], offsets[:-1]) / lengths)
+        unknown.append(np.add.reduceat((letters == ord("N")).astype(np.int64), offsets[:-1]) / lengths)
+        masked.append(genome.masked(code, start, end) / lengths)
+    return np.concatenate(gc), np.concatenate(masked), np.concatenate(unknown)
+
+
+def matched_windows(
+    windows: Windows, wanted: int, genome: Genome, *, seed: int, counts: Counts
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw windows that share no base with the given ones or each other, and are like them in GC and repeats.
+
+    Strata are steps of 0.04 in the share of G and C and of 0.2 in that of soft-masked bases. Windows with N are not
+    drawn. The genome is cut into windows from a random offset; they are tried in random order until every stratum is
+    full.
+
+    Args:
+        windows: The windows to be like, all of one width.
+        wanted: How many to draw.
+        genome: The genome.
+        seed: Of the draw.
+        counts: Where it is counted how many could not be found.
+
+    Returns:
+        Chromosome codes and starts, sorted.
+    """
+    random = np.random.default_rng(seed)
+    width = int(windows.end[0] - windows.start[0])
+    gc, masked, _ = composition(windows, genome)
+    kinds, sizes = np.unique(_strata(gc, masked), return_counts=True)
+    share = sizes / sizes.sum() * wanted
+    room = np.floor(share).astype(np.int64)
+    room[np.argsort(room - share, kind="stable")[: wanted - room.sum()]] += 1
+    code, start = _grid(genome, width, random)
+    order = random.permutation(len(code))
+    code, start = code[order], start[order]
+    free = ~_touches(windows, code, start, width)
+    code, start = code[free], start[free]
+    chosen: list[np.ndarray] = []
+    for begin in range(0, len(code), _AT_ONCE):
+        if not room.any():
+            break
+        part = Windows(*(each[begin : begin + _AT_ONCE] for each in (code, start, start + width)))
+        gc, masked, unknown = composition(part, genome)
+        strata = _strata(gc, masked)
+        strata[unknown > 0] = -1
+        for kind in np.flatnonzero(room):
+            rows = np.flatnonzero(strata == kinds[kind])[: room[kind]]
+            room[kind] -= len(rows)
+            chosen.append(rows + begin)
+    counts.add("matched window without a peak that the genome does not have", int(room.sum()))
+    rows = np.sort(np.concatenate([*chosen, np.empty(0, np.int64)]))
+    order = np.lexsort((start[rows], code[rows]))
+    return code[rows][order], start[rows][order]
+
+
+def _strata(gc: np.ndarray, masked: np.ndarray) -> np.ndarray:
+    return (gc / 0.04).astype(np.int64) * 6 + (masked / 0.2).astype(np.int64)
+
+
+def _grid(genome: Genome, width: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    codes, starts = [], []
+    for code, length in enumerate(genome.lengths.values()):
+        first = np.arange(int(random.integers(0, width)), length - width + 1, width, dtype=np.int64)
+        codes.append(np.full(len(first), code, np.int64))
+        starts.append(first)
+    return np.concatenate(codes), np.concatenate(starts)
+
+
+def _touches(windows: Windows, code: np.ndarray, start: np.ndarray, width: int) -> np.ndarray:
+    """Return which new windows of `width` share a base with any of the old ones, which are of the same width."""
+    old = np.sort(windows.code << 40 | windows.start)
+    new = code << 40 | start
+    # The nearest old start that is not below start − width + 1.
+    at = np.searchsorted(old, new - width + 1)
+    return np.concatenate([old, [1 << 62]])[at] < new + width
+
+
+def shuffle_dinucleotides(sequence: bytes, random: np.random.Generator) -> bytes:
+    """Return a random sequence with the same dinucleotide counts, first and last base (Altschul and Erickson 1985).
+
+    The dinucleotides are the edges of a graph on the bases; a random Eulerian path through it is a shuffle.
+    """
+    if len(sequence) < 3:
+        return sequence
+    letters = np.frombuffer(sequence, np.uint8)
+    last = int(letters[-1])
+    edges = {int(base): letters[1:][letters[:-1] == base].tolist() for base in np.unique(letters[:-1])}
+    while True:  # until the last edges out of every base lead to the last base
+        final = {base: targets[int(random.integers(len(targets)))] for base, targets in edges.items() if base != last}
+        if all(_leads(base, last, final) for base in final):
+            break
+    order = {}
+    for base, targets in edges.items():
+        rest = list(targets)
+        if base in final:
+            rest.remove(final[base])
+        rest = [rest[i] for i in random.permutation(len(rest))]
+        order[base] = iter(rest + ([final[base]] if base in final else []))
+    path = [int(letters[0])]
+    for _ in range(len(letters) - 1):
+        path.append(next(order[path[-1]]))
+    return bytes(path)
+
+
+def _leads(base: int, last: int, final: dict[int, int]) -> bool:
+    for _ in range(len(final) + 1):
+        if base == last:
+            return True
+        base = final[base]
+    return False

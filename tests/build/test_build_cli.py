@@ -1,0 +1,49 @@
+"""`bend-hf build …`: thin around the functions, one message on bad input."""
+
+import json
+
+import pytest
+from made_up import A, B, C, genome, gff3
+
+from bend_hf.cli.parser import main
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    return gff3(tmp_path / "a.gff3", [A, B, C]), genome(tmp_path / "g.fa", [A, B, C], {"c1": 3000, "c2": 1500})
+
+
+def test_genes(inputs, tmp_path, capsys):
+    annotation, fasta = map(str, inputs)
+    arguments = [
+        "build",
+        "genes",
+        annotation,
+        "--genome",
+        fasta,
+        "--build",
+        "toy",
+        "-o",
+        str(tmp_path / "t"),
+        "--flanks",
+        "10",
+    ]
+    assert main([*arguments, "--split", "none", "--max-length", "450"]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "t")
+    record = json.loads((tmp_path / "t" / "sources.json").read_text())
+    assert record["rows"] == {"train": 2, "validation": 0, "test": 0}
+    assert record["left_out"] == {"window longer than max_length 450": 1}
+    assert record["choices"]["flanks"] == 10
+    assert record["sources"]["genome"]["file"] == "g.fa"
+    assert main([*arguments, "--split", "none"]) == 1
+    assert "exists" in capsys.readouterr().err
+
+
+def test_tracks_are_all_named_or_none(inputs, tmp_path, capsys):
+    peaks = tmp_path / "p.bed"
+    peaks.write_text("c1\t700\t800\n")
+    arguments = ["--genome", str(inputs[1]), "--build", "toy", "-o", str(tmp_path / "t"), "--split", "none"]
+    assert main(["build", "peaks", f"x={peaks}", str(peaks), *arguments]) == 1
+    assert "Name every track" in capsys.readouterr().err
+    assert main(["build", "peaks", f"x={peaks}", *arguments]) == 0
+    assert json.loads((tmp_path / "t" / "task.json").read_text())["label_names"] == ["x"]
