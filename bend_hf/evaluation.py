@@ -125,6 +125,7 @@ def evaluate(
     from bend_hf.embed.catalogue import resolve
     from bend_hf.embed.estimate import parse_size
     from bend_hf.train.processes import main_first, process_state
+    from bend_hf.zero_shot.variants import as_scored
 
     if isinstance(model, str) and model not in ("onehot", COMPOSITION, *SUPERVISED):
         resolve(model)
@@ -163,6 +164,7 @@ def evaluate(
     )
     results = []
     for task in chosen:
+        road.embedder = embedder if task.recipe or embedder is None else as_scored(embedder)
         results += _results(task, files[task.name], data[task.name], road, numbers, Path(output), overwrite)
     return results if state.is_main_process else []
 

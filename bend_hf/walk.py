@@ -264,7 +264,6 @@ def zero_shot(task: Task, data: datasets.DatasetDict, road: Road) -> list[Outcom
     from bend_hf.results.record import make_predictions
     from bend_hf.train.processes import together
     from bend_hf.zero_shot.controls import control_scores
-    from bend_hf.zero_shot.distances import DISTANCES
     from bend_hf.zero_shot.variants import score_variants
 
     state = PartialState()
@@ -274,8 +273,8 @@ def zero_shot(task: Task, data: datasets.DatasetDict, road: Road) -> list[Outcom
         if road.embedder is None:
             found = control_scores(share)
         else:
-            found = score_variants(road.embedder, share, protocol=road.protocol, scores=tuple(DISTANCES))
-            found |= control_scores(share)
+            scored = score_variants(road.embedder, share, protocol=road.protocol, scores=None)
+            found = dict(scored) | control_scores(share)
     gathered = gather_object([found])
     found = {name: np.concatenate([part[name] for part in gathered]) for name in found}
     truth = np.asarray(rows.with_format("numpy")["label"][:])

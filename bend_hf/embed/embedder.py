@@ -80,6 +80,16 @@ class Embedder:
             raise unknown("strand", strand, ("forward", "average"))
         if dtype != "auto" and dtype not in DTYPES:
             raise unknown("dtype", dtype, ("auto", *DTYPES))
+        self._options: dict[str, Any] = {
+            "name": name,
+            "dtype": dtype,
+            "layer": layer,
+            "strand": strand,
+            "device": device,
+            "protocol": protocol,
+            "context": context,
+            "batch_tokens": batch_tokens,
+        }
         self.protocol = protocol if isinstance(protocol, Protocol) else get_protocol(protocol)
         self.loaded = loaded
         self.name = name or loaded.source
@@ -186,10 +196,29 @@ class Embedder:
             batch_tokens=batch_tokens,
         )
 
-    def without_shift(self) -> Embedder:
-        """Return the same embedder with overlapping k-mers in their natural order, sharing the model."""
+    @property
+    def averages(self) -> bool:
+        """Whether each strand is run by itself and the two averaged (a model that folds its channels runs once)."""
+        return self.strand == "average" and not self.network.fold_strands
+
+    def in_float32(self) -> Embedder:
+        """Return the same embedder computing in float32 where its dtype was left open, else itself.
+
+        The weights are shared, unless they are held in half precision: then they are read again.
+        """
+        if self._options["dtype"] != "auto" or self.dtype == "float32":
+            return self
+        loaded = self.loaded
+        if not self.network.autocast:
+            loaded = load(loaded.source, revision=loaded.revision, trust_remote_code=loaded.trusted)
+        return Embedder(loaded, **self._options | {"dtype": "float32"})
+
+    def plain(self) -> Embedder:
+        """Return the same embedder for the forward strand, overlapping k-mers in natural order, sharing the model."""
         other = copy.copy(self)
         other.kmer_shift = False
+        if self.averages:
+            other.strand = "forward"
         return other
 
     def provenance(self) -> dict[str, Any]:
@@ -232,7 +261,7 @@ class Embedder:
         """
         sequences = list(sequences)
         counts = self.scheme.count(sequences)
-        if self.strand == "average" and not self.network.fold_strands and self.scheme.family != "characters":
+        if self.averages and self.scheme.family != "characters":
             return np.minimum(2 * counts, [len(sequence) for sequence in sequences])
         if self.kmer_shift and self.scheme.family == "overlapping k-mers" and self.scheme.k >= 5:
             return counts + 2
@@ -254,7 +283,7 @@ class Embedder:
             raise BendError("embed() takes several sequences: put the one you have into a list.")
         first = 0
         for chunk in self._chunks(sequences):
-            if self.strand == "forward" or self.network.fold_strands:
+            if not self.averages:
                 yield from self._embed_chunk(chunk, first)
             else:
                 reverse = self._embed_chunk([reverse_complement(sequence) for sequence in chunk], first)

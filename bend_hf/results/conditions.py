@@ -23,7 +23,7 @@ from bend_hf.tasks import TASKS
 UNKNOWN = "not recorded"
 EXACT = {"precision": ("auto", "fp32"), "vectors": ("auto", "float32")}
 """Values without rounding to speak of; others are said."""
-OWN = (*EXACT, "layer", "strand")
+OWN = (*EXACT, "layer", "strand", "dtype")
 """Settings that are said but may differ: how a model is read, and what rounds (``auto`` itself depends on the GPU)."""
 
 
@@ -45,6 +45,8 @@ def settings(result: Result) -> dict[str, tuple[Any, Any]]:
     used |= {name: key[name] for name in ("kmer_shift", "strand") if name in key}
     if isinstance(key.get("layer"), list) and key["layer"] not in ([-1], ["last"]):
         used["layer"] = ", ".join(map(str, key["layer"]))
+    if recipe is None and isinstance(key.get("dtype"), str):  # distances of variants are differences, lost in halves
+        usual["dtype"], used["dtype"] = "float32", key["dtype"]
     if recipe is not None:
         usual |= asdict(recipe) | {"patience": None} | dict.fromkeys(EXACT, "auto")
         given = provenance.get("settings")

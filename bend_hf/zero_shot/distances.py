@@ -1,25 +1,89 @@
-"""Distances between the vectors of two alleles; larger is further apart."""
+"""Distances between the vectors of two alleles, and the places in a window whose vectors are compared.
+
+    DISTANCES["l1"] = lambda reference, alternate: (reference - alternate).abs().sum(-1)    # one more, at every place
+
+A distance takes two float64 tensors (…, D) and gives one number for each pair of vectors, larger for further apart.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import torch
+from torch import Tensor
+
+from bend_hf.embed.interface import Tokens
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+PLACES = ("", "mean_", "max_", "last_")
+"""What stands before a distance's name: at the variant's token; of the means over the window's nucleotides; the largest
+over its nucleotides; at its last token."""
 
 
-def cosine(reference: np.ndarray, alternate: np.ndarray) -> np.ndarray:
-    """Return 1 - cosine similarity of the rows of two (n, D) arrays, float64; BEND's distance."""
-    product = (reference * alternate).sum(1)
-    norms = np.linalg.norm(reference, axis=1) * np.linalg.norm(alternate, axis=1)
-    return 1.0 - product / np.maximum(norms, np.finfo(np.float64).tiny)
+def cosine(reference: Tensor, alternate: Tensor) -> Tensor:
+    """Return 1 - cosine similarity, BEND's distance; 1 where one vector is zero, 0 where both are.
+
+    Computed as half the squared distance of the vectors at length 1: the same number, but without the cancellation that
+    leaves of 1 - 0.9999999 only a digit, and exactly 0 for equal vectors.
+    """
+    lengths = reference.norm(dim=-1), alternate.norm(dim=-1)
+    units = (
+        vector / length.clamp_min(torch.finfo(torch.float64).tiny)[..., None]
+        for vector, length in zip((reference, alternate), lengths, strict=True)
+    )
+    half = l2(*units).square() / 2
+    return torch.where((lengths[0] == 0) ^ (lengths[1] == 0), 1.0, half)
 
 
-def l2(reference: np.ndarray, alternate: np.ndarray) -> np.ndarray:
-    """Return the Euclidean distance of the rows of two (n, D) arrays."""
-    return np.linalg.norm(reference - alternate, axis=1)
+def l2(reference: Tensor, alternate: Tensor) -> Tensor:
+    """Return the Euclidean distance."""
+    return (reference - alternate).norm(dim=-1)
 
 
-def inner_product(reference: np.ndarray, alternate: np.ndarray) -> np.ndarray:
-    """Return the negative inner product of the rows of two (n, D) arrays, so that larger means further apart."""
-    return -(reference * alternate).sum(1)
+def inner_product(reference: Tensor, alternate: Tensor) -> Tensor:
+    """Return the negative inner product, so that larger means further apart."""
+    return -(reference * alternate).sum(-1)
 
 
-DISTANCES = {"cosine": cosine, "l2": l2, "inner_product": inner_product}
+DISTANCES: dict[str, Distance] = {"cosine": cosine, "l2": l2, "inner_product": inner_product}
+"""Distances by name; a new one is an entry here, and a score at each of `PLACES`."""
+
+
+def split(score: str) -> tuple[str, str]:
+    """Return place and distance of a score's name: ``"mean_l2"`` is ``("mean_", "l2")``."""
+    place = next((place for place in PLACES[1:] if score.startswith(place)), "")
+    return place, score.removeprefix(place)
+
+
+def pooled(tokens: Tokens, place: str, nucleotide: int) -> Tensor:
+    """Return one vector of a window, (D,) float64.
+
+    Args:
+        tokens: Of the window.
+        place: ``""`` for the token that owns `nucleotide`, ``"mean_"`` for the mean over nucleotides (each has its
+            token's vector), ``"last_"`` for the last token.
+        nucleotide: Index of the nucleotide asked for.
+    """
+    if place == "mean_":
+        weights = torch.from_numpy(tokens.lengths / tokens.lengths.sum())
+        return weights @ tokens.vectors.double()
+    index = -1 if place == "last_" else int(np.searchsorted(np.cumsum(tokens.lengths), nucleotide, "right"))
+    return tokens.vectors[index].double()
+
+
+def aligned(reference: Tokens, alternate: Tokens) -> tuple[Tensor, Tensor]:
+    """Return the vectors of both windows side by side, (S, D) float64 each.
+
+    Where the alleles are cut into tokens at different places, a pair of vectors stands for the nucleotides that one
+    token of each has in common.
+    """
+    if np.array_equal(reference.lengths, alternate.lengths):
+        return reference.vectors.double(), alternate.vectors.double()
+    ends = [np.cumsum(tokens.lengths) for tokens in (reference, alternate)]
+    cuts = np.union1d(*ends)
+    first, second = (
+        tokens.vectors[torch.from_numpy(np.searchsorted(end, cuts))].double()
+        for tokens, end in zip((reference, alternate), ends, strict=True)
+    )
+    return first, second

@@ -3,23 +3,30 @@
     scores = score_variants(embedder, dataset, protocol=get_protocol("default"))
     scores["cosine"]                    # (n,) float64, larger for a larger predicted effect; rows in dataset order
 
-Windows are cropped from the dataset's 1,024 bp of context (variant at index 512): 256 + 256 bp, the variant at index
-256; for causal models 512 bp that end with the variant. The vector is that of the token which owns the variant's
-nucleotide: for overlapping k-mers the one whose middle it is (index 254 of the 6-mers of a window), for BPE and 6-mers
-the token that covers it. A reference window shared by several variants is embedded once.
+Windows are cropped from the dataset's 1,024 bp of context (variant at index 512); see `windows`. The vector is that of
+the token which owns the variant's nucleotide: for overlapping k-mers the one whose middle it is (index 254 of the
+6-mers of a window), for BPE and 6-mers the token that covers it. Both alleles are embedded once for all distances, and
+a reference window shared by several variants once for all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from bend_hf.console import log
+from bend_hf.embed.interface import Tokens
 from bend_hf.errors import unknown
-from bend_hf.zero_shot.distances import DISTANCES
-from bend_hf.zero_shot.windows import Windows, chunks
+from bend_hf.zero_shot.alleles import tell_apart
+from bend_hf.zero_shot.distances import DISTANCES, PLACES, aligned, pooled, split
+from bend_hf.zero_shot.likelihood import LIKELIHOODS, Likelihood, language_model, of_model
+from bend_hf.zero_shot.windows import CHUNK, View, Windows, chunks, views
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -27,49 +34,271 @@ if TYPE_CHECKING:
     from bend_hf.embed.interface import SequenceEmbedder
     from bend_hf.protocols import Protocol
 
+KEYS = ("chromosome", "start", "ref", "alt")
+
+
+@dataclass(frozen=True, eq=False)
+class VariantScores(Mapping[str, np.ndarray]):
+    """Scores of variants by name, like a dictionary, with what they are scores of.
+
+    Attributes:
+        columns: Score → (n,) float64 in the order of the dataset; larger is a larger predicted effect. Where both
+            strands were read, ``cosine`` is that of their mean, and ``cosine.forward`` and ``cosine.reverse`` those of
+            each.
+        rows: The variants: of ``chromosome``, ``start`` (0-based), ``ref`` and ``alt`` what the dataset has.
+        provenance: ``model`` (what determines the vectors), ``protocol``, ``windows`` (score → what was read on each
+            strand), ``unmoved`` (variants whose alleles have equal vectors) and ``same_by_definition`` (variants whose
+            two inputs are equal because of where the reference code's window ends).
+    """
+
+    columns: dict[str, np.ndarray]
+    rows: dict[str, np.ndarray]
+    provenance: dict[str, Any]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.columns:
+            raise unknown("score", name, self.columns)
+        return self.columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.columns)
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def __repr__(self) -> str:
+        return f"VariantScores({len(next(iter(self.rows.values()), ()))} variants: {', '.join(self.columns)})"
+
+    def to_pandas(self) -> Any:
+        """Return a table with one row per variant: its keys and all scores."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows | self.columns)
+
+
+def names() -> list[str]:
+    """Return the names of all scores: every distance at every place, and the likelihoods."""
+    return [*every_distance(), *dict.fromkeys(likelihood.name for likelihood in LIKELIHOODS)]
+
+
+def every_distance() -> list[str]:
+    """Return the names of every distance at every place."""
+    return [place + distance for place in PLACES for distance in DISTANCES]
+
+
+def choose(scores: str | Sequence[str] | None, embedder: SequenceEmbedder) -> list[str]:
+    """Return the scores meant by a choice.
+
+    Args:
+        scores: Names; ``"distances"`` for every distance at every place; None for those that one pass over the
+            protocol's windows gives. That is every distance, but for causal models those at the variant: their windows
+            end with it, so that the others need a pass over windows that go on behind it.
+        embedder: The model.
+
+    Raises:
+        BendError: A name is unknown, or the model cannot give the score; it says why.
+    """
+    if scores is None:
+        return [name for name in every_distance() if not (embedder.causal and split(name)[0])]
+    chosen: dict[str, None] = {}
+    for name in [scores] if isinstance(scores, str) else scores:
+        if name == "distances":
+            chosen |= dict.fromkeys(every_distance())
+        elif name not in names():
+            raise unknown("variant score", name, [*names(), "distances"])
+        else:
+            chosen[name] = None
+    for name in chosen:
+        if name not in every_distance():
+            of_model(name, embedder)
+    return list(chosen)
+
+
+def as_scored(embedder: Any) -> Any:
+    """Return the embedder that variants are scored with: in float32, unless another dtype was asked for.
+
+    Their distances are small differences of vectors, of which half precision leaves little.
+    """
+    return embedder.in_float32() if hasattr(embedder, "in_float32") else embedder
+
 
 def score_variants(
-    embedder: SequenceEmbedder, dataset: Dataset, *, protocol: Protocol, scores: Sequence[str] = ("cosine",)
-) -> dict[str, np.ndarray]:
+    embedder: SequenceEmbedder,
+    dataset: Dataset,
+    *,
+    protocol: Protocol,
+    scores: str | Sequence[str] | None = ("cosine",),
+) -> VariantScores:
     """Score variants without training.
 
     Args:
-        embedder: Any embedder.
+        embedder: Any embedder. One whose dtype was left open computes in float32 here; of one that averages the
+            strands each strand is read by itself.
         dataset: Rows with ``chromosome``, ``start``, ``ref_sequence``, ``alt_sequence``, ``variant_offset``.
         protocol: Says where the window of a causal model ends.
-        scores: Of ``"cosine"``, ``"l2"``, ``"inner_product"`` (negative, larger is further apart) and ``"llr"`` (log
-            likelihood of the reference over the alternate allele; needs a model with a language-model head).
-
-    Returns:
-        Per score an (n,) float64 array in the order of the dataset; larger means a larger predicted effect.
+        scores: As for `choose`.
 
     Raises:
-        BendError: A score is unknown or the model does not allow it, or a row has too little context.
+        BendError: A score is unknown or the model does not allow it, a row has too little context, or the model's
+            input cannot show the alleles of a variant.
     """
-    for name in scores:
-        if name not in (*DISTANCES, "llr"):
-            raise unknown("variant score", name, (*DISTANCES, "llr"))
-    found = {name: np.empty(len(dataset), np.float64) for name in scores}
-    distances = [name for name in scores if name != "llr"]
-    if distances:
-        plain = getattr(embedder, "without_shift", lambda: embedder)()
-        for rows, windows in chunks(dataset, embedder.causal, protocol):
-            pairs = _vectors(plain, windows)
-            for name in distances:
-                found[name][rows] = DISTANCES[name](*pairs)
-    if "llr" in scores:
-        from bend_hf.zero_shot.likelihood import likelihood_ratios
+    embedder = as_scored(embedder)
+    chosen = choose(scores, embedder)
+    scheme: Any = getattr(embedder, "scheme", None)
+    strands = ("forward", "reverse") if getattr(embedder, "averages", False) else ("forward",)
+    likelihoods = {name: of_model(name, embedder) for name in chosen if name not in every_distance()}
+    windows: dict[str, tuple[View, ...]] = {}
+    for name in chosen:
+        if name in likelihoods:
+            windows[name] = likelihoods[name].window(scheme, strands)
+        else:
+            causal = embedder.causal and not split(name)[0]
+            windows[name] = views(scheme, causal=causal, shift=protocol.causal_variant_shift, strands=strands)
+    model = language_model(embedder) if likelihoods else None
+    # Whole blocks before a variant are one input for both alleles.
+    compared = {seen for name, seen in windows.items() if not (name == "llr_block" and embedder.causal)}
+    same = sum(tell_apart(embedder.name, scheme, dataset, seen) for seen in sorted(compared, key=repr))
 
-        found["llr"] = likelihood_ratios(embedder, dataset, protocol)
-    return found
+    columns: dict[str, np.ndarray] = {}
+    moved = np.zeros(len(dataset), bool)
+    for seen in dict.fromkeys(windows.values()):
+        some = [name for name in chosen if windows[name] == seen]
+        distances = [name for name in some if name not in likelihoods]
+        if distances:
+            plain = embedder.plain() if hasattr(embedder, "plain") else embedder
+            columns |= _distances(plain, scheme, dataset, seen, distances, moved)
+        for name in some:
+            if name in likelihoods:
+                columns |= _likelihoods(embedder, model, dataset, seen, likelihoods[name])
+    unmoved = int((~moved).sum()) if len(likelihoods) < len(chosen) else 0
+    if unmoved == len(dataset):
+        log.warning(
+            "%s gives the same vectors for both alleles of all %d variants: it does not see them, and its distances "
+            "say nothing.",
+            embedder.name,
+            unmoved,
+        )
+    elif unmoved:
+        log.info("%s: %d variants with the same vectors for both alleles", embedder.name, unmoved)
+    rows = {name: np.asarray(dataset.with_format("numpy")[name][:]) for name in KEYS if name in dataset.column_names}
+    provenance = {
+        "model": embedder.provenance(),
+        "protocol": protocol.name,
+        "windows": {name: [vars(view) for view in seen] for name, seen in windows.items()},
+        "unmoved": unmoved,
+        "same_by_definition": same,
+    }
+    ordered = {column: columns[column] for name, seen in windows.items() for column in _columns(name, seen)}
+    return VariantScores(ordered, rows, provenance)
 
 
-def _vectors(embedder: SequenceEmbedder, windows: Sequence[Windows]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the vectors at the variant in all reference and all alternate windows, (n, D) float64 each."""
-    wanted = {(text, index): 0 for ref, alt, index in windows for text in (ref, alt)}
-    at = {}
-    for key, tokens in zip(wanted, embedder.embed(text for text, _ in wanted), strict=True):
-        token = int(np.searchsorted(np.cumsum(tokens.lengths), key[1], "right"))
-        at[key] = tokens.vectors[token].to(torch.float64).numpy()
-    references = np.stack([at[window.reference, window.at] for window in windows])
-    return references, np.stack([at[window.alternate, window.at] for window in windows])
+def _distances(
+    embedder: SequenceEmbedder,
+    scheme: Any,
+    dataset: Dataset,
+    seen: Sequence[View],
+    chosen: Sequence[str],
+    moved: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Return the distances chosen, from one pass over both alleles on the strands seen; set `moved` where they differ.
+
+    Averaged strands: the distance of the mean vectors; of the largest distances the mean.
+    """
+    by_place: dict[str, list[str]] = {}
+    for name in chosen:
+        by_place.setdefault(split(name)[0], []).append(name)
+    found = {name: np.empty((len(dataset), 1 + len(seen)), np.float64) for name in chosen}
+    whole = "max_" in by_place or "mean_" in by_place
+    waiting: list[tuple[int, dict[str, Tensor]]] = []
+
+    def settle() -> None:
+        rows = [row for row, _ in waiting]
+        for place, some in by_place.items():
+            values = torch.stack([measured[place] for _, measured in waiting])  # (n, strands, 2 alleles, D)
+            for name in some:
+                if place == "max_":
+                    apart = values[:, :, some.index(name)]
+                    mean = apart.mean(1)
+                else:
+                    distance = DISTANCES[split(name)[1]]
+                    apart = distance(values[:, :, 0], values[:, :, 1])
+                    mean = distance(*values.mean(1).unbind(1))
+                found[name][rows] = torch.cat((mean[:, None], apart), 1).numpy()
+        waiting.clear()
+
+    strands: list[dict[str, Tensor]] = []
+    for row, pair, reference, alternate in _embedded(embedder, scheme, dataset, seen, whole):
+        measured: dict[str, Tensor] = {}
+        for place, some in by_place.items():
+            if place == "max_":
+                both = aligned(reference, alternate)
+                measured[place] = torch.stack([DISTANCES[split(name)[1]](*both).max() for name in some])
+            else:
+                both = (pooled(reference, place, pair.read), pooled(alternate, place, pair.read))
+                measured[place] = torch.stack(both)
+            moved[row] = moved[row] or not torch.equal(*both)
+        strands.append(measured)
+        if len(strands) == len(seen):
+            waiting.append((row, {place: torch.stack([one[place] for one in strands]) for place in by_place}))
+            strands = []
+            if len(waiting) == CHUNK:
+                settle()
+    if waiting:
+        settle()
+    return {
+        column: values[:, index] for name, values in found.items() for index, column in enumerate(_columns(name, seen))
+    }
+
+
+def _columns(name: str, seen: Sequence[View]) -> list[str]:
+    """The names of a score: averaged, and of each strand where there are two."""
+    return [name] if len(seen) == 1 else [name, *(f"{name}.{view.strand}" for view in seen)]
+
+
+def _embedded(
+    embedder: SequenceEmbedder, scheme: Any, dataset: Dataset, seen: Sequence[View], whole: bool
+) -> Iterator[tuple[int, Windows, Tokens, Tokens]]:
+    """Give row, windows and the tokens of both alleles, strand by strand; both alleles and strands share batches.
+
+    Args:
+        embedder: Of one strand.
+        scheme: How it reads DNA.
+        dataset: The variants.
+        seen: The windows.
+        whole: Whether whole windows are wanted in float64, not one vector each.
+    """
+    plan: deque[tuple[int, int, Windows, bool]] = deque()
+
+    def texts() -> Iterator[str]:
+        for rows, cropped in chunks(dataset, seen, scheme, "variants"):
+            last = [""] * len(seen)
+            for row, pairs in zip(rows.tolist(), zip(*cropped, strict=True), strict=True):
+                for strand, pair in enumerate(pairs):
+                    if pair.reference != last[strand]:
+                        last[strand] = pair.reference
+                        plan.append((row, strand, pair, True))
+                        yield pair.reference
+                    plan.append((row, strand, pair, False))
+                    yield pair.alternate
+
+    references: dict[int, Tokens] = {}
+    for tokens in embedder.embed(texts()):
+        row, strand, pair, is_reference = plan.popleft()
+        if whole:
+            tokens = Tokens(tokens.vectors.double(), tokens.lengths)
+        if is_reference:
+            references[strand] = tokens
+        else:
+            yield row, pair, references[strand], tokens
+
+
+def _likelihoods(
+    embedder: Any, model: Any, dataset: Dataset, seen: Sequence[View], likelihood: Likelihood
+) -> dict[str, np.ndarray]:
+    """Return a likelihood ratio on each strand seen, and its mean."""
+    found = np.empty((len(dataset), len(seen)), np.float64)
+    for rows, cropped in chunks(dataset, seen, embedder.scheme, likelihood.name):
+        for strand, windows in enumerate(cropped):
+            found[rows, strand] = likelihood.ratio(embedder, model, windows)
+    values = np.column_stack((found.mean(1), found))
+    return {column: values[:, index] for index, column in enumerate(_columns(likelihood.name, seen))}

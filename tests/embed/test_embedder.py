@@ -423,7 +423,7 @@ def test_load_embedder(folders):
     assert embedder.provenance()["key"]["windows"]["policy"] == "abut"
     assert load_embedder(embedder, protocol=protocol) is embedder
     found = next(embedder.embed(["ACGTTGCAACGT"]))
-    plain = next(embedder.without_shift().embed(["ACGTTGCAACGT"]))
+    plain = next(embedder.plain().embed(["ACGTTGCAACGT"]))
     assert found.lengths.sum() == 12
     upsampled = found.vectors.repeat_interleave(torch.from_numpy(found.lengths), 0)
     assert torch.equal(upsampled, plain.vectors[[0, 0, 1, 2, 3, 4, 5, 6, 0, 6, 6, 6]])

@@ -10,6 +10,7 @@ import torch
 from bend_hf.embed.embedder import Embedder
 from bend_hf.embed.interface import Tokens
 from bend_hf.embed.open import load_embedder
+from bend_hf.embed.rules import reverse_complement
 from bend_hf.errors import BendError
 from bend_hf.protocols import get_protocol
 from bend_hf.zero_shot.controls import control_scores
@@ -148,6 +149,9 @@ class Counting:
     def __init__(self):
         self.seen = []
 
+    def provenance(self):
+        return {"key": {"model": self.name}}
+
     def embed(self, sequences):
         for sequence in sequences:
             self.seen.append(sequence)
@@ -183,6 +187,69 @@ def test_distances():
         assert found["cosine"][i] == pytest.approx(cosine(a, b))
     with pytest.raises(BendError, match="Did you mean 'cosine'"):
         score_variants(embedder, dataset, protocol=DEFAULT, scores=("cosin",))
+
+
+@pytest.fixture
+def halves(monkeypatch):
+    """A machine on which models compute in bfloat16 unless told otherwise."""
+    monkeypatch.setattr("bend_hf.embed.embedder.native_half", lambda device: torch.bfloat16)
+    monkeypatch.setattr("bend_hf.embed.embedder.AGREEMENT", 0.5)
+
+
+@pytest.mark.parametrize("held", [True, False])
+@pytest.mark.parametrize("name", ["esm", "gpt2"])
+def test_variants_are_scored_in_float32_unless_a_dtype_is_named(folders, halves, monkeypatch, name, held):
+    if not held:
+        monkeypatch.setattr("bend_hf.embed.network._held_in", lambda *arguments: None)
+    dataset, folder = rows(4), str(folders[name])
+    exact = load_embedder(folder, protocol=DEFAULT, dtype="float32", device="cpu")
+    left_open = load_embedder(folder, protocol=DEFAULT, device="cpu")
+    named = load_embedder(folder, protocol=DEFAULT, dtype="bfloat16", device="cpu")
+    assert (left_open.dtype, named.dtype) == ("bfloat16", "bfloat16")
+    wanted = score_variants(exact, dataset, protocol=DEFAULT, scores=None)
+    found = score_variants(left_open, dataset, protocol=DEFAULT, scores=None)
+    assert left_open.dtype == "bfloat16"  # for everything else
+    assert found.provenance["model"]["key"]["dtype"] == "float32"
+    assert all((found[score] == wanted[score]).all() for score in wanted)
+    rounded = score_variants(named, dataset, protocol=DEFAULT, scores=None)
+    assert rounded.provenance["model"]["key"]["dtype"] == "bfloat16"
+    assert (rounded["cosine"] != wanted["cosine"]).all()
+
+
+@pytest.mark.parametrize("dtype", ["auto", "bfloat16"])
+def test_another_dtype_is_recorded_and_a_departure(toy_dir, folders, halves, tmp_path, dtype):
+    import bend_hf
+    from bend_hf.results.conditions import departures
+
+    [result] = bend_hf.evaluate(
+        str(folders["gpt2"]), "variant_effects_disease", data_dir=toy_dir, dtype=dtype, device="cpu", output=tmp_path
+    )
+    assert result.provenance["model"]["key"]["dtype"] == ("float32" if dtype == "auto" else dtype)
+    assert departures([result]) == ("" if dtype == "auto" else "dtype bfloat16 instead of float32")
+
+
+def test_strands_of_real_models_are_cropped_apart(folders):
+    """Averaged strands of a causal model: the windows that end with the variant, on either strand."""
+    folder, dataset = str(folders["gpt2"]), rows(3)
+    both = load_embedder(folder, protocol=DEFAULT, dtype="float32", device="cpu", strand="average")
+    found = score_variants(both, dataset, protocol=DEFAULT, scores=("cosine", "llr"))
+    forward = score_variants(load(folders["gpt2"]), dataset, protocol=DEFAULT, scores=("cosine", "llr"))
+    turned = dataset.map(
+        lambda row: (
+            {name: reverse_complement(row[name]) for name in ("ref_sequence", "alt_sequence")} | {"variant_offset": 511}
+        )
+    )
+    reverse = score_variants(load(folders["gpt2"]), turned, protocol=DEFAULT, scores=("cosine", "llr"))
+    for name in ("cosine", "llr"):
+        assert np.allclose(found[f"{name}.forward"], forward[name], atol=1e-7)
+        assert np.allclose(found[f"{name}.reverse"], reverse[name], atol=1e-7)
+    assert np.allclose(found["llr"], (forward["llr"] + reverse["llr"]) / 2, atol=1e-9)
+    for row, score in zip(dataset, found["cosine"], strict=True):
+        vectors = []
+        for column in ("ref_sequence", "alt_sequence"):
+            texts = [row[column][1:513], reverse_complement(row[column][512:])]
+            vectors.append(torch.stack([tokens.vectors[-1] for tokens in load(folders["gpt2"]).embed(texts)]).mean(0))
+        assert score == pytest.approx(cosine(*vectors), abs=1e-6)
 
 
 # Likelihoods.
