@@ -23,6 +23,7 @@ from bend_hf.console import log
 from bend_hf.data.sources import locate
 from bend_hf.errors import BendError
 from bend_hf.files import cache_dir, digest_of
+from bend_hf.identity import Key, code_digest
 from bend_hf.protocols import Protocol, get_protocol
 from bend_hf.runtime import keep_freed_memory
 from bend_hf.tasks import Task, get_tasks
@@ -41,6 +42,9 @@ SUPERVISED = {
     "basset": ("multilabel",),
 }
 """Baselines that train a whole network on one-hot input in the head's place, and the kinds of labels they are for."""
+
+SETTINGS = ("epochs", "batch_size", "patience", "precision", "sampling_seed", "vary", "standardize", "vectors")
+"""What may be asked of the training of heads, and changes their numbers."""
 
 Folder = str | os.PathLike[str]
 
@@ -211,27 +215,29 @@ def _results(
     from bend_hf.results.record import Result, read_result, slug, write_result
     from bend_hf.results.statistics import summarise
 
-    runs = {seed: _run(task, files, road, seed) for seed in (seeds if task.recipe else (None,))}
+    key = _key(task, files, road)
+    found = {} if overwrite else _existing(output / slug(road.name), key)
     results: dict[int | None, Result] = {}
-    for seed, run in runs.items():
-        found = None if overwrite else _existing(output / slug(road.name), task, road, seed, run)
-        if found is not None:
-            log.info("%s: %s is there already (overwrite=True makes it again)", task.name, found.path)
-            results[seed] = found
-    missing = [seed for seed in runs if seed not in results]
+    numbers = seeds if task.recipe else (None,)
+    for seed in numbers:
+        if seed in found:
+            log.info("%s: %s is there already (overwrite=True makes it again)", task.name, found[seed].path)
+            results[seed] = found[seed]
+    missing = [seed for seed in numbers if seed not in results]
     road.seconds, road.bytes, road.trained_in = {}, 0, None
-    road.states = output / ".states" / digest_of([slug(road.name), task.name, [runs[seed] for seed in missing]])[:16]
+    road.states = output / ".states" / digest_of([slug(road.name), key.digest, missing])[:16]
     common: dict[str, Any] = {
         "model": road.name,
         "task": task.name,
         "protocol": road.protocol.name,
         "metric": task.metric,
         "toy": files.toy,
+        "key": dict(key),
     }
 
     def fail(seed: int | None, reason: str, history: list[dict[str, Any]]) -> None:
         blank: dict[str, Any] = {"score": None, "interval": None, "secondary": {}, "counts": {}, "folds": None}
-        provenance = _provenance(task, files, road, runs[seed])
+        provenance = _provenance(task, files, road, key, seed)
         results[seed] = Result(
             **common, **blank, chance=0.0, seed=seed, history=history, provenance=provenance, failure=reason
         )
@@ -253,7 +259,7 @@ def _results(
             with road.timed("scoring"):
                 summary = asdict(summarise(outcome.predictions))
             summary["secondary"] |= outcome.secondary
-            provenance = _provenance(task, files, road, runs[seed])
+            provenance = _provenance(task, files, road, key, seed)
             result = Result(**common, **summary, seed=seed, history=outcome.history, provenance=provenance)
             results[seed] = read_result(write_result(output, result, outcome.predictions)) if _is_main() else result
         shutil.rmtree(road.states, ignore_errors=True)
@@ -265,7 +271,7 @@ def _results(
         for seed in missing:
             if seed not in results:
                 fail(seed, reason, [])
-    return [results[seed] for seed in runs]
+    return [results[seed] for seed in numbers]
 
 
 def _is_main() -> bool:
@@ -274,51 +280,71 @@ def _is_main() -> bool:
     return bool(PartialState().is_main_process)
 
 
-def _run(task: Task, files: TaskFiles, road: Road, seed: int | None) -> dict[str, Any]:
-    """Return what decides a result: equal runs give equal numbers, and are not made twice."""
-    return {
-        "dataset_digest": files.digest,
-        "model": road.name if road.embedder is None else road.embedder.provenance()["key"],
-        "network": None if road.network is None else road.name,
-        "protocol": asdict(road.protocol),
-        "recipe": None if task.recipe is None else asdict(task.recipe),
-        "settings": {
-            name: getattr(road, name)
-            for name in (
-                *("epochs", "batch_size", "patience", "precision"),
-                *("sampling_seed", "vary", "standardize", "vectors"),
-            )
-        },
-        "seed": seed,
-    }
+def _key(task: Task, files: TaskFiles, road: Road) -> Key:
+    """Return what decides a result but for its seed: equal keys give equal numbers, which are not made twice."""
+    from bend_hf.train.processes import trained_in
+
+    settings: dict[str, Any] = {}
+    if task.recipe is not None and road.embedder is not None:
+        settings = {
+            "epochs": road.epochs or task.recipe.epochs,
+            "batch_size": road.batch_size or task.recipe.batch_size,
+            "precision": trained_in(road.precision, road.device, road.protocol),
+            **{name: getattr(road, name) for name in SETTINGS if name not in ("epochs", "batch_size", "precision")},
+        }
+    return Key(
+        "result",
+        rows=files.digest,
+        embedder=road.name if road.embedder is None else road.embedder.provenance()["key"],
+        network=None if road.network is None else road.name,
+        protocol=asdict(road.protocol),
+        recipe=None if task.recipe is None else asdict(task.recipe),
+        settings=settings,
+        code=code_digest(task.metric),
+    )
 
 
-def _existing(folder: Path, task: Task, road: Road, seed: int | None, run: dict[str, Any]) -> Result | None:
-    """Return the record of the same run, if there is one that ended well."""
-    from bend_hf.results.record import read_result
+def _existing(folder: Path, key: Key) -> dict[int | None, Result]:
+    """Return the sound records of the same run, by seed. A damaged one is told of, and made again."""
+    from bend_hf.results.record import read_predictions, read_result
 
-    path = folder / f"{task.name}.{road.protocol.name}{'' if seed is None else f'.seed{seed}'}.json"
-    if not path.is_file():
-        return None
-    found = read_result(path)
-    same = found.failure is None and found.provenance.get("run") == digest_of(run)
-    return found if same else None
+    found: dict[int | None, Result] = {}
+    for path in sorted(folder.glob(f"*.{key.short}.json")):
+        try:
+            result = read_result(path)
+            if result.key is None or Key("result", **result.key).digest != key.digest or result.failure:
+                continue
+            if result.predictions is not None:
+                read_predictions(result)
+        except (BendError, OSError) as error:
+            log.warning("%s It is made again.", error)
+            continue
+        found[result.seed] = result
+    return found
 
 
 def _scored(path: Path) -> bool:
     from bend_hf.results.record import read_result
 
-    return path.is_file() and read_result(path).failure is None
+    try:
+        return path.is_file() and read_result(path).failure is None
+    except BendError:  # damaged: nothing to keep
+        return False
 
 
-def _provenance(task: Task, files: TaskFiles, road: Road, run: dict[str, Any]) -> dict[str, Any]:
+def _provenance(task: Task, files: TaskFiles, road: Road, key: Key, seed: int | None) -> dict[str, Any]:
     from bend_hf.provenance import machine, peak_memory
 
     model = {"name": road.name} if road.embedder is None else road.embedder.provenance()
     return {
-        **run,
+        "dataset_digest": files.digest,
         "model": model,
-        "run": digest_of(run),
+        "network": key["network"],
+        "protocol": key["protocol"],
+        "recipe": key["recipe"],
+        "settings": {name: getattr(road, name) for name in SETTINGS},
+        "seed": seed,
+        "run": digest_of([key.digest, seed]),
         "task_version": task.version,
         "files": {"build": task.build, **files.digests},
         "seconds": {stage: round(seconds, 3) for stage, seconds in road.seconds.items()},

@@ -48,3 +48,14 @@ def _remove_scratch() -> object:
 
     yield
     shutil.rmtree(_SCRATCH, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> object:
+    """The command line gives the package's logger a handler; no test is to find that of another."""
+    from bend_hf.console import log
+
+    handlers, level, propagate = list(log.handlers), log.level, log.propagate
+    yield
+    log.handlers[:], log.propagate = handlers, propagate
+    log.setLevel(level)

@@ -22,6 +22,7 @@ ROOMS = (
         "bend_hf/console.py",
         "bend_hf/files.py",
         "bend_hf/resources.py",
+        "bend_hf/identity.py",
         "bend_hf/text.py",
     ),
     ("bend_hf/runtime.py", "bend_hf/provenance.py", "bend_hf/protocols.py"),

@@ -69,7 +69,7 @@ def test_the_precision_of_training_is_recorded_as_it_was(toy_dir, tmp_path):
 def test_a_result_that_is_there_is_not_made_again(first, toy_dir, tmp_path):
     results, output = first
     shutil.copytree(output, tmp_path / "results")
-    path = next((tmp_path / "results").rglob("cpg_methylation.default.seed0.json"))
+    path = next((tmp_path / "results").rglob("cpg_methylation.default.seed0.*.json"))
     before = path.stat().st_mtime_ns
     options = {"data_dir": toy_dir, "seeds": 2, "output": tmp_path / "results"}
     again = bend_hf.evaluate("onehot", "cpg_methylation", epochs=1, **options)
@@ -115,8 +115,32 @@ def test_a_failure_does_not_replace_an_earlier_score(first, toy_dir, tmp_path, m
     monkeypatch.setattr("bend_hf.evaluation.supervised", broken)
     [failed] = bend_hf.evaluate("onehot", "cpg_methylation", data_dir=toy_dir, epochs=3, output=tmp_path / "results")
     assert failed.failure == "RuntimeError: the disk went away"
-    kept = {(r.task, r.seed): r.score for r in read_results(tmp_path / "results")}
-    assert kept["cpg_methylation", 0] == results[2].score
+    kept = [r.score for r in read_results(tmp_path / "results") if (r.task, r.seed) == ("cpg_methylation", 0)]
+    assert sorted(kept, key=str) == sorted([results[2].score, None], key=str)
+
+
+def test_runs_that_differ_lie_side_by_side_and_damaged_ones_are_made_again(first, toy_dir, tmp_path, caplog):
+    _, output = first
+    folder = tmp_path / "results"
+    shutil.copytree(output, folder)
+    options = {"data_dir": toy_dir, "output": folder, "seeds": [0]}
+    before = {path: path.read_bytes() for path in folder.rglob("*.json")}
+    [other] = bend_hf.evaluate("onehot", "cpg_methylation", epochs=2, **options)
+    assert all(path.read_bytes() == text for path, text in before.items())
+    shown = table(read_results(folder))
+    assert "one-hot CNN [epochs 1]" in shown
+    assert "one-hot CNN [epochs 2]" in shown
+    for damaged in (other.path, other.path.with_suffix(".parquet")):
+        damaged.write_bytes(damaged.read_bytes()[:-9])
+        caplog.clear()
+        [again] = bend_hf.evaluate("onehot", "cpg_methylation", epochs=2, **options)
+        assert again.score == other.score
+        assert "made again" in caplog.text
+        assert damaged.name in caplog.text
+    caplog.clear()
+    [kept] = bend_hf.evaluate("onehot", "cpg_methylation", epochs=2, **options)
+    assert "made again" not in caplog.text
+    assert kept == again
 
 
 @pytest.mark.parametrize(

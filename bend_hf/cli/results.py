@@ -40,7 +40,7 @@ def add(command: Command) -> None:
         "plot",
         plot,
         "draw predicted against true labels along one test window (gene finding, enhancers)",
-        "plot bend-results/onehot/gene_finding.default.seed0.json --row 3",
+        "plot bend-results/onehot/gene_finding.default.seed0.1a2b3c4d.json --row 3",
     )
     sub.add_argument("result", type=Path, help="a result's JSON file, its predictions beside it")
     sub.add_argument("--row", type=int, default=0, metavar="N", help="test row, from 0 (0)")
@@ -50,7 +50,7 @@ def add(command: Command) -> None:
         "rerun",
         rerun,
         "make a recorded result again and compare",
-        "rerun bend-results/onehot/gene_finding.default.seed0.json",
+        "rerun bend-results/onehot/gene_finding.default.seed0.1a2b3c4d.json",
         "rerun RESULT.json --dry-run",
     )
     sub.add_argument("result", type=Path, help="a result's JSON file")

@@ -18,6 +18,7 @@ from pathlib import Path
 from bend_hf import files
 from bend_hf.data import download
 from bend_hf.errors import BendError
+from bend_hf.identity import Key
 from bend_hf.tasks import Build, Task
 
 # Raised whenever the same files give other rows, so that datasets built before are not served.
@@ -69,7 +70,9 @@ class TaskFiles:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of what decides the rows: the task and its version, the label files and the genome; no paths."""
-        return files.digest_of([self.task.name, self.task.version, ROWS_VERSION, self.digests])
+        return Key(
+            "rows", task=self.task.name, version=self.task.version, files=self.digests, reader=ROWS_VERSION
+        ).digest
 
 
 def locate(

@@ -223,7 +223,7 @@ def _write_manifest(layout: Plan, embedder: SequenceEmbedder) -> None:
         return
     headers = [shard.read_header(layout.path(number)) for number in range(layout.count)]
     manifest = {
-        "key": layout.key,
+        "key": dict(layout.key),
         "provenance": embedder.provenance(),
         "dim": layout.dim,
         "sequences": len(layout.found.first),

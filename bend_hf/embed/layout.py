@@ -13,7 +13,6 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from bend_hf.embed import shard
 from bend_hf.embed.interface import SequenceEmbedder
 from bend_hf.embed.vectors import Distinct, Precision, check_precision
 from bend_hf.files import digest_of
+from bend_hf.identity import Key
 
 FORMAT = 1
 LARGEST_SHARD = 1 << 27  # values, if every nucleotide were a token: 256 MB at two bytes
@@ -43,7 +43,7 @@ class Plan:
     """
 
     folder: Path
-    key: dict[str, Any]
+    key: Key
     found: Distinct
     edges: np.ndarray
     dim: int
@@ -109,17 +109,18 @@ def plan(embedder: SequenceEmbedder, found: Distinct, store_dir: Path, precision
         BendError: There is no such precision.
     """
     check_precision(precision)
-    key = {
-        "format": FORMAT,
-        "sequences": hashlib.sha256(found.digests.tobytes()).hexdigest(),
-        "vectors": embedder.provenance()["key"],
-        "precision": precision,
-    }
+    key = Key(
+        "vectors",
+        embedder=embedder.provenance()["key"],
+        sequences=hashlib.sha256(found.digests.tobytes()).hexdigest(),
+        precision=precision,
+        format=FORMAT,
+    )
     values = found.nucleotides * embedder.dim
     size = min(max(int(values.sum()) // 8, SMALLEST_SHARD), LARGEST_SHARD)
     number = (np.cumsum(values) - values) // size
     edges = np.append(np.flatnonzero(np.diff(number, prepend=-1)), len(values))
-    return Plan(Path(store_dir) / digest_of(key)[:32], key, found, edges, embedder.dim, precision)
+    return Plan(Path(store_dir) / key.digest[:32], key, found, edges, embedder.dim, precision)
 
 
 def share_of_environment() -> tuple[int, int]:

@@ -48,7 +48,7 @@ class Store:
                 raise BendError(f"{layout.path(number)}: {problem}; fill the store again to make it.")
         self._layout = layout
         self.dim = layout.dim
-        self.key = source_key(layout.key["vectors"], layout.found, layout.precision)
+        self.key = source_key(layout.key["embedder"], layout.found, layout.precision)
         self._shards = [Shard(layout.path(number)) for number in range(layout.count)]
         counts = [np.diff(part.offsets) for part in self._shards]
         self.lengths_in_tokens = np.concatenate([np.empty(0, np.int64), *counts])[layout.found.inverse]

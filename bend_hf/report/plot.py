@@ -1,6 +1,6 @@
 """Pictures of single test windows: predicted against true genes, and the 782 bins around a gene's start.
 
-    plot(read_result("results/model/gene_finding.default.seed0.json"), row=3, output="window.svg")
+    plot(read_result("results/model/gene_finding.default.seed0.1a2b3c4d.json"), row=3, output="window.svg")
 
 A picture is one SVG file, without scripts or fonts from elsewhere, in light or dark after the viewer's setting.
 """

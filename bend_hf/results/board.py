@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bend_hf.protocols import PROTOCOLS
+from bend_hf.results.apart import told_apart
 from bend_hf.results.conditions import departures
 from bend_hf.results.record import Result
 from bend_hf.results.statistics import centred, seed_spread
@@ -37,7 +38,7 @@ class Row:
     """One cell of a leaderboard with what belongs to it.
 
     Attributes:
-        model: As in the records, or the name of a published entry.
+        model: As in the records, with what tells runs of one model apart; or the name of a published entry.
         task: Name of the task.
         protocol: ``"default"``, ``"bend-2024"``, or the protocol a published value states.
         kind: A model, one of `BASELINES`, or a published value.
@@ -52,6 +53,7 @@ class Row:
         failure: Why there is no score.
         departures: Where its settings are not those of the task's recipe and the protocol, in words; else empty.
         source: Where a published value was read.
+        variant: The end of `model` that tells runs of one model apart; else empty.
         results: The records behind the row, by seed.
     """
 
@@ -70,12 +72,14 @@ class Row:
     failure: str | None = None
     departures: str = ""
     source: str | None = None
+    variant: str = ""
     results: tuple[Result, ...] = field(default=(), repr=False)
 
     @property
     def title(self) -> str:
         """The model's name for people."""
-        return BASELINES.get(self.model, self.model)
+        name = self.model.removesuffix(self.variant)
+        return f"{BASELINES.get(name, name)}{self.variant}"
 
     @property
     def centred(self) -> float | None:
@@ -86,8 +90,8 @@ class Row:
 def board(results: Iterable[Result]) -> list[Row]:
     """Group results by model, task, protocol and toy; rows are in the order of tasks, baselines last, best first."""
     groups: dict[tuple[Any, ...], list[Result]] = {}
-    for result in results:
-        groups.setdefault((result.model, result.task, result.protocol, result.toy), []).append(result)
+    for result in told_apart(results):
+        groups.setdefault((result.label, result.task, result.protocol, result.toy), []).append(result)
     return sort_rows([_row(group) for group in groups.values()])
 
 
@@ -118,7 +122,8 @@ def _row(group: list[Result]) -> Row:
     failures = [result.failure for result in group if result.failure]
     first = group[0]
     return Row(
-        model=first.model,
+        model=first.label,
+        variant=first.variant,
         task=first.task,
         protocol=first.protocol,
         kind="baseline" if first.model in BASELINES else "model",

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from bend_hf.errors import BendError
+from bend_hf.results.apart import told_apart
 from bend_hf.results.board import Row, board
 from bend_hf.results.conditions import alike, explained, footnotes, marked, same_data, same_settings
 from bend_hf.results.record import Result, read_predictions, read_results
@@ -145,9 +146,9 @@ def compare(
     raw: list[Difference] = []
     for name in (task for task in TASKS if any(result.task == task for result in chosen)):
         here = [result for result in chosen if result.task == name]
-        notes += [f"{result.model} is left out of {name}: {result.failure}" for result in here if result.failure]
+        notes += [f"{result.label} is left out of {name}: {result.failure}" for result in here if result.failure]
         here = [result for result in here if result.score is not None]
-        models = list(dict.fromkeys(result.model for result in here))
+        models = list(dict.fromkeys(result.label for result in here))
         if len(models) < 2:
             notes.append(f"{name} is left out: {models[0] if models else 'no model'} alone has a score.")
             continue
@@ -158,10 +159,10 @@ def compare(
             else:
                 here, note = alike(here)
                 unlike.setdefault(note, []).append(name)
-                models = list(dict.fromkeys(result.model for result in here))
+                models = list(dict.fromkeys(result.label for result in here))
             if len(models) < 2:
                 continue
-            drawn = {model: _draw([r for r in here if r.model == model], resamples, seed) for model in models}
+            drawn = {model: _draw([r for r in here if r.label == model], resamples, seed) for model in models}
             _same_rows(name, drawn)
             raw += [difference(name, {a: drawn[a], b: drawn[b]}, level=level) for a, b in combinations(models, 2)]
         except BendError as error:
@@ -183,18 +184,14 @@ def compare(
 
 
 def _gather(results: Iterable[Result | Iterable[Result] | str | Path]) -> list[Result]:
-    """Flatten; a model that an earlier folder also holds is named after its folder."""
+    """Flatten, and tell runs of one model apart."""
     found: list[Result] = []
     for item in [results] if isinstance(results, str | Path) else results:
         if isinstance(item, str | Path):
-            models = {result.model for result in found}
-            found += [
-                dataclasses.replace(r, model=f"{r.model} [{item}]") if r.model in models else r
-                for r in read_results(item)
-            ]
+            found += read_results(item)
         else:
             found += [item] if isinstance(item, Result) else list(item)
-    return found
+    return told_apart(found)
 
 
 @dataclass(frozen=True)
@@ -216,7 +213,7 @@ def _draw(results: Sequence[Result], resamples: int, seed: int) -> Drawn:
         predictions = read_predictions(result)
         boot = bootstrap(predictions, resamples=resamples, seed=seed)
         value = score(predictions)[predictions.task.metric]
-        name = f"{result.model} (seed {result.seed})"
+        name = f"{result.label} (seed {result.seed})"
         drawn[name] = Drawn(value, boot.scores, boot.clusters, boot.unit, len(predictions), predictions.keys_digest)
     _same_rows(results[0].task, drawn)
     several = list(drawn.values())

@@ -101,7 +101,7 @@ def same_data(results: Sequence[Result]) -> None:
         ):
             if of(first) != of(other):
                 raise BendError(
-                    f"{first.task}: {first.model} and {other.model} differ in their {what} "
+                    f"{first.task}: {first.label} and {other.label} differ in their {what} "
                     f"({of(first)}; {of(other)}), so their difference means nothing: {remedy}."
                 )
 
@@ -117,11 +117,11 @@ def same_settings(results: Sequence[Result]) -> None:
         first, mine, theirs = bound[0], _binding(bound[0]), _binding(other)
         unlike = [name for name in mine if mine[name] != theirs[name]]
         if unlike:
-            seeds = [f" (seed {result.seed})" if first.model == other.model else "" for result in (first, other)]
+            seeds = [f" (seed {result.seed})" if first.label == other.label else "" for result in (first, other)]
             values = [f"{_plain(name)} ({_plain(mine[name])}; {_plain(theirs[name])})" for name in unlike]
             standard = [f"{_plain(name)} {_plain(settings(first)[name][1])}" for name in unlike]
             raise BendError(
-                f"{first.task}: {first.model}{seeds[0]} and {other.model}{seeds[1]} differ in their "
+                f"{first.task}: {first.label}{seeds[0]} and {other.label}{seeds[1]} differ in their "
                 f"{' and '.join(values)}, so their difference means nothing: evaluate both alike (the recipe's: "
                 f"{', '.join(standard)}), or leave one out."
             )
@@ -141,7 +141,7 @@ def alike(results: Sequence[Result]) -> tuple[list[Result], str]:
     """
     models: dict[str, list[Result]] = {}
     for result in results:
-        models.setdefault(result.model, []).append(result)
+        models.setdefault(result.label, []).append(result)
     groups: dict[str, list[str]] = {}
     for model, mine in models.items():
         if len(kinds := {repr(_binding(result)) for result in mine}) == 1:
@@ -159,7 +159,7 @@ def alike(results: Sequence[Result]) -> tuple[list[Result], str]:
     named = ", ".join(f"{model} ({departures(models[model]) or 'by the recipe'})" for model in others)
     rest = f" with the others ({departures(models[ranked[0]]) or 'by the recipe'})" if ranked else ""
     note = f"not ranked{rest}: {named}."
-    return [result for result in results if result.model not in others], note
+    return [result for result in results if result.label not in others], note
 
 
 def footnotes(texts: Sequence[str]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The record of a run: one JSON file per model, task, protocol and seed, with its predictions (Parquet) beside it.
 
-    path = write_result("results", result, predictions)     # results/<model>/<task>.<protocol>.seed<k>.json
+    path = write_result("results", result, predictions)     # results/<model>/<task>.<protocol>.seed<k>.<run>.json
     results = read_results("results")                        # validated; old schema versions are brought up to date
     predictions = read_predictions(results[0])               # checked against the digest in the record
 
@@ -25,6 +25,7 @@ import numpy as np
 from bend_hf import files
 from bend_hf.console import log
 from bend_hf.errors import BendError, unknown
+from bend_hf.identity import PARTS, Key
 from bend_hf.protocols import PROTOCOLS
 from bend_hf.results.predictions import Predictions, check, make_predictions, to_parquet
 from bend_hf.tasks import TASKS
@@ -42,7 +43,7 @@ __all__ = [
     "write_result",
 ]
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the record. A change that old readers would misread adds 1 and a function in `_UPGRADES`."""
 
 
@@ -68,8 +69,12 @@ class Result:
             with folds also ``part``).
         provenance: Digests, revisions, settings, packages, hardware, durations: see docs/results.md.
         failure: Why the task has no score; None for a run that ended well.
+        key: The parts of the `bend_hf.identity.Key` of the run, seed left out: equal ones mean equal runs. None in
+            records of schema 1.
         predictions: Set by `write_result`: ``file``, ``sha256`` and ``rows`` of the predictions beside the record.
         path: The file this was read from; not part of the record.
+        variant: What tells it from other runs of its model, as `bend_hf.results.apart.told_apart` sets it; not part of
+            the record.
     """
 
     model: str
@@ -87,18 +92,27 @@ class Result:
     history: list[dict[str, Any]]
     provenance: dict[str, Any]
     failure: str | None = None
+    key: dict[str, Any] | None = None
     predictions: dict[str, Any] | None = None
     path: Path | None = field(default=None, compare=False, repr=False)
+    variant: str = field(default="", compare=False, repr=False)
 
     @property
     def name(self) -> str:
-        """The file's stem: task, protocol and seed."""
+        """The file's stem: task, protocol, seed, and the short key of the run, which its seeds share."""
         seed = "" if self.seed is None else f".seed{self.seed}"
-        return f"{self.task}.{self.protocol}{seed}"
+        run = "" if self.key is None else f".{Key('result', **self.key).short}"
+        return f"{self.task}.{self.protocol}{seed}{run}"
+
+    @property
+    def label(self) -> str:
+        """The model's name, with what tells this run of it from others."""
+        return f"{self.model}{self.variant}"
 
     def to_json(self) -> dict[str, Any]:
         """The record as written, without its digest."""
-        fields = {item.name: getattr(self, item.name) for item in dataclasses.fields(self) if item.name != "path"}
+        own = ("path", "variant")
+        fields = {item.name: getattr(self, item.name) for item in dataclasses.fields(self) if item.name not in own}
         return {"schema": SCHEMA, **fields}
 
 
@@ -136,6 +150,10 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "history": (_list_of(dict), "a list of objects"),
     "provenance": (lambda v: isinstance(v, dict), "an object"),
     "failure": (_nullable(lambda v: isinstance(v, str) and bool(v.strip())), "a non-empty string or null"),
+    "key": (
+        _nullable(lambda v: isinstance(v, dict) and set(v) == set(PARTS["result"])),
+        f"an object with {', '.join(PARTS['result'])}, or null",
+    ),
     "predictions": (
         _nullable(lambda v: isinstance(v, dict) and set(v) == {"file", "sha256", "rows"}),
         "an object with file, sha256 and rows, or null",
@@ -144,7 +162,7 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
 _REQUIRED_PROVENANCE = {"dataset_digest": str, "created": str, "packages": dict, "model": dict}
 _RANGE = {"mcc": (-1.0, 1.0), "auroc": (0.0, 1.0), "auprc": (0.0, 1.0)}
 
-_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: lambda record: {**record, "key": None}}
 """Schema version → function from a record of that version to one of the next."""
 
 
@@ -196,7 +214,7 @@ def _short(value: Any) -> str:
 def write_result(folder: str | Path, result: Result, predictions: Predictions | None = None) -> Path:
     """Write a result, and its predictions beside it, and return the path of the JSON file.
 
-    A record of the same model, task, protocol and seed is replaced.
+    A record of the same run (its `Result.name`) is replaced, and no other.
 
     Raises:
         BendError: The result is not valid, or the predictions are another task's.
@@ -237,8 +255,15 @@ def _plain(value: Any) -> Any:
 
 
 def slug(model: str) -> str:
-    """A model's name as a folder's name: ``/`` becomes ``--``, other unsafe characters ``_``."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", model.strip("/").replace("/", "--")).lstrip(".") or "model"
+    """A model's name as a folder's name, another for every name.
+
+    ``/`` becomes ``--``, other unsafe characters ``_``; where the name could not be told back from that, digits of its
+    digest follow.
+    """
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", model.replace("/", "--")).lstrip(".")[:100]
+    if plain and plain.replace("--", "/") == model:
+        return plain
+    return f"{plain or 'model'}-{hashlib.sha256(model.encode()).hexdigest()[:8]}"
 
 
 def read_results(where: str | Path | Iterable[str | Path]) -> list[Result]:
@@ -250,8 +275,7 @@ def read_results(where: str | Path | Iterable[str | Path]) -> list[Result]:
         The results, sorted by model, task (in the order of declaration), protocol and seed.
 
     Raises:
-        BendError: There are none; a file is truncated, was edited, is not a record or of a newer schema; two files
-            are records of the same run.
+        BendError: There are none; a file is truncated, was edited, is not a record or of a newer schema.
     """
     paths: dict[Path, None] = {}
     for item in [where] if isinstance(where, str | Path) else where:
@@ -262,25 +286,23 @@ def read_results(where: str | Path | Iterable[str | Path]) -> list[Result]:
             if foreign:
                 log.warning("%s: %d JSON files are no results: %s …", item, len(foreign), foreign[0].name)
             if len(foreign) == len(found):
-                raise BendError(f"{item}: holds no results (<model>/<task>.<protocol>.seed<k>.json).")
+                raise BendError(f"{item}: holds no results (<model>/<task>.<protocol>.seed<k>.<run>.json).")
             paths.update(dict.fromkeys(path for path in found if path not in foreign))
         elif item.is_file():
             paths[item] = None
         else:
             raise BendError(f"{item}: no such file or folder of results.")
-    seen: dict[tuple[Any, ...], Result] = {}
+    seen: dict[str, Result] = {}
     for path in paths:
         result = read_result(path)
-        key = (result.model, result.task, result.protocol, result.seed)
-        if key in seen:
-            raise BendError(
-                f"{path} and {seen[key].path} are both {result.model} on {result.task} ({result.protocol}, seed "
-                f"{result.seed}); keep one, or give their folders separately."
-            )
-        seen[key] = result
+        content = files.digest_of(result.to_json())
+        if content in seen:
+            log.info("%s is a copy of %s: read once.", path, seen[content].path)
+        seen.setdefault(content, result)
     order = list(TASKS)
     return sorted(
-        seen.values(), key=lambda r: (r.model, order.index(r.task), r.protocol, -1 if r.seed is None else r.seed)
+        seen.values(),
+        key=lambda r: (r.model, order.index(r.task), r.protocol, -1 if r.seed is None else r.seed, str(r.path)),
     )
 
 

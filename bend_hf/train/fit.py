@@ -26,7 +26,6 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import nn
 
 from bend_hf import __version__
@@ -41,7 +40,7 @@ from bend_hf.train.batches import Split
 from bend_hf.train.checkpoint import Head, State
 from bend_hf.train.head import cnn_head
 from bend_hf.train.loop import Network, Run, loss_sum, predict, references, save, score, train_epoch, training_steps
-from bend_hf.train.processes import Stopped, make_accelerator, same_on_all, together
+from bend_hf.train.processes import Stopped, make_accelerator, same_on_all, together, trained_in
 from bend_hf.train.standardize import standardized
 
 __all__ = ["Fitted", "Split", "Vary", "fit", "loss_sum"]
@@ -52,6 +51,7 @@ READ = 256
 """Rows whose vectors are read at once for their digest."""
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Vary = Literal["init", "order", "both"]
+AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def fit(
         patience=patience,
         accelerator=accelerator,
         device=place,
-        dtype=_autocast(precision, accelerator, place, protocol),
+        dtype=AUTOCAST[trained_in(precision, place, protocol)],
         padding=padding,
         file=None if checkpoint_dir is None else Path(checkpoint_dir) / f"{task.name}.safetensors",
         checkpoint_seconds=checkpoint_seconds,
@@ -182,24 +182,6 @@ def fit(
     if vary == "order":
         runs = [replace(one, starts=(0,)) for one in runs]
     return [fitted for one in runs for fitted in _in_own_thread(one)]
-
-
-def _autocast(
-    precision: Precision, accelerator: Accelerator, device: torch.device, protocol: Protocol
-) -> torch.dtype | None:
-    """Return the type to compute in under autocast, or None for float32 throughout."""
-    names = {"fp32": None, "no": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-    if precision == "auto" and accelerator.mixed_precision != "no":
-        precision = accelerator.mixed_precision
-    elif precision == "auto" and device.type == "cuda" and protocol.gpu_precision == "auto":
-        precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    elif precision == "auto":
-        precision = protocol.gpu_precision if device.type == "cuda" and protocol.gpu_precision != "auto" else "fp32"
-    if precision not in names:
-        raise unknown("precision", precision, ["auto", "fp32", "bf16", "fp16"])
-    if precision == "fp16" and device.type == "cpu":
-        raise BendError("fp16 is for GPUs; on a CPU train in bf16 or fp32.")
-    return names[precision]
 
 
 def _in_own_thread(run: Run) -> list[Fitted]:

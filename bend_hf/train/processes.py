@@ -23,7 +23,8 @@ import torch
 import torch.distributed as dist
 from accelerate import Accelerator, PartialState
 
-from bend_hf.errors import BendError
+from bend_hf.errors import BendError, unknown
+from bend_hf.protocols import Protocol
 
 Made = TypeVar("Made")
 FINE, STOPPED, FAILED = 0, 1, 2
@@ -127,3 +128,31 @@ def main_first(make: Callable[[], Made]) -> Made:
         made = make() if state.is_main_process else None
     with together("the other processes followed the main one"):
         return make() if made is None else made
+
+
+def trained_in(precision: str, device: str | torch.device | None, protocol: Protocol) -> str:
+    """Return what a head is trained in here: ``"fp32"``, ``"bf16"`` or ``"fp16"``.
+
+    Args:
+        precision: As asked for; ``"auto"`` takes what ``accelerate launch`` was told, else what the protocol trains in
+            on a GPU (its ``"auto"``: bf16 where the GPU has it, fp16 on others), and fp32 on a CPU.
+        device: Where it is trained; None for the best there is.
+        protocol: Default, or the reference's own.
+
+    Raises:
+        BendError: The precision is unknown, or fp16 is asked for on a CPU.
+    """
+    gpu = torch.cuda.is_available() if device is None else torch.device(device).type == "cuda"
+    told = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if precision == "auto" and told in ("bf16", "fp16"):
+        precision = told
+    elif precision == "auto" and gpu and protocol.gpu_precision != "auto":
+        precision = protocol.gpu_precision
+    elif precision == "auto":
+        bf16 = gpu and torch.cuda.is_bf16_supported(including_emulation=False)
+        precision = "fp32" if not gpu else "bf16" if bf16 else "fp16"
+    if precision not in ("fp32", "bf16", "fp16"):
+        raise unknown("precision", precision, ["auto", "fp32", "bf16", "fp16"])
+    if precision == "fp16" and not gpu:
+        raise BendError("fp16 is for GPUs; on a CPU train in bf16 or fp32.")
+    return precision

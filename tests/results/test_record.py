@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from result_factory import make_result, simulate
 from bend_hf import files
 from bend_hf.errors import BendError
 from bend_hf.results import record
+from bend_hf.results.apart import told_apart
 from bend_hf.tasks import TASKS
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -179,9 +181,11 @@ def test_mixed_folders(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None
     found = record.read_results(tmp_path)
     assert [(r.task, r.seed) for r in found] == [("gene_finding", 0), ("cpg_methylation", 0), ("cpg_methylation", 1)]
     assert "notes.json" in caplog.text
+    shutil.copytree(tmp_path / "a", tmp_path / "copy")
+    assert len(record.read_results(tmp_path)) == 3
     record.write_result(tmp_path / "b", make_result("gene_finding", seed=0, score=0.6))
-    with pytest.raises(BendError, match=r"are both simulated on gene_finding \(default, seed 0\)"):
-        record.read_results(tmp_path)
+    both = [r for r in told_apart(record.read_results(tmp_path)) if r.task == "gene_finding"]
+    assert [r.label for r in both] == [f"simulated [in {tmp_path / folder}]" for folder in ("a", "b")]
 
 
 def test_misfitting_predictions(tmp_path: Path) -> None:
@@ -240,8 +244,9 @@ def test_older_records_are_brought_up_to_date_step_by_step(monkeypatch: pytest.M
     def third(old: dict) -> dict:
         return {**old, "counts": {**old["counts"], "third": old["counts"]["second"] + 1}}
 
-    monkeypatch.setattr(record, "SCHEMA", 3)
-    monkeypatch.setattr(record, "_UPGRADES", {1: second, 2: third})
+    monkeypatch.setattr(record, "SCHEMA", 4)
+    monkeypatch.setattr(record, "_UPGRADES", {1: record._UPGRADES[1], 2: second, 3: third})
     result = record.read_results(SAMPLES / "schema1")[0]
+    assert result.key is None
     assert result.counts == {"rows": 24, "second": 2, "third": 3}
-    assert result.to_json()["schema"] == 3
+    assert result.to_json()["schema"] == 4

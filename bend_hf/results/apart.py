@@ -1,0 +1,106 @@
+"""Runs of one model that differ in anything, told apart by what differs.
+
+    for result in told_apart(read_results("bend-results")):
+        result.label                    # "checkpoint-500 [run1/checkpoint-500]", "nt-v2-50m [layer 6]"
+
+Two records of the same task, protocol and seed that were not made from the same things are two models to every table,
+ranking and report. A model that was read in one way everywhere keeps its plain name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from bend_hf.identity import flat
+from bend_hf.results.record import Result
+
+EVERYWHERE = ("model", "layer", "strand", "prefix", "settings")
+"""What tells runs apart though they are of different tasks; the rest (dtype, data, code) only where they meet."""
+
+WORDS = {"layer": "layer", "strand": "strand", "dtype": "in", "data": "data", "code": "code", "folder": "in"}
+
+
+def told_apart(results: Iterable[Result]) -> list[Result]:
+    """Return the results with `variant` set where runs of one model differ; those told apart already as they are."""
+    models: dict[str, list[Result]] = defaultdict(list)
+    results = list(results)
+    if any(result.variant for result in results):
+        return results
+    for result in results:
+        models[result.model].append(result)
+    variants = {model: _variants(mine) for model, mine in models.items()}
+    return [dataclasses.replace(result, variant=variants[result.model].pop(0)) for result in results]
+
+
+def _variants(mine: Sequence[Result]) -> list[str]:
+    """The variant of each of one model's results, ``""`` where they are all of one run."""
+    facts = [_facts(result) for result in mine]
+    names = _unlike(facts, lambda name: name.partition(".")[0] in EVERYWHERE)
+    slots: dict[tuple[Any, ...], list[dict[str, str]]] = defaultdict(list)
+    for result, found in zip(mine, facts, strict=True):
+        slots[result.task, result.protocol, result.toy, result.seed].append(found)
+    for together in slots.values():
+        names |= _unlike(together, lambda name: name not in ("folder", "code"))
+    for last in ("code", "folder"):  # said only where nothing else tells two records of one seed apart
+        if any(len({_text(found, names) for found in together}) < len(together) for together in slots.values()):
+            names.add(last)
+    return [_text(found, names) for found in facts]
+
+
+def _unlike(facts: Sequence[dict[str, str]], asked: Any) -> set[str]:
+    """Names of the facts asked for that have two values among those that state them."""
+    values: dict[str, set[str]] = defaultdict(set)
+    for found in facts:
+        for name, value in found.items():
+            if asked(name):
+                values[name].add(value)
+    return {name for name, some in values.items() if len(some) > 1}
+
+
+def _text(found: dict[str, str], names: set[str]) -> str:
+    said = [_words(name, found[name]) for name in sorted(names) if name in found]
+    return f" [{', '.join(dict.fromkeys(said))}]" if said else ""
+
+
+def _words(name: str, value: str) -> str:
+    if name == "model":
+        return value
+    if name.startswith("settings."):
+        setting = name.removeprefix("settings.").replace("_", " ")
+        return f"{setting} {value}" if value != "None" else f"the recipe's {setting}"
+    return f"{WORDS.get(name, name.replace('.', ' ').replace('_', ' '))} {value}"
+
+
+def _facts(result: Result) -> dict[str, str]:
+    """What a record says of how it was made, as far as it is worth naming."""
+    key = result.key or {}
+    facts: dict[str, str] = {}
+    embedder = key.get("embedder")
+    if isinstance(embedder, dict):
+        weights = embedder.get("model")
+        source = (result.provenance.get("model") or {}).get("source")
+        facts["model"] = _name_of(weights, source)
+        rest = {name: value for name, value in embedder.items() if name not in ("model", "version")}
+        facts |= {name: _value(value) for name, value in flat(rest).items()}
+    given = result.provenance.get("settings")
+    if result.seed is not None and isinstance(given, dict):
+        facts |= {f"settings.{name}": _value(value) for name, value in given.items()}
+    for name, part in (("data", "rows"), ("code", "code")):
+        if isinstance(key.get(part), str):
+            facts[name] = key[part][:8]
+    if result.path is not None:
+        facts["folder"] = str(result.path.parent.parent)
+    return facts
+
+
+def _name_of(weights: Any, source: Any) -> str:
+    """Where a model came from, with the first digits of its weights' digest or commit."""
+    texts = [str(value)[:8] for value in (weights.values() if isinstance(weights, dict) else [weights])]
+    return " ".join([*([str(source)] if source else []), *texts[-1:]])
+
+
+def _value(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
