@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 
 COMPOSITION = "composition"
 """The baseline that sees k-mer frequencies only, and base changes for variants."""
-SUPERVISED = {
-    "resnet-supervised": ("per_nucleotide_class", "per_bin_binary", "multilabel"),
-    "basset": ("multilabel",),
+SUPERVISED: dict[str, tuple[Callable[[Task], bool], str]] = {
+    "resnet-supervised": (lambda task: task.recipe is not None, "labels, and those of zero-shot tasks train nothing"),
+    "basset": (lambda task: task.kind.whole_windows, "labels of whole windows"),
 }
-"""Baselines that train a whole network on one-hot input in the head's place, and the kinds of labels they are for."""
+"""Baselines that train a whole network on one-hot input in the head's place, the tasks they are for, and in words."""
 
 SETTINGS = ("epochs", "batch_size", "patience", "precision", "sampling_seed", "vary", "standardize", "vectors")
 """What may be asked of the training of heads, and changes their numbers."""
@@ -179,10 +179,11 @@ def _applicable(model: Any, tasks: str | Iterable[str]) -> tuple[Task, ...]:
     chosen = get_tasks(names)
     if not (isinstance(model, str) and model in SUPERVISED):
         return chosen
-    left = tuple(task for task in chosen if task.label_kind in SUPERVISED[model])
+    fits, what = SUPERVISED[model]
+    left = tuple(task for task in chosen if fits(task))
     out = ", ".join(task.name for task in chosen if task not in left)
     if out and names != ["all"]:
-        raise BendError(f"{model} is no baseline for {out}: it is trained on {', '.join(SUPERVISED[model])} labels.")
+        raise BendError(f"{model} is no baseline for {out}: it is trained on {what}.")
     if out:
         log.warning("%s is no baseline for %s: left out.", model, out)
     return left

@@ -8,9 +8,41 @@ The numerics live in ``metrics/<name>/<name>.py`` alone.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from bend_hf.resources import folder, load_module
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What is known of a metric without computing it.
+
+    Attributes:
+        name: A folder of ``metrics/``, and the key of its value.
+        title: Short, for tables.
+        words: In full.
+        low: Its lowest value.
+        high: Its highest.
+        chance: What no knowledge scores; None where that depends on the labels.
+    """
+
+    name: str
+    title: str
+    words: str
+    low: float
+    high: float
+    chance: float | None
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("mcc", "MCC", "Matthews correlation coefficient (MCC)", -1, 1, 0.0),
+        Metric("auroc", "AUROC", "area under the ROC curve (AUROC)", 0, 1, 0.5),
+        Metric("auprc", "AUPRC", "area under the precision-recall curve (AUPRC, average precision)", 0, 1, None),
+    )
+}
 
 
 def load_metric(name: str, **options: Any) -> Any:

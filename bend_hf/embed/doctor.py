@@ -219,7 +219,7 @@ def speed(embedder: SequenceEmbedder, sequences: list[str]) -> float:
 def _cost(task: Task, rate: float, density: float, dim: int) -> Cost:
     """The cost of a whole task of the release; two bytes per value and per run length, as stored."""
     rows = sum(task.rows.values())
-    variants = task.label_kind == "variant_binary"
+    variants = task.kind.variants
     length = 2 * VARIANT_WINDOW if variants else task.window or GENE_FINDING_LENGTH
     nucleotides = rows * length
     store = None if variants else round(nucleotides * density * (2 * dim + 2))

@@ -11,31 +11,22 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from bend_hf import __version__, resources
 from bend_hf.errors import BendError, unknown
+from bend_hf.metric import METRICS
 from bend_hf.protocols import PROTOCOLS
 from bend_hf.tasks import TASKS, Task
 
 DATASETS = tuple(dict.fromkeys(task.dataset for task in TASKS.values()))
-METRIC_NAMES = {
-    "mcc": "Matthews correlation coefficient (MCC)",
-    "auroc": "area under the ROC curve (AUROC)",
-    "auprc": "area under the precision-recall curve (AUPRC, average precision)",
-}
-CATEGORIES = {
-    "per_nucleotide_class": "token-classification",
-    "per_bin_binary": "token-classification",
-    "multilabel": "text-classification",
-    "variant_binary": "other",
-}
+LOSSES = {"cross_entropy": "cross-entropy", "binary": "binary cross-entropy"}
 BY_CHROMOSOME = "Split by chromosome: "
 ZERO_SHOT = "There is no training data: the task is zero-shot."
 SPLITS = {
@@ -48,6 +39,72 @@ SPLITS = {
     "variant_effects_disease": ZERO_SHOT,
 }
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+class Words(NamedTuple):
+    """What a card says of a kind of labels.
+
+    Attributes:
+        category: Task category of the Hub.
+        column: Meaning of the labels' column.
+        labels: How many there are, of what.
+        score: How the metric, whose name is put in, is taken.
+        names: The labels' names; None to list them.
+    """
+
+    category: str
+    column: str
+    labels: str
+    score: str
+    names: str | None = None
+
+
+def _nucleotides(task: Task) -> Words:
+    return Words(
+        "token-classification",
+        f"one class per nucleotide of `sequence`, 0 to {len(task.label_names) - 1}",
+        f"{len(task.label_names)} classes, one per nucleotide.",
+        "the {} over all nucleotides of the split pooled",
+    )
+
+
+def _bins(task: Task) -> Words:
+    return Words(
+        "token-classification",
+        f"one label per bin of {task.bin_size} bp, in the order of `sequence`: 1 or 0",
+        f"Binary, one per bin of {task.bin_size} bp.",
+        "the {} over all bins of the test part pooled" + (", as a mean over the ten folds" if task.folds else ""),
+        f"1 is `{task.label_names[0]}`, 0 is none.",
+    )
+
+
+def _multilabel(task: Task) -> Words:
+    return Words(
+        "text-classification",
+        f"indices of the labels that are on, 0 to {len(task.label_names) - 1}; may be empty",
+        f"{len(task.label_names)} labels, any number of which may be on.",
+        "the unweighted mean of the {} over the labels that have both classes",
+    )
+
+
+def _variant(task: Task) -> Words:
+    return Words("other", "", "Binary, one per variant.", "the {} over all variants")
+
+
+WORDS: dict[str, Callable[[Task], Words]] = {
+    "per_nucleotide_class": _nucleotides,
+    "per_bin_binary": _bins,
+    "multilabel": _multilabel,
+    "variant_binary": _variant,
+}
+
+
+def words(task: Task) -> Words:
+    """Return what a card says of a task's labels; of a kind that is not this package's, in general words."""
+    if task.label_kind in WORDS:
+        return WORDS[task.label_kind](task)
+    unit = task.kind.unit
+    return Words("other", f"label of the {unit}", f"One per {unit}.", "the {} over the test rows")
 
 
 @dataclass(frozen=True)
@@ -91,22 +148,17 @@ def row_columns(task: Task) -> dict[str, tuple[str, str]]:
     """Return the columns of a dataset's rows in order: name → (type, meaning with units)."""
     from bend_hf.data.rows import VARIANT_OFFSET, features
 
-    last = len(task.label_names) - 1
     length = "varying length" if task.window is None else f"{task.window:,} bp"
     read = "reverse-complemented where `strand` is `-`" if task.stranded else "of the forward strand"
     meaning = {column.name.lower(): column.description for column in task.columns} | {
         "sequence": f"nucleotides of `[start, end)`, upper-case `ACGTN`, {length}, {read}",
-        "labels": {
-            "per_nucleotide_class": f"one class per nucleotide of `sequence`, 0 to {last}",
-            "per_bin_binary": f"one label per bin of {task.bin_size} bp, in the order of `sequence`: 1 or 0",
-            "multilabel": f"indices of the labels that are on, 0 to {last}; may be empty",
-            "variant_binary": "",
-        }[task.label_kind],
         "ref_sequence": f"{length} of context with the variant at index {VARIANT_OFFSET}, upper-case; `N` beyond the "
         "chromosome's ends",
         "alt_sequence": "the same with the alternate allele",
         "variant_offset": f"index of the variant in both sequences, 0-based: {VARIANT_OFFSET}",
     }
+    if said := words(task).column:
+        meaning[task.kind.column] = said
     return {name: (_kind(feature), meaning[name]) for name, feature in features(task).items()}
 
 
@@ -133,7 +185,7 @@ def eval_yaml(dataset: str) -> str:
         for protocol in PROTOCOLS:
             entry = {"id": task_id(task, protocol), "config": task.config}
             # The score over folds is a mean over all ten, so no one split can be named.
-            entries.append(entry if task.split_scheme == "folds" else {**entry, "split": "test"})
+            entries.append(entry if task.folds else {**entry, "split": "test"})
     return _yaml(
         {
             "name": f"BEND (2024 tasks): {_title(tasks)}",
@@ -168,7 +220,7 @@ def dataset_card(
     head = {
         "pretty_name": f"BEND (2024 tasks): {_title(tasks)}",
         "license": "unknown",
-        "task_categories": sorted({CATEGORIES[task.label_kind] for task in tasks}),
+        "task_categories": sorted({words(task).category for task in tasks}),
         "tags": ["biology", "genomics", "dna", "benchmark", "bend"],
         "size_categories": [next((name for limit, name in SIZES if rows < limit), "1M<n<10M")],
         **(metadata or {}),
@@ -227,7 +279,7 @@ def _use(repo: str, tasks: Sequence[Task]) -> str:
     if len(tasks) > 1:
         lines[-1] += f"  # {tasks[0].config}, the default"
         lines += [f'dataset = load_dataset("{repo}", "{task.config}")' for task in tasks[1:]]
-    split = "part3" if tasks[0].split_scheme == "folds" else "test"
+    split = "part3" if tasks[0].folds else "test"
     lines += [
         f'rows = load_dataset("{repo}", split="{split}", streaming=True)',
         "",
@@ -250,19 +302,14 @@ def _labels(task: Task, several: bool) -> str:
         "inferred": "**The names are inferred**: the released file has none.",
         "unnamed": "**The released file carries no names**, so the labels are numbered.",
     }[task.label_naming]
-    kind = {
-        "per_nucleotide_class": f"{len(task.label_names)} classes, one per nucleotide.",
-        "per_bin_binary": f"Binary, one per bin of {task.bin_size} bp.",
-        "multilabel": f"{len(task.label_names)} labels, any number of which may be on.",
-        "variant_binary": "Binary, one per variant.",
-    }[task.label_kind]
-    if task.label_kind == "per_bin_binary":
-        names = f"1 is `{task.label_names[0]}`, 0 is none."
+    said = words(task)
+    if said.names is not None:
+        names = said.names
     elif task.label_naming == "unnamed":
         names = f"`{task.label_names[0]}` … `{task.label_names[-1]}`."
     else:
         names = ", ".join(f"{index} `{name}`" for index, name in enumerate(task.label_names)) + "."
-    return f"{_heading('Labels', task, several)}\n\n{kind} {origin}\n\n{names}"
+    return f"{_heading('Labels', task, several)}\n\n{said.labels} {origin}\n\n{names}"
 
 
 def _splits(task: Task, found: Built | None, several: bool) -> str:
@@ -290,7 +337,7 @@ def _building(tasks: Sequence[Task], found: Mapping[str, Built]) -> str:
         f"## How it was built\n\nFrom the coordinates and labels of BEND's released files and the human reference "
         f"genome {' and '.join(builds)}, by `bend_hf`: `bend-hf prepare {tasks[0].dataset}`. Every coordinate is "
         "checked against the chromosome's length"
-        + (", every reference allele against the genome" if tasks[0].label_kind == "variant_binary" else "")
+        + (", every reference allele against the genome" if tasks[0].kind.variants else "")
         + ". Sequences are upper-case; IUPAC codes other than `ACGTN` become `N`."
     )
     if not found:
@@ -333,7 +380,7 @@ def _licence(tasks: Sequence[Task]) -> str:
 
 def _evaluation(task: Task, repo: str, several: bool) -> str:
     lines = [_heading("How to evaluate", task, several), ""]
-    metric = METRIC_NAMES[task.metric]
+    metric = METRICS[task.metric].words
     if task.recipe is None:
         lines += [
             "Zero-shot: the score of a variant is the cosine distance between a model's embeddings of the reference "
@@ -343,19 +390,14 @@ def _evaluation(task: Task, repo: str, several: bool) -> str:
         ]
     else:
         recipe = task.recipe
-        score = {
-            "mcc": f"the {metric} over all nucleotides of the split pooled",
-            "auroc": f"the unweighted mean of the {metric} over the labels that have both classes",
-            "auprc": f"the {metric} over all bins of the test part pooled, as a mean over the ten folds",
-        }[task.metric]
         pooled = "" if recipe.pool is None else f", average pooling over {recipe.pool} bp"
-        loss = {"cross_entropy": "cross-entropy", "binary": "binary cross-entropy"}[recipe.loss]
+        loss, said = LOSSES[recipe.loss], words(task).score.format(metric)
         weight = "" if recipe.positive_weight is None else f" with positive weight {recipe.positive_weight}"
         lines += [
             f"A language model is frozen; a head of two convolutions (width 3, {recipe.hidden} channels){pooled} and a "
             f"linear layer is trained on its embeddings, upsampled to nucleotides: {loss}{weight}, AdamW with learning "
             f"rate {recipe.learning_rate} and weight decay {recipe.weight_decay}, batches of {recipe.batch_size}, "
-            f"{recipe.epochs} epochs, the best by the validation split. The metric is {score}.",
+            f"{recipe.epochs} epochs, the best by the validation split. The metric is {said}.",
         ]
     lines += [
         "",

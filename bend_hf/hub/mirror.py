@@ -23,6 +23,7 @@ from bend_hf.console import progress
 from bend_hf.data.sources import TaskFiles
 from bend_hf.errors import BendError
 from bend_hf.hub.cards import DATASETS, Built, dataset_card, eval_yaml
+from bend_hf.metric import METRICS
 from bend_hf.tasks import Task
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 MARKER = ".bend_hf.json"
 """In every repository's folder: what it is and what it was made from. It is not uploaded."""
-
-METRICS = ("mcc", "auroc", "auprc")
 
 ROWS_PER_GROUP = 10_000
 BYTES_PER_GROUP = 64 << 20  # uncompressed: fewer rows where they are long, so that a reader holds little
@@ -171,8 +170,7 @@ def _write_dataset(folder: Path, sources: Sequence[TaskFiles], *, namespace: str
         )
         counts = {split: sum(shard.rows for shard in found) for split, found in shards.items()}
         positives = sum(shard.positives for found in shards.values() for shard in found)
-        variants = task.label_kind == "variant_binary"
-        built.append(Built(task, counts, positives if variants else None, files.digest, files.digests, toy))
+        built.append(Built(task, counts, positives if task.kind.variants else None, files.digest, files.digests, toy))
     metadata = {"configs": configs, "dataset_info": infos}
     card = dataset_card(dataset, namespace=namespace, built=built, metadata=metadata)
     (folder / "README.md").write_text(card, encoding="utf-8")
@@ -231,7 +229,7 @@ def _write_split(target: Path, files: TaskFiles, split: str, positions: Sequence
 def _positives(task: Task, table: pa.Table) -> int:
     import pyarrow.compute as pc
 
-    return int(pc.sum(table["label"]).as_py()) if task.label_kind == "variant_binary" else 0
+    return int(pc.sum(table["label"]).as_py()) if task.kind.variants else 0
 
 
 def parquet_options(task: Task) -> dict[str, Any]:

@@ -26,7 +26,8 @@ from bend_hf.console import log
 from bend_hf.data.sources import GenomeArgument, TaskFiles, locate
 from bend_hf.errors import BendError
 from bend_hf.hub.cards import tasks_of
-from bend_hf.hub.mirror import METRICS, Repository, metric_files, writable, write_mirror
+from bend_hf.hub.mirror import Repository, metric_files, writable, write_mirror
+from bend_hf.metric import METRICS
 from bend_hf.tasks import get_tasks
 
 MARKER = "bend_hf.json"

@@ -18,6 +18,7 @@ from bend_hf.errors import BendError
 from bend_hf.report.charts import ticks
 from bend_hf.results.predictions import Predictions
 from bend_hf.results.record import Result, read_predictions
+from bend_hf.tasks import TASKS, Task
 
 WIDTH, LEFT = 960, 96
 COLUMNS = WIDTH - LEFT - 28
@@ -46,16 +47,15 @@ def plot(result: Result, *, row: int = 0, output: str | Path | None = None) -> P
 
 def draw(predictions: Predictions, row: int, *, title: str, style: bool) -> str:
     """Return the picture of a row as SVG text; `style` puts the style sheet in it, for a file of its own."""
-    kind = predictions.task.label_kind
-    if kind not in ("per_nucleotide_class", "per_bin_binary"):
-        raise BendError(f"{predictions.task.name} has one prediction per window: there is no window to draw.")
+    if not has_picture(predictions.task):
+        raise BendError(f"{predictions.task.name} has neither genes nor bins: there is no window to draw.")
     if not 0 <= row < len(predictions):
         raise BendError(f"Row {row} does not exist: the predictions have rows 0 to {len(predictions) - 1}.")
     one = Predictions(predictions.task, predictions.table.slice(row, 1))
     chromosome, start, end = (one.column(name)[0] for name in ("chromosome", "start", "end"))
     names = [str(one.column(extra)[0]) for extra in ("transcript_id", "gene") if extra in one.table.column_names]
     place = " · ".join([*names, f"{chromosome}:{start:,}–{end:,}", title])
-    body, height = _genes(one, int(start)) if kind == "per_nucleotide_class" else _bins(one)
+    body, height = PICTURES[predictions.task.label_kind](one)
     text = (package_files("bend_hf.report") / "assets" / "picture.css").read_text(encoding="utf-8")
     dark = (
         "@media (prefers-color-scheme: dark) { svg.picture { --ink: #e7ebf0; --soft: #9aa7b6; --rule: #34404d; "
@@ -75,9 +75,10 @@ def _columns(length: int) -> np.ndarray:
     return np.arange(length) * COLUMNS // length
 
 
-def _genes(one: Predictions, start: int) -> tuple[str, int]:
+def _genes(one: Predictions) -> tuple[str, int]:
     """Labels and predictions as gene models, the probabilities of coding sequence, and where the two differ."""
     labels, called, length = one.labels, one.scores.argmax(axis=1), len(one.labels)
+    start = int(one.column("start")[0])
     column = _columns(length)
     tracks = [_track("true", _gene_track(labels, column), 0), _track("predicted", _gene_track(called, column), 44)]
     coding = [one.scores[:, k] for k in (0, 4)]
@@ -162,3 +163,13 @@ def _axis(low: float, high: float, first: float, length: float, form: str) -> st
         parts.append(f'<line class="rule" x1="{x:.1f}" x2="{x:.1f}" y1="2" y2="8"/>')
         parts.append(f'<text x="{x:.1f}" y="21" text-anchor="middle">{form.format(tick)}</text>')
     return "".join(parts)
+
+
+PICTURES = {"per_nucleotide_class": _genes, "per_bin_binary": _bins}
+"""Kind of labels → picture of one row, and its height."""
+
+
+def has_picture(task: Task) -> bool:
+    """Whether windows of a task can be drawn: those with bins, and those with gene finding's classes."""
+    genes = TASKS["gene_finding"]
+    return task.label_kind in PICTURES and (not task.kind.classes or task.label_names == genes.label_names)

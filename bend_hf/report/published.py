@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from importlib.resources import files as package_files
 from typing import Any
 
+from bend_hf.metric import METRICS
 from bend_hf.results.board import Row, sort_rows
 from bend_hf.tasks import TASKS
 
@@ -34,7 +35,7 @@ def published(tasks: Iterable[str]) -> list[Row]:
             score=entry["score"],
             interval=None,
             spread=None,
-            chance={"mcc": 0.0, "auroc": 0.5, "auprc": None}[TASKS[entry["task"]].metric],
+            chance=METRICS[TASKS[entry["task"]].metric].chance,
             source=f"{entry['source']} ({entry['status']})",
         )
         for entry in references()

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
+from bend_hf import metric
 from bend_hf.results.board import Row, board
 from bend_hf.results.conditions import explained, footnotes, marked
 from bend_hf.results.record import Result
@@ -19,7 +20,7 @@ from bend_hf.tasks import TASKS
 from bend_hf.text import aligned, duration, interval, number
 
 TOY = "TOY DATA: these numbers show that every part works; they say nothing about a model."
-METRICS = {"mcc": "MCC", "auroc": "AUROC", "auprc": "AUPRC"}
+METRICS = {metric.name: metric.title for metric in metric.METRICS.values()}
 """Metrics, for headings."""
 HEADER = ("task", "metric", "model", "score", "95 % interval", "seeds", "chance", "one-hot", "time")
 

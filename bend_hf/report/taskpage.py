@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -27,12 +27,12 @@ from bend_hf.report.elements import (
     table,
 )
 from bend_hf.report.groups import Group
-from bend_hf.report.plot import draw
+from bend_hf.report.plot import draw, has_picture
 from bend_hf.report.table import METRICS
 from bend_hf.results.board import Row
 from bend_hf.results.breakdown import Part, breakdowns
 from bend_hf.results.curves import Curve, confusion, learning_curve, precision_recall_curve, roc_curve
-from bend_hf.results.record import read_predictions
+from bend_hf.results.record import Predictions, read_predictions
 from bend_hf.results.statistics import TOO_FEW
 from bend_hf.tasks import Task
 from bend_hf.text import duration, number, p_value
@@ -52,20 +52,26 @@ class Detail:
     picture: str = ""
 
 
+CURVES: dict[str, dict[str, Callable[[Predictions], Any]]] = {
+    "per_nucleotide_class": {"confusion": confusion},
+    "per_bin_binary": {"precision_recall": precision_recall_curve},
+    "multilabel": {"roc": roc_curve},
+    "variant_binary": {"roc": roc_curve, "precision_recall": precision_recall_curve},
+}
+"""Kind of labels → what is drawn of its predictions, by field of `Detail`."""
+
+
 def detail(row: Row) -> Detail | None:
     """Read a row's predictions and take from them what the page shows; None where there are none."""
     result = next((r for r in row.results if r.predictions is not None and r.path is not None), None)
     if result is None:
         return None
     predictions = read_predictions(result)
-    kind = predictions.task.label_kind
-    ranked = kind != "per_nucleotide_class"
+    drawn = has_picture(predictions.task)
     return Detail(
-        roc=roc_curve(predictions) if ranked and predictions.task.metric == "auroc" else None,
-        precision_recall=precision_recall_curve(predictions) if kind in ("variant_binary", "per_bin_binary") else None,
-        confusion=None if ranked else confusion(predictions),
+        **{name: curve(predictions) for name, curve in CURVES.get(predictions.task.label_kind, {}).items()},
         parts=breakdowns(predictions),
-        picture=draw(predictions, 0, title=row.title, style=False) if kind.startswith("per_") else "",
+        picture=draw(predictions, 0, title=row.title, style=False) if drawn else "",
     )
 
 
@@ -144,7 +150,7 @@ def _published(row: Row, span: tuple[float, float]) -> str:
 
 def _caption(task: Task, rows: Sequence[Row]) -> str:
     counts = next((row.results[0].counts for row in rows if row.score is not None), {})
-    declared = sum(task.rows.values()) if task.split_scheme == "folds" else task.rows["test"]
+    declared = sum(task.rows.values()) if task.folds else task.rows["test"]
     tested = counts.get("rows")
     text = "" if tested is None else f"{tested:,} test rows"
     if tested is not None and tested != declared:
@@ -194,11 +200,12 @@ def _charts(task: Task, rows: list[Row], details: dict[str, Detail], series: dic
             figures.append(figure(title, svg, legend([(line.name, line.series) for line in lines]), note=note))
 
     unit = (0.0, 1.0)
-    several = "mean over labels" if task.label_kind == "multilabel" else ""
+    several = task.kind.label_columns(task) > 1
+    mean = "mean over labels" if several else ""
     add(
         "ROC curve",
         {model: found.roc for model, found in details.items()},
-        several,
+        mean,
         x_label="false positive rate",
         y_label="true positive rate",
         x_range=unit,
@@ -208,7 +215,7 @@ def _charts(task: Task, rows: list[Row], details: dict[str, Detail], series: dic
     add(
         "Precision-recall curve",
         {model: found.precision_recall for model, found in details.items()},
-        "mean over folds" if task.split_scheme == "folds" else "",
+        "mean over folds" if task.folds else "",
         x_label="recall",
         y_label="precision",
         x_range=unit,
@@ -223,13 +230,13 @@ def _charts(task: Task, rows: list[Row], details: dict[str, Detail], series: dic
     strip_rows: list[tuple[str, int, Sequence[float | None], Sequence[str]]] = []
     for row in rows:
         first = row.results[0]
-        if task.label_kind == "multilabel" and "per_label" in first.secondary:
+        if several and "per_label" in first.secondary:
             strip_rows.append((row.title, series[row.model], first.secondary["per_label"], task.label_names))
         elif first.folds:
             scores = [fold.get("score") for fold in first.folds]
             strip_rows.append((row.title, series[row.model], scores, [fold["part"] for fold in first.folds]))
     if strip_rows:
-        what = "label" if task.label_kind == "multilabel" else "fold"
+        what = "label" if several else "fold"
         svg = strips(strip_rows, title=f"Score of every {what}", x_label=METRICS[task.metric], chance=chance)
         figures.append(figure(f"Every {what}", svg, note=f"one dot per {what}, the bar is their mean"))
     points = [
@@ -307,7 +314,8 @@ def _classes(task: Task, rows: Sequence[Row]) -> str:
 
 
 def _labels(task: Task, rows: Sequence[Row]) -> str:
-    scored = [row for row in rows if task.label_kind == "multilabel" and "per_label" in row.results[0].secondary]
+    several = task.kind.label_columns(task) > 1
+    scored = [row for row in rows if several and "per_label" in row.results[0].secondary]
     if not scored:
         return ""
     first = scored[0].results[0]

@@ -9,6 +9,7 @@ A part with fewer than ten positives or negatives has no score: it would be read
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,13 +46,13 @@ class Part:
 def breakdowns(predictions: Predictions) -> dict[str, list[Part]]:
     """Return the parts by title; a division with a single part is left out."""
     found = {}
-    for title, column in (("chromosome", "chromosome"), ("strand", "strand"), ("consequence", "consequence")):
-        if column in predictions.table.column_names and predictions.task.split_scheme != "folds":
-            found[title] = _by_row(predictions, predictions.column(column).astype(str))
-    if predictions.task.label_kind == "per_nucleotide_class":
-        found["distance to the nearest splice site"] = _by_splice_site(predictions)
-    if predictions.task.label_kind == "per_bin_binary":
-        found["distance to the gene's start"] = _by_start(predictions)
+    task = predictions.task
+    for column in ("chromosome", "strand", "consequence"):
+        if column in predictions.table.column_names and not task.folds:
+            found[column] = _by_row(predictions, predictions.column(column).astype(str))
+    if task.name in BY_POSITION:
+        title, divide = BY_POSITION[task.name]
+        found[title] = divide(predictions)
     return {title: parts for title, parts in found.items() if len(parts) > 1}
 
 
@@ -70,7 +71,7 @@ def _natural(name: str) -> tuple[str, int, str]:
 
 def _part(name: str, rows: int, part: Predictions) -> Part:
     labels, scores = part.labels, part.scores
-    if part.task.metric == "mcc":
+    if part.task.kind.classes:
         return Part(name, rows, None, _mcc(labels, scores), 0.0)
     positives = labels.sum(axis=0, dtype=np.int64)
     enough = np.minimum(positives, len(labels) - positives) >= TOO_FEW
@@ -141,3 +142,10 @@ def _by_start(predictions: Predictions) -> list[Part]:
         chance = float(np.mean([predictions.labels[c].mean() for c in each])) if each else 0.0
         parts.append(Part(name, int(inside.sum()), positives, value, chance))
     return parts
+
+
+BY_POSITION: dict[str, tuple[str, Callable[[Predictions], list[Part]]]] = {
+    "gene_finding": ("distance to the nearest splice site", _by_splice_site),
+    "enhancer_annotation": ("distance to the gene's start", _by_start),
+}
+"""Task → what else its positions are divided by, and how."""

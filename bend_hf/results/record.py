@@ -26,6 +26,7 @@ from bend_hf import files
 from bend_hf.console import log
 from bend_hf.errors import BendError, unknown
 from bend_hf.identity import PARTS, Key
+from bend_hf.metric import METRICS
 from bend_hf.protocols import PROTOCOLS
 from bend_hf.results.predictions import Predictions, check, make_predictions, to_parquet
 from bend_hf.tasks import TASKS
@@ -56,7 +57,7 @@ class Result:
         task: Name of one of the seven tasks.
         protocol: ``"default"`` or ``"bend-2024"``.
         seed: Seed of the head's training; None where nothing is trained.
-        metric: Headline metric of the task: ``"mcc"``, ``"auroc"`` or ``"auprc"``.
+        metric: Headline metric of the task: one of `bend_hf.metric.METRICS`.
         score: Value of the metric on the test rows, computed from the predictions as recorded; over folds their mean.
             None where the task failed, or where the metric is undefined (a single class).
         interval: 95 % confidence interval ``[low, high]`` over test rows, not over seeds; None where undefined.
@@ -133,7 +134,7 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "task": (lambda v: v in TASKS, f"one of {', '.join(TASKS)}"),
     "protocol": (lambda v: v in PROTOCOLS, f"one of {', '.join(PROTOCOLS)}"),
     "seed": (_nullable(lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 0), "an integer >= 0 or null"),
-    "metric": (lambda v: v in ("mcc", "auroc", "auprc"), "mcc, auroc or auprc"),
+    "metric": (lambda v: v in METRICS, f"one of {', '.join(METRICS)}"),
     "score": (_nullable(_number), "a finite number or null"),
     "interval": (
         _nullable(lambda v: isinstance(v, list) and len(v) == 2 and all(map(_number, v)) and v[0] <= v[1]),
@@ -160,7 +161,6 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
 }
 _REQUIRED_PROVENANCE = {"dataset_digest": str, "created": str, "packages": dict, "model": dict}
-_RANGE = {"mcc": (-1.0, 1.0), "auroc": (0.0, 1.0), "auprc": (0.0, 1.0)}
 
 _UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: lambda record: {**record, "key": None}}
 """Schema version → function from a record of that version to one of the next."""
@@ -184,7 +184,7 @@ def validate(record: Mapping[str, Any], where: str) -> None:
     task = TASKS[record["task"]]
     if record["metric"] != task.metric:
         raise BendError(f"{where}: field 'metric' is {record['metric']!r}; {task.name} is scored by {task.metric!r}.")
-    low, high = _RANGE[task.metric]
+    low, high = METRICS[task.metric].low, METRICS[task.metric].high
     for name, value in (("score", record["score"]), *(("interval", end) for end in record["interval"] or ())):
         if value is not None and not low <= value <= high:
             raise BendError(f"{where}: field {name!r} is {value}; {task.metric} lies in [{low:g}, {high:g}].")
@@ -198,7 +198,7 @@ def validate(record: Mapping[str, Any], where: str) -> None:
     if (task.recipe is None) != (record["seed"] is None):
         expected = "null: nothing is trained" if task.recipe is None else "the seed of the head's training"
         raise BendError(f"{where}: field 'seed' is {record['seed']}; for {task.name} expected {expected}.")
-    if task.split_scheme == "folds" and not record["folds"]:
+    if task.folds and not record["folds"]:
         raise BendError(f"{where}: field 'folds' is empty; {task.name} has one entry per fold.")
     for name, kind in _REQUIRED_PROVENANCE.items():
         if not isinstance(record["provenance"].get(name), kind):
