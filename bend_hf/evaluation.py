@@ -68,6 +68,8 @@ def evaluate(
     trust_remote_code: bool = False,
     dtype: str = "auto",
     layer: int | str | Sequence[int] = -1,
+    prefix: str | None = None,
+    scheme: str | None = None,
     strand: str = "forward",
     device: str | None = None,
     store: Folder | None = None,
@@ -101,6 +103,8 @@ def evaluate(
         trust_remote_code: Whether to run Python that comes with the model.
         dtype: Of the model's forward: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         layer: Hidden state to use; -1 for the last; several are concatenated.
+        prefix: Text before every sequence; None for the mark that the model's tokenizer is known to need.
+        scheme: How DNA is read, where that is not found rightly.
         strand: ``"forward"``, or ``"average"`` over both strands.
         device: Torch device; None for the best there is.
         store: Folder for token vectors; None for the package's cache.
@@ -146,7 +150,8 @@ def evaluate(
             data[task.name] = error
 
     loading = {"revision": revision, "trust_remote_code": trust_remote_code, "dtype": dtype, "layer": layer}
-    name, embedder, network = _open(model, rules, loading | {"strand": strand, "device": device})
+    reading = {"prefix": prefix, "scheme": scheme}
+    name, embedder, network = _open(model, rules, loading | reading | {"strand": strand, "device": device})
     road = Road(
         name=name,
         embedder=embedder,

@@ -159,6 +159,8 @@ class Embedder:
         protocol: str | Protocol = "default",
         batch_tokens: int | None = None,
         context: int | None = None,
+        prefix: str | None = None,
+        scheme: str | None = None,
     ) -> Embedder:
         """Load a model from the catalogue, the Hub or a folder.
 
@@ -176,6 +178,8 @@ class Embedder:
                 upsampled as the BEND reference did, for comparison with published numbers.
             batch_tokens: Most tokens in a batch, padding included. It changes no result.
             context: Most tokens the model is given at once, special ones included; by default what the model states.
+            prefix: Text before every sequence (``"<dna>"``); None for the mark that the tokenizer is known to need.
+            scheme: How DNA is read, where that is not found rightly; see `bend_hf.embed.reading.read_scheme`.
 
         Raises:
             BendError: The model cannot be loaded so that its vectors are right; the message says why.
@@ -183,7 +187,13 @@ class Embedder:
         from bend_hf.embed.catalogue import resolve
 
         found = resolve(name_or_path)
-        loaded = load(found.source, revision=revision or found.revision, trust_remote_code=trust_remote_code)
+        loaded = load(
+            found.source,
+            revision=revision or found.revision,
+            trust_remote_code=trust_remote_code,
+            prefix=prefix,
+            scheme=scheme,
+        )
         return cls(
             loaded,
             name=found.name,
@@ -327,6 +337,8 @@ class Embedder:
         results = []
         for whole, runs in zip(vectors, found.lengths, strict=True):
             assert whole is not None
+            if not runs.all():  # marks of the tokenizer, to which no nucleotide belongs
+                whole, runs = whole[torch.from_numpy(runs > 0)], runs[runs > 0]
             if self.kmer_shift and self.scheme.family == "overlapping k-mers":
                 order, runs = reference_overlap(self.scheme.k, len(whole))
                 whole = whole[torch.from_numpy(order)]

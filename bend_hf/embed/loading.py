@@ -5,41 +5,44 @@
 
 The order: an architecture of `bend_hf.models` that claims the configuration, else transformers' own class where the
 checkpoint needs no code of its own, else that code, only with ``trust_remote_code=True``. After every load each
-tensor of the checkpoint is compared with the model's (`bend_hf.models.checkpoint.compare`).
+tensor of the checkpoint is compared with the model's (`bend_hf.models.proof`). An adapter is merged into its base.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bend_hf import models
 from bend_hf.console import log
-from bend_hf.embed.tokens import Scheme, block_scheme, character_scheme, read_scheme
+from bend_hf.embed import lora
+from bend_hf.embed.stock import fuse_gelu, load_stock
+from bend_hf.embed.tokenizer_files import TOKENIZER_FILES, has_tokenizer, load_scheme
+from bend_hf.embed.tokens import Scheme
 from bend_hf.errors import BendError
 from bend_hf.files import digest_file, digest_of
 from bend_hf.models.bigbird import attend_by_length
-from bend_hf.models.checkpoint import HEADS, POOLERS, align, compare, find_file, read_state_dict, weight_files
-
-TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer_config.json", "special_tokens_map.json")
-CHARACTER_TOKENIZERS = ("HyenaDNATokenizer", "CaduceusTokenizer", "CharacterTokenizer")
-"""Tokenizers whose code lies with the checkpoints, but whose rule their configuration states."""
+from bend_hf.models.checkpoint import find_file, read_state_dict, weight_files
+from bend_hf.models.proof import compare, unwrap
 
 CODE_KEYS = ("AutoConfig", "AutoModel", "AutoModelForMaskedLM", "AutoModelForCausalLM")
 STOCK_CODE = {"modeling_generator": "llama", "dnabert_layer": "bert"}
 """Modules that come with checkpoints, and the ``model_type`` whose classes in transformers give the same vectors:
 GENERator's adds ways of generating, DNABERT's the classification of long sequences. They are not needed."""
-BLOCK_TOKENIZER = "DNAKmerTokenizer"
-"""GENERator's tokenizer. Its code (which transformers 5 cannot run) does what its vocabulary and configuration say."""
+
+READ_FILES = (".py", ".json", ".txt", ".model")
+"""Kinds of files beside the weights that may change how a folder's model computes or reads."""
+WRITTEN_FILES = ("trainer_state.json", "generation_config.json", "results.json", "requirements.txt")
+"""How the names of files end that training or generation leaves there and that no vector depends on."""
+
+ROUNDED = 128
+"""Embedding matrices are often rounded up to a multiple of this many rows."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,12 @@ class Loaded:
         tokenizer_config: ``tokenizer_config.json``, empty where there is none.
         architecture: The class, and why it was chosen.
         ignored: Checkpoint keys without influence on embeddings that differ (heads, poolers).
-        identity: What determines the weights and tokens: commit on the Hub, or digests of the files.
+        identity: What determines the weights and tokens: commit on the Hub, or digests of the files; the class that
+            read them, the tokens, and the adapter merged into it.
         revision: As given.
         trusted: Whether code that came with the checkpoint was allowed to run.
+        notes: What a user should know of how it was loaded.
+        reading: How the tokens were asked for: ``tokenizer``, ``prefix`` and ``scheme`` of `load`.
     """
 
     source: str
@@ -69,37 +75,37 @@ class Loaded:
     identity: dict[str, Any]
     revision: str | None = None
     trusted: bool = False
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep transformers' warnings and progress bars away while it loads."""
-    from transformers import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
+    notes: tuple[str, ...] = ()
+    reading: dict[str, str | None] = field(default_factory=dict)
 
 
 def read_json(source: str, name: str, revision: str | None) -> dict[str, Any] | None:
     """Return a JSON file of a checkpoint, or None where there is none.
 
     Raises:
-        BendError: The file is no JSON.
+        BendError: The file is no JSON object.
     """
     path = find_file(source, name, revision)
     if path is None:
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise BendError(f"{path} is no JSON ({error}): download it again.") from error
+    if not isinstance(found, dict):
+        raise BendError(f"{path} holds a {type(found).__name__}, not an object with fields: download it again.")
+    return found
+
+
+def _refuse_no_folder(source: str) -> None:
+    if source.endswith(".gguf"):
+        raise BendError(
+            f"{source!r} is a GGUF file, which is quantised for generating text: give the folder of the original "
+            "weights (config.json and safetensors)."
+        )
+    looks_like_path = source.startswith((".", "/", "~")) or source.count("/") > 1 or "\\" in source
+    if looks_like_path and not Path(source).is_dir():
+        raise BendError(f"There is no model folder {source!r}: give the path of a folder with a config.json.")
 
 
 def read_config(source: str, revision: str | None = None) -> dict[str, Any]:
@@ -108,12 +114,17 @@ def read_config(source: str, revision: str | None = None) -> dict[str, Any]:
     Raises:
         BendError: There is no such folder or repository, or it holds no ``config.json``.
     """
-    looks_like_path = source.startswith((".", "/", "~")) or source.count("/") > 1 or "\\" in source
-    if looks_like_path and not Path(source).is_dir():
-        raise BendError(f"There is no model folder {source!r}: give the path of a folder with a config.json.")
+    _refuse_no_folder(source)
     config = read_json(source, "config.json", revision)
     if config is None:
         raise BendError(f"{source!r} holds no config.json, so it is no model that can be loaded.")
+    quantised = config.get("quantization_config")
+    if quantised:
+        method = quantised.get("quant_method", "?") if isinstance(quantised, Mapping) else quantised
+        raise BendError(
+            f"{source!r} holds weights quantised by {method!r} (quantization_config of config.json): load it with "
+            "transformers, call model.dequantize(), save it and give that folder, or give the original weights."
+        )
     return config
 
 
@@ -126,153 +137,171 @@ def needs_code(config: Mapping[str, Any]) -> bool:
     return any(key in CODE_KEYS for key in classes)
 
 
+@torch.inference_mode(False)  # weights made in it could not be asked for gradients
 def load(
     source: str,
     *,
     revision: str | None = None,
     trust_remote_code: bool = False,
     lm_head: bool = False,
+    tokenizer: str | None = None,
+    prefix: str | None = None,
+    scheme: str | None = None,
 ) -> Loaded:
     """Load a checkpoint and its tokenizer.
 
     Args:
-        source: A local folder or a Hub id.
+        source: A local folder or a Hub id; that of an adapter too, which is merged into its base.
         revision: Branch, tag or commit on the Hub.
         trust_remote_code: Whether Python code that comes with the checkpoint may run.
         lm_head: Whether to load the language-model head too (the model then gives ``logits``).
+        tokenizer: Folder or Hub id of the tokenizer, where it does not lie with the weights.
+        prefix: Text before every sequence; None for the mark that the tokenizer is known to need, if any.
+        scheme: How DNA is read, instead of what is found out; see `bend_hf.embed.reading.read_scheme`.
 
     Raises:
         BendError: Anything that would make the vectors wrong: files missing or damaged, tensors that do not fit, code
             that is needed and not trusted, a tokenizer of something else than DNA or of another model.
     """
-    config = read_config(source, revision)
-    tokenizer_config = read_json(source, "tokenizer_config.json", revision) or {}
-    # The tokenizer first: it is small, and most mistakes (a protein model, no tokenizer) show there.
-    scheme = load_scheme(source, config, tokenizer_config, revision, trust_remote_code)
-    claim = models.claims(config)
-    ignored: list[str] = []
-    if claim is not None:
-        model: nn.Module = models.load(source, config, revision=revision, lm_head=lm_head)
-        architecture = f"{type(model).__name__} of bend_hf, {claim}"
-    else:
-        state = read_state_dict(source, revision)
-        if needs_code(config):
-            if not trust_remote_code:
-                code = ", ".join(f"{k}: {v}" for k, v in config["auto_map"].items() if k in CODE_KEYS)
-                raise BendError(
-                    f"{source!r} needs Python code that comes with it ({code}). Read it, then pass "
-                    "trust_remote_code=True (--trust-remote-code) to run it."
-                )
-            from bend_hf.embed.remote import load_remote
-
-            model, architecture = (
-                load_remote(source, config, state, revision, lm_head),
-                "the checkpoint's own code (trusted)",
-            )
-        else:
-            model = _load_stock(source, config, state, revision, lm_head)
-            architecture = f"transformers' {type(model).__name__}, by model_type {config.get('model_type')!r}"
-        ignore = POOLERS if lm_head else (*POOLERS, *HEADS)
-        ignored = compare(model, state, name=repr(source), ignore=ignore)
-    rows = _embedding_rows(model)
-    if rows is not None and scheme.largest >= rows:
-        raise BendError(
-            f"{source!r}: its tokenizer gives ids up to {scheme.largest}, but its embedding matrix has {rows} rows: "
-            "tokenizer and weights belong to different models."
+    _refuse_no_folder(source)
+    adapter = read_json(source, "adapter_config.json", revision)
+    if adapter is not None and find_file(source, "config.json", revision) is None:
+        base, base_revision = lora.base_of(source, adapter)
+        own = source if has_tokenizer(source, revision) else None
+        loaded = load(
+            base,
+            revision=base_revision,
+            trust_remote_code=trust_remote_code,
+            lm_head=lm_head,
+            tokenizer=tokenizer or own,
+            prefix=prefix,
+            scheme=scheme,
         )
+        return _adapted(replace(loaded, source=source, revision=revision), adapter)
+    config = read_config(source, revision)
+    place, place_revision, notes = _tokenizer_place(source, revision, tokenizer)
+    tokenizer_config = read_json(place, "tokenizer_config.json", place_revision) or {}
+    # The tokenizer first: it is small, and most mistakes (a protein model, no tokenizer) show there.
+    tokens = load_scheme(
+        place, config, tokenizer_config, place_revision, trust_remote_code, prefix=prefix, scheme=scheme
+    )
+    model, architecture, ignored = _load_model(source, config, revision, trust_remote_code, lm_head)
+    notes += _vocabulary_notes(source, model, tokens)
     if ignored:
         log.info("%s: without influence on embeddings and left out: %s", source, ", ".join(ignored))
+    for note in notes:
+        log.warning("%s: %s.", source, note)
     model = model.eval().requires_grad_(False)
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()  # safetensors gives views of the file, which change (or crash) with it
-    fuse_gelu(model)
-    attend_by_length(model)
-    return Loaded(
+    identity: dict[str, Any] = {
+        **_files(source, revision),
+        "class": f"{type(model).__module__}.{type(model).__qualname__}".removeprefix("transformers_modules."),
+        "tokens": tokens.identity,
+    }
+    if place != source:
+        identity["tokenizer"] = _files(place, place_revision)
+    loaded = Loaded(
         source,
         model,
-        scheme,
+        tokens,
         config,
         tokenizer_config,
         architecture,
         tuple(ignored),
-        _identity(source, revision),
+        identity,
         revision,
         trust_remote_code,
+        tuple(notes),
+        {"tokenizer": tokenizer, "prefix": prefix, "scheme": scheme},
+    )
+    if adapter is not None:
+        loaded = _adapted(loaded, adapter)
+    fuse_gelu(loaded.model)
+    attend_by_length(loaded.model)
+    return loaded
+
+
+def _adapted(loaded: Loaded, adapter: Mapping[str, Any]) -> Loaded:
+    """The model with the adapter of its `source` merged into its weights."""
+    path = lora.weights_of(loaded.source, loaded.revision)
+    merged = lora.merge(loaded.model, adapter, path, loaded.source)
+    return replace(
+        loaded,
+        model=merged.eval().requires_grad_(False),
+        architecture=f"{loaded.architecture}, with the adapter of {loaded.source} merged",
+        identity={**loaded.identity, "adapter": digest_of({"config": dict(adapter), "weights": digest_file(path)})},
     )
 
 
-def _load_stock(
-    source: str, config: Mapping[str, Any], state: Mapping[str, Tensor], revision: str | None, lm_head: bool
-) -> nn.Module:
-    import transformers
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES as CAUSAL
-    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
-    from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES as PLAIN
-
-    kind = config.get("model_type")
-    if kind not in PLAIN:
+def _load_model(
+    source: str, config: dict[str, Any], revision: str | None, trust: bool, lm_head: bool
+) -> tuple[nn.Module, str, list[str]]:
+    """The model, how it was chosen, and the keys of the checkpoint that it does not need."""
+    claim = models.claims(config)
+    if claim is not None:
+        native = models.load(source, config, revision=revision, lm_head=lm_head)
+        return native, f"{type(native).__name__} of bend_hf, {claim}", []
+    state = read_state_dict(source, revision)
+    _refuse_quantised(source, state)
+    if not needs_code(config):
+        return load_stock(source, config, state, lm_head)
+    if not trust:
+        code = ", ".join(f"{key}: {name}" for key, name in config["auto_map"].items() if key in CODE_KEYS)
         raise BendError(
-            f"{source!r} is of model_type {kind!r}, which neither bend_hf nor transformers "
-            f"{transformers.__version__} knows; wrap it as a callable (see docs/embeddings.md) or upgrade."
+            f"{source!r} needs Python code that comes with it ({code}). Read it, then pass "
+            "trust_remote_code=True (--trust-remote-code) to run it."
         )
-    auto: Any = transformers.AutoModel
-    if lm_head:
-        if kind in MASKED and not config.get("is_decoder"):
-            auto = transformers.AutoModelForMaskedLM
-        elif kind in CAUSAL:
-            auto = transformers.AutoModelForCausalLM
-        else:
-            raise BendError(f"{source!r} (model_type {kind!r}) has no language-model head: use the distance scores.")
-    try:
-        with quiet():  # what loading reports is checked here, tensor by tensor
-            return auto.from_pretrained(
-                source,
-                revision=revision,
-                dtype=torch.float32,
-                trust_remote_code=False,
+    from bend_hf.embed.remote import load_remote
+
+    model = load_remote(source, config, state, revision, lm_head)
+    ignored = compare(model, unwrap(state, model), name=repr(source))
+    return model, f"{type(model).__name__} of the checkpoint's own code (trusted)", ignored
+
+
+def _refuse_quantised(source: str, state: Mapping[str, Tensor]) -> None:
+    for key, value in state.items():
+        floating = value.is_floating_point() and value.element_size() > 1
+        if not floating and value.ndim > 1 and key.endswith(("weight", "qweight", "weight_packed")):
+            raise BendError(
+                f"{source!r} holds {key} in {str(value.dtype).removeprefix('torch.')}: weights quantised to 8 bits or "
+                "fewer need the scales of the library that made them. Dequantise them there, or give the original."
             )
-    except Exception as error:  # a dozen types, from a wrong field of the configuration to a missing file
-        reason = _shape_report(config, state) or str(error)
-        raise BendError(f"{source!r} cannot be loaded: {reason}") from error
 
 
-def fuse_gelu(model: nn.Module) -> None:
-    """Let ESM's feed-forward layers call torch's GELU, the same function in one step instead of five.
-
-    Those five take a third of an ESM's time in float32, and more in bfloat16. A layer that would give another result
-    (of a transformers version that writes it differently) is left alone.
-    """
-    layers: list[Any] = [module for module in model.modules() if type(module).__name__ == "EsmIntermediate"]
-    for layer in layers:
-        probe = torch.linspace(-4, 4, layer.dense.in_features)[None]
-        with torch.inference_mode():
-            if torch.allclose(layer(probe), functional.gelu(layer.dense(probe)), atol=1e-5):
-                layer.forward = partial(_dense_gelu, layer)
-
-
-def _dense_gelu(module: Any, hidden_states: Tensor) -> Tensor:
-    return functional.gelu(module.dense(hidden_states))
+def _tokenizer_place(source: str, revision: str | None, tokenizer: str | None) -> tuple[str, str | None, list[str]]:
+    """Where the tokenizer lies, its revision, and what to say of it: a training step's may lie a folder above."""
+    if tokenizer is not None and tokenizer != source:
+        if not has_tokenizer(tokenizer, None):
+            raise BendError(f"tokenizer={tokenizer!r} holds no tokenizer (none of {', '.join(TOKENIZER_FILES)}).")
+        return tokenizer, None, []
+    folder = Path(source)
+    if folder.is_dir() and not has_tokenizer(source, None):
+        parent = str(folder.resolve().parent)
+        if folder.resolve().name.startswith("checkpoint-") and has_tokenizer(parent, None):
+            return parent, None, [f"it has no tokenizer of its own; that of the folder above it ({parent}) is used"]
+    return source, revision, []
 
 
-def _shape_report(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> str | None:
-    """The tensors whose shape keeps a checkpoint from loading, where they are the reason."""
-    import transformers
-
-    try:
-        fields = {key: value for key, value in config.items() if key != "model_type"}
-        with torch.device("meta"):
-            model = transformers.AutoModel.from_config(
-                transformers.AutoConfig.for_model(config["model_type"], **fields)
-            )
-    except Exception:  # the configuration itself is at fault: the first error is the one to show
-        return None
-    own = model.state_dict()
-    wrong = [
-        f"{key} ({tuple(value.shape)} in the checkpoint, {tuple(own[key].shape)} in the model)"
-        for key, value in align(state, model).items()
-        if key in own and own[key].shape != value.shape
-    ]
-    return f"tensors of the wrong shape: {', '.join(wrong[:6])}" if wrong else None
+def _vocabulary_notes(source: str, model: nn.Module, scheme: Scheme) -> list[str]:
+    """Compare the tokenizer with the embedding matrix: an error where they belong to different models."""
+    rows = _embedding_rows(model)
+    if rows is None:
+        return []
+    if scheme.largest >= rows:
+        raise BendError(
+            f"{source!r}: its tokenizer gives ids up to {scheme.largest}, but its embedding matrix has {rows} rows: "
+            "tokenizer and weights belong to different models."
+        )
+    other = next((k for k in range(2, 9) if k != scheme.k and 4**k < rows <= 4**k + 64), None)
+    if scheme.k > 1 and other is not None:
+        raise BendError(
+            f"{source!r}: its tokenizer reads {scheme.k}-mers, but its embedding matrix has {rows} rows, as many as "
+            f"{other}-mers need: tokenizer and weights belong to different models."
+        )
+    if scheme.size is not None and rows > -(-scheme.size // ROUNDED) * ROUNDED:
+        return [f"its tokenizer has {scheme.size:,} tokens, its embedding matrix {rows:,} rows: are they of one model?"]
+    return []
 
 
 def _embedding_rows(model: nn.Module) -> int | None:
@@ -283,94 +312,15 @@ def _embedding_rows(model: nn.Module) -> int | None:
     return getattr(table, "num_embeddings", None)
 
 
-def load_scheme(
-    source: str, config: Mapping[str, Any], tokenizer_config: Mapping[str, Any], revision: str | None, trust: bool
-) -> Scheme:
-    """Return how a checkpoint reads DNA, from its tokenizer files.
-
-    Raises:
-        BendError: No tokenizer, or one that needs code and is not trusted, or one of something else than DNA.
-    """
-    import transformers
-
-    declared = str(tokenizer_config.get("tokenizer_class") or "")
-    has = {name for name in TOKENIZER_FILES if find_file(source, name, revision) is not None}
-    if declared in CHARACTER_TOKENIZERS and "tokenizer.json" not in has:
-        return character_scheme(tokenizer_config.get("characters") or "ACGTN")
-    if not has and find_file(source, "weights.ckpt", revision) is not None and "d_model" in config:
-        return character_scheme(prefix=(0,))  # HyenaDNA before its -hf repositories: [CLS] … [SEP]
-    words = find_file(source, "vocab.txt", revision)
-    if declared == BLOCK_TOKENIZER and words is not None and {"k", "add_bos_token"} <= tokenizer_config.keys():
-        return _read_blocks(words, tokenizer_config)
-    kind = config.get("model_type")
-    options: dict[str, Any] = {"revision": revision}
-    if "tokenizer.json" in has:
-        builder: Any = transformers.PreTrainedTokenizerFast
-    elif "vocab.txt" in has and (declared.startswith("Esm") or kind == "esm"):
-        builder = transformers.EsmTokenizer
-    elif "vocab.txt" in has and (declared.startswith("Bert") or (not declared and kind == "bert")):
-        builder = transformers.BertTokenizer
-        options["do_lower_case"] = bool(tokenizer_config.get("do_lower_case", False))
-    elif has:
-        remote = "AutoTokenizer" in (tokenizer_config.get("auto_map") or {})
-        if remote and not trust:
-            raise BendError(
-                f"{source!r} has a tokenizer of its own code ({tokenizer_config['auto_map']['AutoTokenizer']}). Read "
-                "it, then pass trust_remote_code=True (--trust-remote-code) to run it."
-            )
-        builder, options["trust_remote_code"] = transformers.AutoTokenizer, trust
-    else:
-        raise BendError(
-            f"{source!r} has no tokenizer (none of {', '.join(TOKENIZER_FILES)}): DNA cannot be turned into its tokens."
-        )
-    try:
-        with quiet():
-            tokenizer = builder.from_pretrained(source, **options)
-    except Exception as error:  # tokenizers raise plain Exception for a damaged file
-        raise BendError(f"{source!r}: its tokenizer cannot be loaded ({error}).") from error
-    tokenizer.model_max_length = 10**30  # windows are cut here; its warning about long text would be wrong
-    return read_scheme(tokenizer, source)
-
-
-def _read_blocks(path: Path, tokenizer_config: Mapping[str, Any]) -> Scheme:
-    """Return the scheme of a GENERator, whose ``vocab.txt`` (at `path`) has a token and its id per line."""
-    vocabulary: dict[str, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        token, _, index = line.rpartition(" ")
-        if not token or not index.isdecimal():
-            raise BendError(f"{path}, line {number}: {line!r} is no token and its id: download the file again.")
-        vocabulary[token] = int(index)
-
-    def special(role: str) -> int:
-        token = tokenizer_config.get(f"{role}_token")
-        token = token.get("content") if isinstance(token, Mapping) else token
-        if token not in vocabulary:
-            raise BendError(f"{path} has no {token!r}, the {role}_token of tokenizer_config.json: download both again.")
-        return vocabulary[str(token)]
-
-    roles = {role: special(role) for role in ("unk", "pad", "mask", "bos", "eos")}
-    try:
-        return block_scheme(
-            vocabulary,
-            int(tokenizer_config["k"]),
-            unknown=roles["unk"],
-            pad=roles["pad"],
-            mask=roles["mask"],
-            prefix=[roles["bos"]] if tokenizer_config["add_bos_token"] else [],
-            suffix=[roles["eos"]] if tokenizer_config.get("add_eos_token") else [],
-        )
-    except BendError as error:
-        raise BendError(f"{path} is no vocabulary of DNA: {error} Download it again.") from error
-
-
-def _identity(source: str, revision: str | None) -> dict[str, Any]:
-    """The commit of a Hub checkpoint, or digests of a folder's files."""
-    found = {name: find_file(source, name, revision) for name in ("config.json", *TOKENIZER_FILES)}
-    paths = {name: path for name, path in found.items() if path is not None}
-    config = paths["config.json"]
-    if not Path(source).is_dir() and config.parent.parent.name == "snapshots":
-        return {"repository": source, "commit": config.parent.name}
-    paths |= {path.name: path for path in weight_files(source, revision)}
-    digests = {name: digest_file(path.resolve()) for name, path in sorted(paths.items())}
-    # The configuration's own name of the model does not change a vector; everything else may.
-    return {"files": digest_of(digests)}
+def _files(source: str, revision: str | None) -> dict[str, Any]:
+    """The commit of a Hub checkpoint, or a digest of a folder's files."""
+    folder = Path(source)
+    if not folder.is_dir():
+        known = (find_file(source, name, revision) for name in ("config.json", *TOKENIZER_FILES))
+        snapshot = next(path for path in known if path is not None).parent
+        return {"repository": source, "commit": snapshot.name}
+    read = [path for path in folder.iterdir() if path.is_file() and path.suffix in READ_FILES]
+    paths = {path.name: path for path in read if not path.name.endswith(WRITTEN_FILES)}
+    if (folder / "config.json").is_file():
+        paths |= {path.name: path for path in weight_files(source)}
+    return {"files": digest_of({name: digest_file(path.resolve()) for name, path in sorted(paths.items())})}

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bend_hf.errors import BendError
-from bend_hf.models.checkpoint import align
+from bend_hf.models.proof import align
 
 CONFIG_DEFAULTS: dict[str, Any] = {
     "is_decoder": False,

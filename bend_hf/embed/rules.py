@@ -79,10 +79,9 @@ def _say_rna() -> None:
     log.warning("There are sequences with U (RNA): it is read as T.")
 
 
-def write_bases(bases: Bases, lower: bool = False) -> list[str]:
-    """Return the sequences as text of the letters A C G T N, in upper or lower case."""
-    letters = np.frombuffer((LETTERS.lower() if lower else LETTERS).encode(), np.uint8)
-    text = letters[bases.codes].tobytes().decode()
+def write_bases(bases: Bases, letters: str = LETTERS) -> list[str]:
+    """Return the sequences as text, with `letters` for A C G T N: lower case, or U for T, as a tokenizer wants it."""
+    text = np.frombuffer(letters.encode(), np.uint8)[bases.codes].tobytes().decode()
     return [text[a:b] for a, b in pairwise(bases.offsets)]
 
 
@@ -148,8 +147,13 @@ def read_kmers(bases: Bases, first: int, *, k: int, table: np.ndarray, singles: 
     return _split(ids, np.where(single, 1, k), starts, bases)
 
 
-def read_blocks(bases: Bases, first: int, *, k: int, table: np.ndarray, unknown: int) -> list[Encoded]:
-    """Blocks of k from the left; a block with an N, or a last one that is too short, is the unknown token."""
+def read_blocks(
+    bases: Bases, first: int, *, k: int, table: np.ndarray, unknown: int, fill: int | None = None
+) -> list[Encoded]:
+    """Blocks of k from the left; a block with an N is the unknown token, and so is a last one that is too short.
+
+    With `fill`, a base's code, the last one is filled up with it instead (Carbon's tokenizer fills with A).
+    """
     sizes = np.diff(bases.offsets)
     tokens = -(-sizes // k)
     number = np.arange(tokens.sum()) - np.repeat(np.cumsum(tokens) - tokens, tokens)
@@ -157,11 +161,21 @@ def read_blocks(bases: Bases, first: int, *, k: int, table: np.ndarray, unknown:
     lengths = np.minimum(k, np.repeat(bases.offsets[1:], tokens) - starts)
     ids = np.full(len(starts), unknown, np.int64)
     ids[lengths == k] = table[_words(bases.codes, starts[lengths == k], k)]
+    short = np.flatnonzero(lengths < k)
+    if fill is not None and short.size:
+        offsets = np.arange(k)
+        there = offsets < lengths[short, None]
+        codes = bases.codes[np.minimum(starts[short, None] + offsets, len(bases.codes) - 1)]
+        ids[short] = table[_words(np.where(there, codes, fill).ravel(), np.arange(len(short)) * k, k)]
     return _split(ids, lengths, starts, bases)
 
 
-def read_overlapping(bases: Bases, first: int, *, k: int, table: np.ndarray) -> list[Encoded]:
-    """All k-mers at stride 1; position p belongs to the k-mer that starts at p - (k - 1) // 2, within bounds."""
+def read_overlapping(bases: Bases, first: int, *, k: int, table: np.ndarray, stride: int = 1) -> list[Encoded]:
+    """k-mers every `stride` bases; each owns the `stride` nucleotides in its middle, the first and last also the ends.
+
+    With a stride of 1, position p belongs to the k-mer that starts at p - (k - 1) // 2, within bounds. Up to
+    ``stride - 1`` nucleotides behind the last k-mer are in no token; they belong to the last one.
+    """
     sizes = np.diff(bases.offsets)
     if (sizes < k).any():
         row = int(np.argmax(sizes < k))
@@ -170,14 +184,16 @@ def read_overlapping(bases: Bases, first: int, *, k: int, table: np.ndarray) -> 
             "leave it out, or use a model that reads single nucleotides."
         )
     ids = table[_words(bases.codes, slice(None), k)]
-    return [Encoded(ids[a : b - k + 1], overlap_lengths(int(b - a), k)) for a, b in pairwise(bases.offsets)]
+    return [
+        Encoded(ids[a : b - k + 1 : stride], overlap_lengths(int(b - a), k, stride)) for a, b in pairwise(bases.offsets)
+    ]
 
 
-def overlap_lengths(length: int, k: int) -> np.ndarray:
-    """Return the run lengths of the ``length - k + 1`` overlapping k-mers of a sequence."""
-    lengths = np.ones(length - k + 1, np.int64)
-    lengths[0] += (k - 1) // 2
-    lengths[-1] += k - 1 - (k - 1) // 2
+def overlap_lengths(length: int, k: int, stride: int = 1) -> np.ndarray:
+    """Return the run lengths of the ``(length - k) // stride + 1`` k-mers that begin every `stride` bases."""
+    lengths = np.full((length - k) // stride + 1, stride, np.int64)
+    lengths[0] += (k - stride) // 2
+    lengths[-1] += length - lengths.sum()
     return lengths
 
 

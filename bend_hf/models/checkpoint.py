@@ -1,12 +1,8 @@
-"""Checkpoints as files: every tensor is read here, and compared with the model's after it was loaded.
+"""Checkpoints as files: every tensor of a model, read as tensors alone.
 
     state = read_state_dict("path/or/hub-id", revision="…")     # safetensors first; .bin with weights_only=True
-    model.load_state_dict(…)
-    compare(model, state, name="path/or/hub-id")               # BendError naming the keys, unless all agree
 
-Nothing a library reports about its own loading is relied on: some versions re-initialise weights they had loaded, and
-a class that lacks a checkpoint's tensors merely warns. Heads, poolers and tensors that follow from the configuration
-may differ; everything else must be equal, in name, shape and value.
+`bend_hf.models.proof` compares them with the model's after it was loaded.
 """
 
 from __future__ import annotations
@@ -17,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bend_hf.errors import BendError
 
@@ -30,14 +26,11 @@ WEIGHT_FILES = (
 )
 """Names under which weights are published, in the order in which they are tried."""
 
-POOLERS = (r"(^|\.)(pooler|contact_head|seq_relationship)\.",)
-"""Keys of parts that read the embeddings and that nothing here uses."""
-
-HEADS = (r"^(lm_head|cls|head|decoder|classifier|score|predictions|qa_outputs|mlm|mlm_head)(\.|$)",)
-"""Keys of language-model and task heads, which no embedding depends on."""
-
-DERIVED = (r"(^|\.)position_ids$", r"(^|\.)token_type_ids$", r"(^|\.)inv_freq$")
-"""Buffers that follow from the configuration and are computed anew."""
+TENSORS = (".safetensors", ".bin", ".ckpt", ".pt", ".pth")
+NO_WEIGHTS = ("adapter_model", "training_args", "optimizer", "scheduler", "scaler", "rng_state")
+"""How the names of files begin that lie beside weights and hold none of the model's."""
+CONTAINERS = ("state_dict", "model_state_dict", "module", "model")
+"""Where Lightning, plain training loops and DeepSpeed put the weights in the files they write."""
 
 
 def find_file(source: str | Path, name: str, revision: str | None = None) -> Path | None:
@@ -107,14 +100,34 @@ def weight_files(source: str | Path, revision: str | None = None) -> list[Path]:
             return [path]
         try:
             names = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError) as error:
+            foreign = [name for name in names if Path(name).name != name or "\\" in name]
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise BendError(f"{path} is no index of weight shards ({error!r}): download it again.") from error
+        if foreign:
+            raise BendError(f"{path} names files that do not lie beside it ({some(foreign)}): download it again.")
         shards = {shard: find_file(source, shard, revision) for shard in names}
         missing = [shard for shard, found in shards.items() if found is None]
         if missing:
             raise BendError(f"{path} names shards that are not there: {', '.join(missing)}. Download them again.")
         return [found for found in shards.values() if found is not None]
+    found = _only_file_of_tensors(Path(source))
+    if found is not None:
+        return [found]
+    if Path(source).is_dir() and any(Path(source).glob("*.gguf")):
+        raise BendError(
+            f"{source} holds its weights as GGUF, which is quantised for generating text: give the folder of the "
+            "original weights (safetensors)."
+        )
     raise BendError(f"{source} holds no weights: none of {', '.join(WEIGHT_FILES)} is there.")
+
+
+def _only_file_of_tensors(folder: Path) -> Path | None:
+    """The one file of tensors of a local folder, where it has another name than published ones."""
+    if not folder.is_dir():
+        return None
+    files = [path for path in folder.iterdir() if path.suffix in TENSORS and path.is_file()]
+    files = [path for path in files if not path.name.startswith(NO_WEIGHTS)]
+    return files[0] if len(files) == 1 else None
 
 
 def read_state_dict(source: str | Path, revision: str | None = None) -> dict[str, Tensor]:
@@ -130,12 +143,21 @@ def read_state_dict(source: str | Path, revision: str | None = None) -> dict[str
     """
     state: dict[str, Tensor] = {}
     for path in weight_files(source, revision):
-        part = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+        part = read_tensors(path)
         twice = state.keys() & part.keys()
         if twice:
-            raise BendError(f"{path} repeats keys of another shard: {_some(twice)}.")
+            raise BendError(f"{path} repeats keys of another shard: {some(twice)}.")
         state |= part
     return state
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of one file, safetensors or pickle.
+
+    Raises:
+        BendError: It is damaged, or a pickle that holds more than tensors.
+    """
+    return _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -159,80 +181,15 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             f"({str(error).splitlines()[0]}). It is truncated, or it holds Python objects, which are never executed "
             "here: download it again, or convert it to safetensors."
         ) from error
-    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):  # a Lightning checkpoint
-        loaded = loaded["state_dict"]
+    if isinstance(loaded, Mapping):  # of a trainer: its weights lie under a name of their own
+        containers = (loaded.get(name) for name in CONTAINERS)
+        loaded = next((inner for inner in containers if isinstance(inner, Mapping)), loaded)
     if not isinstance(loaded, Mapping):
         raise BendError(f"{path} holds a {type(loaded).__name__}, not a dictionary of tensors.")
     return {str(key): value for key, value in loaded.items() if isinstance(value, Tensor)}
 
 
-def align(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Return `state` under the model's own names.
-
-    The prefix of the base model (``bert.`` …) is taken off or put on as the model wants it, and the ``gamma``/``beta``
-    of TensorFlow checkpoints become ``weight``/``bias``. Keys that fit nowhere keep their name.
-    """
-    names = {name for name, _ in model.named_parameters(remove_duplicate=False)} | model.state_dict().keys()
-    prefix = f"{getattr(model, 'base_model_prefix', '')}."
-    aligned = {}
-    for key, value in state.items():
-        modern = re.sub(r"\.beta$", ".bias", re.sub(r"\.gamma$", ".weight", key))
-        candidates = [form for k in (key, modern) for form in (k, k.removeprefix(prefix), prefix + k)]
-        aligned[next((name for name in candidates if name in names), key)] = value
-    return aligned
-
-
-def compare(
-    model: nn.Module,
-    state: Mapping[str, Tensor],
-    *,
-    name: str = "the checkpoint",
-    ignore: Iterable[str] = (*POOLERS, *HEADS),
-) -> list[str]:
-    """Check that every tensor of a checkpoint is in the model, unchanged, and that the model has no others.
-
-    Args:
-        model: The model after loading, in any dtype; values are compared in that dtype.
-        state: The checkpoint's tensors by key, from `read_state_dict`.
-        name: How messages call the checkpoint.
-        ignore: Regular expressions; keys in which one is found may be missing, unexpected or different.
-
-    Returns:
-        The ignored keys that differ, sorted (for a report to the user).
-
-    Raises:
-        BendError: Keys are missing, unexpected, of another shape or of another value, or hold NaN or infinity;
-            the message names them.
-    """
-    ignored = re.compile("|".join((*ignore, *DERIVED)))
-    own = model.state_dict(keep_vars=True)
-    given = align(state, model)
-    storages = {own[key].data_ptr() for key in given.keys() & own.keys()}
-    problems: dict[str, list[str]] = {}
-    for key in own.keys() - given.keys():
-        if own[key].data_ptr() not in storages or own[key].numel() == 0:  # tied to one that is there otherwise
-            problems.setdefault("missing from the checkpoint", []).append(key)
-    for key, value in given.items():
-        if key not in own:
-            problems.setdefault("unknown to the model", []).append(key)
-        elif own[key].shape != value.shape:
-            shapes = f"{key} ({tuple(value.shape)} in the checkpoint, {tuple(own[key].shape)} in the model)"
-            problems.setdefault("of the wrong shape", []).append(shapes)
-        elif value.is_floating_point() and not torch.isfinite(value).all():
-            problems.setdefault("not finite in the checkpoint", []).append(key)
-        elif not torch.equal(own[key].detach().cpu(), value.to(own[key].dtype)):
-            problems.setdefault("not as loaded (re-initialised or changed)", []).append(key)
-    differing = sorted(key for keys in problems.values() for key in keys if ignored.search(key))
-    serious = {what: sorted(key for key in keys if not ignored.search(key)) for what, keys in problems.items()}
-    if any(serious.values()):
-        listing = "; ".join(f"{len(keys)} {what}: {_some(keys)}" for what, keys in serious.items() if keys)
-        raise BendError(
-            f"{name} does not fit {type(model).__name__}, so its vectors would be wrong: {listing}. "
-            "Use the architecture the checkpoint was made with (trust_remote_code=True if its own code is needed)."
-        )
-    return differing
-
-
-def _some(keys: Iterable[str], most: int = 6) -> str:
-    keys = sorted(keys)
-    return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")
+def some(names: Iterable[str], most: int = 6) -> str:
+    """Return some names in order for a message, and how many more there are."""
+    names = sorted(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

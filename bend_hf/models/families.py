@@ -14,7 +14,8 @@ import torch
 from transformers import PreTrainedModel
 
 from bend_hf.errors import BendError
-from bend_hf.models.checkpoint import HEADS, POOLERS, align, compare, read_state_dict
+from bend_hf.models.checkpoint import read_state_dict
+from bend_hf.models.proof import align, compare, unwrap
 
 Config = Mapping[str, Any]
 
@@ -157,14 +158,13 @@ def load(
     config_class, base, lm = family.classes()
     with torch.device("meta"):  # no time for random weights that are replaced at once
         model: PreTrainedModel = (lm if lm_head else base)(config_class(**settings))
-    state = align(state, model)
+    state = align(unwrap(state, model), model)
     own = model.state_dict()
     # Copies: tensors of safetensors are views of the file, and would change (or crash) with it.
     fitting = {key: value.clone() for key, value in state.items() if key in own and own[key].shape == value.shape}
     model.load_state_dict(fitting, strict=False, assign=True)
     model.tie_weights()
-    unused = getattr(model, "_keys_to_ignore_on_load_unexpected", None) or ()
-    compare(model, state, name=str(source), ignore=(*unused, *POOLERS, *(() if lm_head else HEADS)))
+    compare(model, state, name=repr(str(source)))
     torch.nn.Module.to(model, dtype or torch.float32)
     model.eval()
     return model

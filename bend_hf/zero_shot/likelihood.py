@@ -204,6 +204,7 @@ def language_model(embedder: Any) -> Any:
         revision=embedder.loaded.revision,
         trust_remote_code=embedder.loaded.trusted,
         lm_head=True,
+        **embedder.loaded.reading,
     )
     return loaded.model.to(embedder.network.device)
 

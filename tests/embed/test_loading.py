@@ -38,7 +38,7 @@ def edit(folder, change):
 def test_loads(folder):
     loaded = load(str(folder))
     assert "EsmModel" in loaded.architecture
-    assert set(loaded.identity) == {"files"}
+    assert set(loaded.identity) == {"files", "class", "tokens"}
     state = load_file(folder / "model.safetensors")
     own = loaded.model.state_dict()
     same = {key: value for key, value in state.items() if key in own}  # LayerNorm is published as gamma and beta

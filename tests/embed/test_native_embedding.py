@@ -142,7 +142,7 @@ def test_variants(folders, name):
 
 def test_older_hyenadna_layout(folders, tmp_path):
     """`weights.ckpt` without any tokenizer: the published characters between [CLS] and [SEP]."""
-    from bend_hf.embed.loading import load_scheme
+    from bend_hf.embed.tokenizer_files import load_scheme
 
     config = read_config(str(folders["hyenadna"]))
     (tmp_path / "weights.ckpt").touch()

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bend_hf.embed import own_tokenizer, rules, tokens
-from bend_hf.embed.loading import load_scheme
+from bend_hf.embed.tokenizer_files import load_scheme
 from bend_hf.errors import BendError
 
 plain = st.text("ACGT", min_size=1, max_size=40)

@@ -8,7 +8,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from bend_hf.errors import BendError
-from bend_hf.models.checkpoint import compare, read_state_dict
+from bend_hf.models.checkpoint import read_state_dict
+from bend_hf.models.proof import compare
 
 
 class Tiny(nn.Module):

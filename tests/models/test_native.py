@@ -146,7 +146,8 @@ def test_a_loaded_model_does_not_depend_on_its_file(tmp_path):
 def test_a_missing_tensor_is_refused_by_name(name, tmp_path):
     from safetensors.torch import save_file
 
-    from bend_hf.models.checkpoint import align, read_state_dict
+    from bend_hf.models.checkpoint import read_state_dict
+    from bend_hf.models.proof import align
 
     model = load(name)
     state = {key: value.clone() for key, value in align(read_state_dict(GOLDENS / name), model).items()}
@@ -306,6 +307,6 @@ def test_golden_checkpoints_of_the_real_bundle(family, real_dir):
 
 def test_stock_golden_checkpoints_of_the_real_bundle(real_dir, monkeypatch):
     """NT v1, DNABERT, BigBird: no tokenizer lies beside them, so one of characters stands in."""
-    monkeypatch.setattr(loading, "load_scheme", lambda *_: character_scheme())
+    monkeypatch.setattr(loading, "load_scheme", lambda *_, **__: character_scheme())
     for path in bundled(real_dir, None):
         assert_reproduces(loading.load(str(path)).model, dict(np.load(path / "golden.npz")))

@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from bend_hf.embed.remote import load_remote
-from bend_hf.models.checkpoint import compare, read_state_dict
+from bend_hf.models.checkpoint import read_state_dict
+from bend_hf.models.proof import compare
 
 CODE = """
 import torch
