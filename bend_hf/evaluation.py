@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bend_hf.console import log
+from bend_hf.data.builds import by_build, pinned
 from bend_hf.data.sources import locate
 from bend_hf.errors import BendError
 from bend_hf.files import cache_dir, digest_of
@@ -55,6 +56,8 @@ def evaluate(
     *,
     data_dir: Folder | None = None,
     genome: Folder | Mapping[str, Folder] | None = None,
+    genome_checked: bool = False,
+    strict: bool = False,
     protocol: str = "default",
     seeds: int | Sequence[int] = 1,
     epochs: int | None = None,
@@ -89,6 +92,8 @@ def evaluate(
         tasks: ``"all"``, a name, or several; see `bend_hf.tasks.get_tasks`.
         data_dir: Folder in the layout of BEND's release; None for ``$BEND_HF_DATA``, else downloaded.
         genome: A FASTA for every task, or a mapping from build to FASTA.
+        genome_checked: Whether you know that the genome is of the tasks' build, where its chromosomes do not tell.
+        strict: Whether a window that lies in two splits is an error, instead of a warning.
         protocol: ``"default"``, or ``"bend-2024"`` to reproduce the reference code.
         seeds: Number of heads to train side by side, or their seeds.
         epochs: Instead of the recipe's 100.
@@ -125,7 +130,10 @@ def evaluate(
     chosen = _applicable(model, tasks)
     rules = get_protocol(protocol)
     numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
-    files = {task.name: locate(task, data_dir, genome) for task in chosen}
+    # Paths mean what they mean now, whatever the working directory will be.
+    output, store = pinned(output), None if store is None else pinned(store)
+    genome = by_build(genome, [task.build for task in chosen])
+    files = {task.name: locate(task, data_dir, genome, genome_checked=genome_checked, strict=strict) for task in chosen}
 
     keep_freed_memory()
     # Imported below the checks above, which answer at once.
@@ -167,14 +175,14 @@ def evaluate(
         vectors=rules.kept_vectors if vectors == "auto" else vectors,
         device=device,
         trackers=trackers,
-        store=Path(store) if store is not None else cache_dir("vectors"),
+        store=store or cache_dir("vectors"),
         store_limit=limit,
-        states=Path(output),
+        states=output,
     )
     results = []
     for task in chosen:
         road.embedder = embedder if task.recipe or embedder is None else as_scored(embedder)
-        results += _results(task, files[task.name], data[task.name], road, numbers, Path(output), overwrite)
+        results += _results(task, files[task.name], data[task.name], road, numbers, output, overwrite)
     return results if state.is_main_process else []
 
 
@@ -352,7 +360,7 @@ def _provenance(task: Task, files: TaskFiles, road: Road, key: Key, seed: int | 
         "seed": seed,
         "run": digest_of([key.digest, seed]),
         "task_version": task.version,
-        "files": {"build": task.build, **files.digests},
+        "files": {"build": task.build, "build_known": files.build_known, **files.digests},
         "seconds": {stage: round(seconds, 3) for stage, seconds in road.seconds.items()},
         "peak_memory": peak_memory(),
         "bytes_stored": road.bytes,

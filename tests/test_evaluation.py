@@ -143,12 +143,28 @@ def test_runs_that_differ_lie_side_by_side_and_damaged_ones_are_made_again(first
     assert kept == again
 
 
+def test_damaged_labels_do_not_stop_the_other_tasks(toy_dir, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(toy_dir, data)
+    labels = data / "enhancer_annotation" / "enhancer_annotation.hdf5"
+    labels.write_bytes(labels.read_bytes()[:-5_000])
+    tasks = ["enhancer_annotation", "variant_effects_disease"]
+    failed, scored = bend_hf.evaluate("composition", tasks, data_dir=data, output=tmp_path / "out")
+    assert "enhancer_annotation.hdf5 is no readable HDF5 file" in failed.failure
+    assert scored.failure is None
+    [record] = (tmp_path / "out" / "composition").glob("enhancer_annotation*.json")
+    assert json.loads(record.read_text())["failure"] == failed.failure
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["evaluate", "onehot", "--tasks", "gene_findin"], "Did you mean 'gene_finding'?"),
         (["evaluate", "onehott"], "Did you mean 'onehot'?"),
-        (["evaluate", "onehot", "--genome", "hg38=x.fa", "--tasks", "gene_finding"], "Choices: GRCh38, GRCh37"),
+        (
+            ["evaluate", "onehot", "--genome", "GRCh36=x.fa", "--tasks", "gene_finding"],
+            "Did you mean 'GRCh38'? Choices: GRCh38, GRCh37",
+        ),
         (["evaluate", "basset", "--tasks", "gene_finding"], "no baseline for gene_finding"),
         (["evaluate", "no/such/folder", "--tasks", "cpg_methylation"], "no/such/folder"),
         (["evaluate", "onehot", "--genome", "missing.fa", "--tasks", "gene_finding"], "missing.fa"),
@@ -225,7 +241,9 @@ def test_composition_baseline_and_its_controls(toy_dir, tmp_path):
 
 def test_real_slice_counts_undefined_labels(real_dir, real_genome, tmp_path):
     tasks = ["chromatin_accessibility", "histone_modification"]
-    results = bend_hf.evaluate("onehot", tasks, data_dir=real_dir, genome=real_genome, epochs=1, output=tmp_path)
+    results = bend_hf.evaluate(
+        "onehot", tasks, data_dir=real_dir, genome=real_genome, genome_checked=True, epochs=1, output=tmp_path
+    )
     chromatin, histone = results
     assert chromatin.secondary["n_labels_excluded"] >= 114
     assert chromatin.secondary["n_labels_scored"] + chromatin.secondary["n_labels_excluded"] == 125

@@ -10,9 +10,9 @@ from typing import Any
 
 from bend_hf.cli.options import (
     Command,
+    data_arguments,
     data_options,
     format_option,
-    genome_option,
     hint,
     loading,
     model_options,
@@ -89,8 +89,7 @@ def evaluate(args: Namespace) -> int:
     results = evaluate(
         args.model,
         tasks=args.tasks,
-        data_dir=args.data_dir,
-        genome=genome_option(args.genome),
+        **data_arguments(args),
         num_proc=args.num_proc,
         protocol=args.protocol,
         seeds=args.seeds,
@@ -146,8 +145,7 @@ def embed(args: Namespace) -> int:
     chosen = [task for task in get_tasks(args.tasks) if task.recipe is not None]
     if not chosen:
         raise BendError(f"{' '.join(args.tasks)}: variant tasks keep no vectors; name a supervised task.")
-    genome = genome_option(args.genome)
-    files = [locate(task, args.data_dir, genome) for task in chosen]
+    files = [locate(task, **data_arguments(args)) for task in chosen]
     rules = get_protocol(args.protocol)
     embedder = load_embedder(args.model, protocol=rules, **loading(args))
     rows = []

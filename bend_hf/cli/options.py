@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from bend_hf.errors import BendError, unknown
+from bend_hf.errors import BendError
 from bend_hf.protocols import PROTOCOLS
 
 
@@ -76,6 +76,12 @@ def data_options(parser: argparse.ArgumentParser) -> None:
         metavar="FASTA",
         help="FASTA for every task, or BUILD=FASTA for each build (GRCh38=… GRCh37=…)",
     )
+    group.add_argument(
+        "--genome-checked",
+        action="store_true",
+        help="you know that the genome is of the tasks' build, where its chromosomes do not tell (a slice)",
+    )
+    group.add_argument("--strict", action="store_true", help="a window that lies in two splits is an error")
     group.add_argument("--num-proc", type=positive, metavar="N", help="processes that build rows")
 
 
@@ -114,19 +120,27 @@ def store_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def genome_option(values: Sequence[str] | None) -> Path | dict[str, Path] | None:
+def data_arguments(args: Namespace) -> dict[str, Any]:
+    """Return the options of `data_options` that say what rows are made of."""
+    names = ("data_dir", "genome_checked", "strict")
+    return {"genome": _genome(args.genome)} | {name: getattr(args, name) for name in names}
+
+
+def _genome(values: Sequence[str] | None) -> Path | dict[str, Path] | None:
     """Read ``--genome``: one FASTA for all, or ``BUILD=FASTA`` for each build."""
     if not values:
         return None
     if len(values) == 1 and "=" not in values[0]:
         return Path(values[0])
-    pairs = dict(value.partition("=")[::2] for value in values)
-    for build, path in pairs.items():
-        if build not in ("GRCh38", "GRCh37"):
-            raise unknown("genome build", build, ["GRCh38", "GRCh37"])
+    pairs: dict[str, Path] = {}
+    for value in values:
+        build, _, path = value.partition("=")
         if not path:
-            raise BendError(f"--genome {build}: no path given; write {build}=FASTA.")
-    return {build: Path(path) for build, path in pairs.items()}
+            raise BendError(f"--genome {value}: write BUILD=FASTA for each of several genomes, such as GRCh38=hg38.fa.")
+        if build in pairs:
+            raise BendError(f"--genome: {build} is given twice.")
+        pairs[build] = Path(path)
+    return pairs
 
 
 def loading(args: Namespace) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from bend_hf.cli.options import Command, data_options, genome_option, tasks_option
+from bend_hf.cli.options import Command, data_arguments, data_options, tasks_option
 
 
 def add(command: Command) -> None:
@@ -35,8 +35,7 @@ def publish(args: Namespace) -> None:
         args.namespace,
         tasks=args.tasks,
         mirror=args.mirror,
-        data_dir=args.data_dir,
-        genome=genome_option(args.genome),
+        **data_arguments(args),
         toy=args.toy,
         incomplete=args.incomplete,
         private=args.private,

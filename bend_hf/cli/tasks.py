@@ -7,7 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from bend_hf.cli.options import Command, data_options, format_option, genome_option, hint, print_columns, tasks_option
+from bend_hf.cli.options import Command, data_arguments, data_options, format_option, hint, print_columns, tasks_option
 from bend_hf.tasks import get_tasks
 
 
@@ -69,8 +69,7 @@ def prepare(args: Namespace) -> None:
     else:
         found = hub.prepare(
             args.tasks,
-            data_dir=args.data_dir,
-            genome=genome_option(args.genome),
+            **data_arguments(args),
             toy=args.toy,
             to=args.to,
             namespace=args.namespace or "bend",

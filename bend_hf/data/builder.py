@@ -21,7 +21,8 @@ import pyarrow as pa
 
 from bend_hf import resources
 from bend_hf.data import rows
-from bend_hf.data.sources import GenomeArgument, TaskFiles, locate
+from bend_hf.data.builds import GenomeArgument, pinned
+from bend_hf.data.sources import TaskFiles, locate
 from bend_hf.errors import BendError
 from bend_hf.tasks import Task, get_config, get_tasks
 
@@ -58,6 +59,8 @@ class TaskBuilder(datasets.ArrowBasedBuilder):
         config_name: Configuration, None for the first.
         data_dir: See `bend_hf.data.sources.locate`.
         genome: See `bend_hf.data.sources.locate`.
+        genome_checked: See `bend_hf.data.sources.locate`.
+        strict: See `bend_hf.data.sources.locate`.
         files: The files, where they were located before.
         **options: Of `datasets.DatasetBuilder`.
     """
@@ -72,14 +75,18 @@ class TaskBuilder(datasets.ArrowBasedBuilder):
         config_name: str | None = None,
         data_dir: str | os.PathLike[str] | None = None,
         genome: GenomeArgument = None,
+        genome_checked: bool = False,
+        strict: bool = False,
         files: TaskFiles | None = None,
         **options: Any,
     ) -> None:
-        self.files = files or locate(get_config(self.dataset, config_name), data_dir, genome)
+        self.files = files or locate(
+            get_config(self.dataset, config_name), data_dir, genome, genome_checked=genome_checked, strict=strict
+        )
         self.task = self.files.task
         # The key is the content's digest alone: paths given to `datasets` would become part of the directory's name.
         defaults = {"dataset_name": self.dataset, "repo_id": f"{NAMESPACE}/{self.dataset}", "hash": self.files.digest}
-        root = None if cache_dir is None else os.fspath(cache_dir)
+        root = None if cache_dir is None else str(pinned(cache_dir))
         super().__init__(root, config_name=self.task.config, **(defaults | options))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -213,6 +220,8 @@ def load_dataset(
     split: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     genome: GenomeArgument = None,
+    genome_checked: bool = False,
+    strict: bool = False,
     streaming: bool = False,
     num_proc: int | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -225,6 +234,8 @@ def load_dataset(
         split: One split, in the notation of `datasets`; None for all.
         data_dir: Folder with the label files; None for ``$BEND_HF_DATA``, else the download cache.
         genome: A FASTA, or a mapping from build to FASTA; None to look in the data folders, then the download cache.
+        genome_checked: Whether you know that the genome is of the task's build, where its chromosomes do not tell.
+        strict: Whether a window that lies in two splits is an error, instead of a warning.
         streaming: Make rows while they are read; nothing is written but the validated coordinates.
         num_proc: Processes that gather sequences.
         cache_dir: Root of the built datasets; None for the Hugging Face datasets cache.
@@ -236,7 +247,8 @@ def load_dataset(
         BendError: Unknown name, or bad input.
     """
     task = get_config(name.rstrip("/").removesuffix(".py"), config)
-    builder = builder_class(task.dataset)(cache_dir, files=locate(task, data_dir, genome))
+    files = locate(task, data_dir, genome, genome_checked=genome_checked, strict=strict)
+    builder = builder_class(task.dataset)(cache_dir, files=files)
     if streaming:
         with _own_errors(builder):
             return builder.as_streaming_dataset(split=split)

@@ -155,8 +155,9 @@ def facts(files: TaskFiles) -> dict[str, Any]:
     """Return what a card or a result says of a dataset, validating the files if that was not done before.
 
     Returns:
-        ``task dataset config version build``, ``digest`` (of the rows), ``files`` (name → SHA-256 of ``bed``, ``hdf5``
-        and ``genome``), ``rows`` and ``declared_rows`` (split → number), all JSON-able.
+        ``task dataset config version build``, ``build_known`` (how it is known that the genome is of that build),
+        ``digest`` (of the rows), ``files`` (name → SHA-256 of ``bed``, ``hdf5`` and ``genome``), ``rows`` and
+        ``declared_rows`` (split → number), all JSON-able.
     """
     task = files.task
     return {
@@ -165,6 +166,7 @@ def facts(files: TaskFiles) -> dict[str, Any]:
         "config": task.config,
         "version": task.version,
         "build": task.build,
+        "build_known": files.build_known,
         "digest": files.digest,
         "files": dict(files.digests),
         "rows": rows_per_split(files),

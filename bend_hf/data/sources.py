@@ -9,22 +9,20 @@ A data folder is laid out like BEND's: ``<dataset>/<dataset>.bed`` (and ``.hdf5`
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from bend_hf import files
 from bend_hf.data import download
+from bend_hf.data.builds import GenomeArgument, Known, by_build, judge, pinned
 from bend_hf.errors import BendError
 from bend_hf.identity import Key
-from bend_hf.tasks import Build, Task
+from bend_hf.tasks import TASKS, Build, Task
 
 # Raised whenever the same files give other rows, so that datasets built before are not served.
 ROWS_VERSION = 1
-
-GenomeArgument = str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]] | None
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,7 @@ class TaskFiles:
         hdf5: Labels too complex for a column, or None.
         fasta: The reference genome.
         strict: Whether a window that lies in two splits is an error, instead of a warning.
+        build_known: How it is known that the genome is of the task's build.
     """
 
     task: Task
@@ -44,6 +43,7 @@ class TaskFiles:
     hdf5: Path | None
     fasta: Path
     strict: bool = False
+    build_known: Known = "user"
 
     @property
     def toy(self) -> bool:
@@ -80,6 +80,8 @@ def locate(
     data_dir: str | os.PathLike[str] | None = None,
     genome: GenomeArgument = None,
     *,
+    genome_checked: bool = False,
+    strict: bool = False,
     offline: bool | None = None,
 ) -> TaskFiles:
     """Find a task's files, downloading what no folder has.
@@ -87,14 +89,19 @@ def locate(
     Args:
         task: The task.
         data_dir: A data folder; None for ``$BEND_HF_DATA``, else the download cache.
-        genome: A FASTA for every task, or a mapping from build to FASTA; None for ``genomes/<build>*.fa`` (or
-            ``.fa.gz``, compressed with bgzip) in the data folder, in ``$BEND_HF_DATA`` or in the download cache.
+        genome: A FASTA for every task, or a mapping from build (``GRCh38`` or ``hg38``, ``GRCh37`` or ``hg19``) to
+            FASTA; None for ``genomes/<build>*.fa`` (or ``.fa.gz``, compressed with bgzip) in the data folder, in
+            ``$BEND_HF_DATA`` or in the download cache.
+        genome_checked: Whether you know that the genome is of the task's build, where its chromosomes do not tell.
+        strict: Whether a window that lies in two splits is an error, instead of a warning.
         offline: Download nothing; None to follow ``HF_HUB_OFFLINE``.
 
     Raises:
-        BendError: A file is missing, a genome is ambiguous, or a download failed; the message says what to put where.
+        BendError: A file is missing, a genome is ambiguous or not of the task's build, or a download failed; the
+            message says what to put where.
     """
-    folders = [Path(folder).expanduser() for folder in (data_dir, os.environ.get("BEND_HF_DATA")) if folder]
+    genome = by_build(genome, [task.build, *(other.build for other in TASKS.values())])
+    folders = [pinned(folder) for folder in (data_dir, os.environ.get("BEND_HF_DATA")) if folder]
     for folder in folders:
         if not folder.is_dir():
             source = "data_dir" if data_dir else "BEND_HF_DATA"
@@ -111,14 +118,27 @@ def locate(
     else:
         labels = [download.released(f"{task.stem}{ending}", offline=offline) for ending in endings]
     fasta = _find_genome(task.build, folders, genome) or download.genome(task.build, offline=offline)
-    return TaskFiles(task=task, bed=labels[0], hdf5=labels[1] if task.labels_in_hdf5 else None, fasta=fasta)
+    hdf5 = labels[1] if task.labels_in_hdf5 else None
+    found = TaskFiles(task=task, bed=labels[0], hdf5=hdf5, fasta=fasta, strict=strict)
+    return replace(found, build_known=_build_known(found, genome_checked))
 
 
-def _find_genome(build: Build, folders: list[Path], genome: GenomeArgument) -> Path | None:
-    if isinstance(genome, Mapping):
-        genome = genome.get(build)
-    if genome is not None:
-        path = Path(genome).expanduser()
+def _build_known(found: TaskFiles, checked: bool) -> Known:
+    """Return how it is known that the genome is of the task's build; the toy data is known by its manifest."""
+    from bend_hf.data.genome import Genome
+    from bend_hf.data.toy import genome_digest
+
+    if not found.toy:
+        return judge(Genome(found.fasta), found.task.build, checked=checked)
+    folder, build = found.bed.parent.parent, found.task.build
+    if found.digests["genome"] != genome_digest(folder, build):
+        raise BendError(f"{found.fasta} is not the genome of {build} that {folder} was made with: leave out genome=.")
+    return "toy"
+
+
+def _find_genome(build: Build, folders: list[Path], genome: Path | dict[str, Path] | None) -> Path | None:
+    path = genome.get(build) if isinstance(genome, dict) else genome
+    if path is not None:
         if not path.is_file():
             raise BendError(f"{path} (genome for {build}): there is no such FASTA file.")
         return path

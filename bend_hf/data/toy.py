@@ -120,6 +120,14 @@ def make(
     return folder
 
 
+def genome_digest(folder: Path, build: str) -> str:
+    """Return the SHA-256 that a toy's genome of a build was made with."""
+    import json
+
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return str(manifest["sha256"][f"genomes/{build}.toy.fa"])
+
+
 def _check_same(folder: Path, parameters: dict[str, int]) -> None:
     """Raise unless `folder` holds the toy of these parameters, unchanged."""
     import json

@@ -23,7 +23,8 @@ from typing import Any, Literal
 from bend_hf import __version__
 from bend_hf import files as file_tools
 from bend_hf.console import log
-from bend_hf.data.sources import GenomeArgument, TaskFiles, locate
+from bend_hf.data.builds import GenomeArgument, by_build, pinned
+from bend_hf.data.sources import TaskFiles, locate
 from bend_hf.errors import BendError
 from bend_hf.hub.cards import tasks_of
 from bend_hf.hub.mirror import Repository, metric_files, writable, write_mirror
@@ -67,6 +68,8 @@ def prepare(
     *,
     data_dir: str | os.PathLike[str] | None = None,
     genome: GenomeArgument = None,
+    genome_checked: bool = False,
+    strict: bool = False,
     toy: bool = False,
     to: str | os.PathLike[str] | None = None,
     namespace: str = "bend",
@@ -81,6 +84,8 @@ def prepare(
         tasks: ``"all"``, names of tasks or of datasets.
         data_dir: Folder in BEND's layout; None for ``$BEND_HF_DATA``, else the download cache.
         genome: A FASTA, or a mapping from build to FASTA; None to look in the data folder.
+        genome_checked: Whether you know that the genome is of the tasks' build, where its chromosomes do not tell.
+        strict: Whether a window that lies in two splits is an error, instead of a warning.
         toy: Prepare the toy data instead; every card and listing says so.
         to: Write a mirror of the Hub's namespace into this folder, and leave the caches alone.
         namespace: User or organisation in the repositories' names.
@@ -93,10 +98,12 @@ def prepare(
         BendError: Unknown names, missing or bad input (before anything is written), or a full disk.
     """
     check_namespace(namespace)
-    located = locate_datasets(tasks, data_dir=data_dir, genome=genome, toy=toy)
+    located = locate_datasets(
+        tasks, data_dir=data_dir, genome=genome, genome_checked=genome_checked, strict=strict, toy=toy
+    )
     with writable():
         if to is not None:
-            mirror = write_mirror(Path(to).expanduser(), located, namespace=namespace, toy=toy)
+            mirror = write_mirror(pinned(to), located, namespace=namespace, toy=toy)
             return [item for repository in mirror for item in _in_mirror(repository)]
         placed = []
         for group in located.values():
@@ -116,6 +123,8 @@ def locate_datasets(
     *,
     data_dir: str | os.PathLike[str] | None,
     genome: GenomeArgument,
+    genome_checked: bool,
+    strict: bool,
     toy: bool,
 ) -> dict[str, list[TaskFiles]]:
     """Return the files of every task of the datasets that `tasks` name, the default configuration first.
@@ -130,7 +139,9 @@ def locate_datasets(
             raise BendError("The toy data brings its own files and genomes: leave out data_dir and genome, or toy.")
         data_dir = toy_data.make(file_tools.cache_dir("toy") / f"prepare-{toy_data.VERSION}")
     wanted = dict.fromkeys(task.dataset for task in get_tasks(tasks))
-    located = {name: [locate(task, data_dir, genome) for task in tasks_of(name)] for name in wanted}
+    genome = by_build(genome, [])
+    options = {"genome_checked": genome_checked, "strict": strict}
+    located = {name: [locate(task, data_dir, genome, **options) for task in tasks_of(name)] for name in wanted}
     for files in (files for group in located.values() for files in group):
         if files.toy and not toy:
             raise BendError(f"{files.bed} is toy data; say so with toy=True (--toy) and no data folder.")

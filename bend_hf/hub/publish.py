@@ -22,7 +22,7 @@ import yaml
 from bend_hf import __version__
 from bend_hf import files as file_tools
 from bend_hf.console import log, progress
-from bend_hf.data.sources import GenomeArgument
+from bend_hf.data.builds import GenomeArgument, pinned
 from bend_hf.errors import BendError
 from bend_hf.hub.cards import tasks_of
 from bend_hf.hub.client import Change, Remote, RepoType, commit, compare, explained, remote
@@ -69,6 +69,8 @@ def publish(
     mirror: str | os.PathLike[str] | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     genome: GenomeArgument = None,
+    genome_checked: bool = False,
+    strict: bool = False,
     toy: bool = False,
     incomplete: bool = False,
     private: bool = False,
@@ -83,6 +85,8 @@ def publish(
         mirror: Folder written by ``prepare(to=…, namespace=…)``; None to build one that is deleted afterwards.
         data_dir: See `bend_hf.hub.prepare.prepare`.
         genome: See `bend_hf.hub.prepare.prepare`.
+        genome_checked: See `bend_hf.hub.prepare.prepare`.
+        strict: See `bend_hf.hub.prepare.prepare`.
         toy: Publish the toy data; the cards say so.
         incomplete: Publish although rows differ in number from those declared; the cards say so.
         private: Create repositories as private ones; those that exist keep their visibility.
@@ -104,13 +108,15 @@ def publish(
         _check_access(api, namespace)
     with ExitStack() as stack:
         if mirror is None:
-            located = locate_datasets(tasks, data_dir=data_dir, genome=genome, toy=toy)
+            located = locate_datasets(
+                tasks, data_dir=data_dir, genome=genome, genome_checked=genome_checked, strict=strict, toy=toy
+            )
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=file_tools.cache_dir("publish"))))
             with writable():
                 repositories = write_mirror(folder, located, namespace=namespace, toy=toy)
         else:
             wanted = {task.dataset for task in get_tasks(tasks)}
-            found = read_mirror(Path(mirror).expanduser(), namespace)
+            found = read_mirror(pinned(mirror), namespace)
             repositories = [item for item in found if item.kind == "metric" or item.path.name in wanted]
         for repository in repositories:
             check(repository, toy=toy, incomplete=incomplete)

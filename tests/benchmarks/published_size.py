@@ -110,7 +110,7 @@ def write(folder: Path) -> None:
     from bend_hf.hub.prepare import prepare
 
     began = time.perf_counter()
-    prepare(data_dir=folder / "inputs", to=folder / "mirror")
+    prepare(data_dir=folder / "inputs", genome_checked=True, to=folder / "mirror")
     # Of this process alone: getrusage's maximum would be that of the parent, which made the inputs.
     [peak] = [line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line[:6] == "VmHWM:"]
     disk = sum(

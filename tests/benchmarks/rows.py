@@ -80,7 +80,11 @@ def reference_rows(bed: Path, fasta: Path, n_rows: int) -> int:
 def package_rows(folder: Path, num_proc: int | None) -> int:
     """Build the dataset: parse, validate, gather, write Arrow."""
     built = load_dataset(
-        "chromatin_accessibility", data_dir=folder, num_proc=num_proc, cache_dir=folder / f"built{num_proc}"
+        "chromatin_accessibility",
+        data_dir=folder,
+        genome_checked=True,
+        num_proc=num_proc,
+        cache_dir=folder / f"built{num_proc}",
     )
     return sum(len(split) for split in built.values())
 

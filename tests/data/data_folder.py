@@ -36,7 +36,7 @@ class DataFolder:
         return self.folder / f"{TASKS[task].stem}.hdf5"
 
     def files(self, task: str) -> TaskFiles:
-        return locate(TASKS[task], self.folder, self.fasta)
+        return locate(TASKS[task], self.folder, self.fasta, genome_checked=True)
 
     def rows(self, task: str) -> list[dict[str, str]]:
         """The lines of a BED file as written, by column."""

@@ -65,7 +65,7 @@ def test_map_style_processes_and_streaming_give_the_rows_of_the_files(
     monkeypatch.setattr(rows, "BASES_PER_BATCH", 2_000)  # several batches per split, so that processes share them
     expected = expected_rows(data, name)
     task = TASKS[name]
-    arguments: dict[str, Any] = {"data_dir": data.folder, "genome": data.fasta}
+    arguments: dict[str, Any] = {"data_dir": data.folder, "genome": data.fasta, "genome_checked": True}
     map_style = build(data.files(name), cache_dir=caches)
     processes = bend_hf.load_dataset(
         task.dataset, task.config, **arguments, num_proc=2, cache_dir=caches.parent / "two"
@@ -131,7 +131,9 @@ class TestCache:
         first = data.files("cpg_methylation").digest
         shutil.copytree(data.folder, tmp_path / "elsewhere")
         data.fasta.rename(tmp_path / "renamed.fasta")
-        second = locate(TASKS["cpg_methylation"], tmp_path / "elsewhere", tmp_path / "renamed.fasta")
+        second = locate(
+            TASKS["cpg_methylation"], tmp_path / "elsewhere", tmp_path / "renamed.fasta", genome_checked=True
+        )
         assert first == second.digest
 
     def test_layout_is_the_one_plain_load_dataset_reads(self, data: DataFolder, caches: Path) -> None:
@@ -179,7 +181,9 @@ class TestCache:
     def test_datasets_carry_their_digest(self, data: DataFolder, caches: Path) -> None:
         files = data.files("cpg_methylation")
         built = build(files, cache_dir=caches)
-        streamed = bend_hf.load_dataset("cpg_methylation", data_dir=data.folder, genome=data.fasta, streaming=True)
+        streamed = bend_hf.load_dataset(
+            "cpg_methylation", data_dir=data.folder, genome=data.fasta, genome_checked=True, streaming=True
+        )
         for split in (built["test"], streamed["test"], built["test"].select([0])):
             assert rows.described_digest(split.info.description) == files.digest
         assert rows.described_digest("another dataset") is None
@@ -197,7 +201,12 @@ class TestCache:
 
 class TestLoadDataset:
     def test_default_config_split_and_namespace(self, data: DataFolder, caches: Path) -> None:
-        arguments: dict[str, Any] = {"data_dir": data.folder, "genome": data.fasta, "cache_dir": caches}
+        arguments: dict[str, Any] = {
+            "data_dir": data.folder,
+            "genome": data.fasta,
+            "genome_checked": True,
+            "cache_dir": caches,
+        }
         test = bend_hf.load_dataset("bend/variant_effects", split="test", **arguments)
         assert test.to_list() == expected_rows(data, "variant_effects_expression")["test"]
         assert len(bend_hf.load_dataset("cpg_methylation", split="train[:3]", **arguments)) == 3
@@ -206,7 +215,9 @@ class TestLoadDataset:
         "path", ["dataset_scripts/cpg_methylation", "dataset_scripts/cpg_methylation/cpg_methylation.py"]
     )
     def test_takes_the_path_of_a_script(self, data: DataFolder, caches: Path, path: str) -> None:
-        found = bend_hf.load_dataset(path, data_dir=data.folder, genome=data.fasta, cache_dir=caches)
+        found = bend_hf.load_dataset(
+            path, data_dir=data.folder, genome=data.fasta, genome_checked=True, cache_dir=caches
+        )
         assert found["test"].to_list() == expected_rows(data, "cpg_methylation")["test"]
 
     def test_unknown_names_suggest(self, data: DataFolder) -> None:
@@ -220,7 +231,12 @@ class TestLoadDataset:
         for streaming in (False, True):
             with pytest.raises(BendError, match="line 4, column 'split': 'tset'"):
                 bend_hf.load_dataset(
-                    "cpg_methylation", data_dir=data.folder, genome=data.fasta, streaming=streaming, cache_dir=caches
+                    "cpg_methylation",
+                    data_dir=data.folder,
+                    genome=data.fasta,
+                    genome_checked=True,
+                    streaming=streaming,
+                    cache_dir=caches,
                 )
 
     def test_an_error_while_gathering_is_not_wrapped(
@@ -251,13 +267,13 @@ class TestScripts:
 
     def test_builders_work_in_the_way_of_datasets(self, data: DataFolder, caches: Path) -> None:
         kind = builder_class("variant_effects")
-        builder = kind(caches, config_name="disease", data_dir=data.folder, genome=data.fasta)
+        builder = kind(caches, config_name="disease", data_dir=data.folder, genome=data.fasta, genome_checked=True)
         builder.download_and_prepare()
         assert builder.as_dataset(split="test").to_list() == expected_rows(data, "variant_effects_disease")["test"]
         assert builder.info.splits["test"].num_examples == 8
 
     def test_a_builder_reaches_processes_that_never_imported_its_script(self, data: DataFolder, caches: Path) -> None:
-        builder = builder_class("cpg_methylation")(caches, data_dir=data.folder, genome=data.fasta)
+        builder = builder_class("cpg_methylation")(caches, data_dir=data.folder, genome=data.fasta, genome_checked=True)
         assert pickle.loads(pickle.dumps(builder)).files.digest == builder.files.digest
         context = multiprocessing.get_context("spawn")
         results = context.Queue()
@@ -287,7 +303,7 @@ class TestScripts:
 class TestRealSlice:
     def test_golden_rows_base_by_base(self, real_dir: Path, real_genome: Path, caches: Path) -> None:
         goldens = json.loads((real_dir / "goldens" / "gene_finding_rows.json").read_text())["rows"]
-        built = build(locate(TASKS["gene_finding"], real_dir, real_genome), cache_dir=caches)
+        built = build(locate(TASKS["gene_finding"], real_dir, real_genome, genome_checked=True), cache_dir=caches)
         for golden in goldens:
             rows_ = built["test"].filter(lambda row, golden=golden: row["transcript_id"] == golden["transcript_id"])
             [row] = rows_
@@ -312,7 +328,7 @@ class TestRealSlice:
     def test_every_task_builds(
         self, real_dir: Path, real_genome: Path, caches: Path, name: str, counts: list[int]
     ) -> None:
-        files = locate(TASKS[name], real_dir, real_genome)
+        files = locate(TASKS[name], real_dir, real_genome, genome_checked=True)
         built = build(files, cache_dir=caches)
         assert [len(split) for split in built.values()] == counts
         for split in built.values():
@@ -320,7 +336,7 @@ class TestRealSlice:
             assert set("".join(sequences)) <= set("ACGTN")
 
     def test_a_cpg_stands_at_the_centre_of_both_strands(self, real_dir: Path, real_genome: Path, caches: Path) -> None:
-        built = build(locate(TASKS["cpg_methylation"], real_dir, real_genome), cache_dir=caches)
+        built = build(locate(TASKS["cpg_methylation"], real_dir, real_genome, genome_checked=True), cache_dir=caches)
         for split in built.values():
             assert {sequence[255:257] for sequence in split["sequence"][:]} == {"CG"}
             assert set(split["strand"][:]) == {"+", "-"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import json
@@ -294,6 +295,9 @@ def test_a_full_disk_while_downloading(server: Server, target: Path, monkeypatch
     assert fetch(server, target).read_bytes() == BED
 
 
+checked = functools.partial(locate, genome_checked=True)
+
+
 class TestLocate:
     def test_everything_from_the_release(
         self, server: Server, data: DataFolder, caches: Path, monkeypatch: pytest.MonkeyPatch
@@ -304,7 +308,7 @@ class TestLocate:
         monkeypatch.setenv("BEND_HF_DATA_URL", server.url)
         monkeypatch.setitem(download.GENOMES, "GRCh38", f"{server.url}/g.fa.gz")
         for task in ("gene_finding", "variant_effects_disease"):
-            found = locate(TASKS[task], offline=False)
+            found = checked(TASKS[task], offline=False)
             assert found.digest == data.files(task).digest
 
     def test_order_explicit_then_environment(
@@ -315,41 +319,41 @@ class TestLocate:
         (other / "genomes" / "any.fa").rename(other / "genomes" / "GRCh38.toy.fa")
         monkeypatch.setenv("BEND_HF_DATA", str(other))
         task = TASKS["cpg_methylation"]
-        assert locate(task).bed == other / "cpg_methylation" / "cpg_methylation.bed"
-        assert locate(task).fasta == other / "genomes" / "GRCh38.toy.fa"
-        assert locate(task, data.folder, data.fasta).bed == data.bed("cpg_methylation")
+        assert checked(task).bed == other / "cpg_methylation" / "cpg_methylation.bed"
+        assert checked(task).fasta == other / "genomes" / "GRCh38.toy.fa"
+        assert checked(task, data.folder, data.fasta).bed == data.bed("cpg_methylation")
         shutil.rmtree(data.folder / "genomes")
-        assert locate(task, data.folder).fasta == other / "genomes" / "GRCh38.toy.fa"
+        assert checked(task, data.folder).fasta == other / "genomes" / "GRCh38.toy.fa"
 
     def test_genomes_by_build(self, data: DataFolder) -> None:
         genomes = data.fasta.parent
         for name in ("GRCh38.one.fa", "GRCh37.two.fa"):
             shutil.copy(data.fasta, genomes / name)
-        assert locate(TASKS["chromatin_accessibility"], data.folder).fasta == genomes / "GRCh37.two.fa"
-        assert locate(TASKS["cpg_methylation"], data.folder).fasta == genomes / "GRCh38.one.fa"
+        assert checked(TASKS["chromatin_accessibility"], data.folder).fasta == genomes / "GRCh37.two.fa"
+        assert checked(TASKS["cpg_methylation"], data.folder).fasta == genomes / "GRCh38.one.fa"
         mapping = {"GRCh37": data.fasta}
-        assert locate(TASKS["chromatin_accessibility"], data.folder, mapping).fasta == data.fasta
-        assert locate(TASKS["cpg_methylation"], data.folder, mapping).fasta == genomes / "GRCh38.one.fa"
+        assert checked(TASKS["chromatin_accessibility"], data.folder, mapping).fasta == data.fasta
+        assert checked(TASKS["cpg_methylation"], data.folder, mapping).fasta == genomes / "GRCh38.one.fa"
         shutil.copy(data.fasta, genomes / "GRCh38.three.fa")
         with pytest.raises(BendError, match=r"several genomes of GRCh38 \(GRCh38\.one\.fa, GRCh38\.three\.fa\)"):
-            locate(TASKS["cpg_methylation"], data.folder)
+            checked(TASKS["cpg_methylation"], data.folder)
 
     def test_errors_say_what_is_missing(self, data: DataFolder, monkeypatch: pytest.MonkeyPatch) -> None:
         task = TASKS["gene_finding"]
         with pytest.raises(BendError, match=r"has no genome of GRCh38 .*only any\.fa.*pass genome="):
-            locate(task, data.folder)
+            checked(task, data.folder)
         with pytest.raises(BendError, match=r"none\.fa \(genome for GRCh38\): there is no such FASTA"):
-            locate(task, data.folder, "none.fa")
+            checked(task, data.folder, "none.fa")
         with pytest.raises(BendError, match=r"nowhere \(data_dir\) is no folder"):
-            locate(task, "nowhere")
+            checked(task, "nowhere")
         data.hdf5("gene_finding").unlink()
         with pytest.raises(
             BendError, match=r"gene_finding\.hdf5: there is no such file. gene_finding needs .*\.bed and"
         ):
-            locate(task, data.folder, data.fasta)
+            checked(task, data.folder, data.fasta)
         monkeypatch.setenv("BEND_HF_DATA", "nowhere")
         with pytest.raises(BendError, match=r"nowhere \(BEND_HF_DATA\) is no folder"):
-            locate(task)
+            checked(task)
 
 
 def test_digests_of_large_files_are_remembered_until_they_change(

@@ -50,7 +50,7 @@ def test_shards_and_row_groups(
     monkeypatch.setattr(mirrors, "ROWS_PER_GROUP", 7)
     monkeypatch.setattr(mirrors, "BYTES_PER_SHARD", 4_000)
     monkeypatch.setattr(data_rows, "BASES_PER_BATCH", 5 * 512)
-    prepare("histone_modification", data_dir=plain_data[0], to=tmp_path / "mirror")
+    prepare("histone_modification", genome_checked=True, data_dir=plain_data[0], to=tmp_path / "mirror")
     folder = tmp_path / "mirror" / "bend" / "histone_modification"
     shards = sorted((folder / "default").glob("train-*.parquet"))
     assert len(shards) > 2
@@ -61,7 +61,7 @@ def test_shards_and_row_groups(
         for k in range(pq.read_metadata(path).num_row_groups)
     ]
     assert set(groups[:-1]) == {7}
-    expected = bend_hf.load_dataset("histone_modification", data_dir=plain_data[0])
+    expected = bend_hf.load_dataset("histone_modification", genome_checked=True, data_dir=plain_data[0])
     found = datasets.load_dataset(str(folder))
     assert {name: split.to_list() for name, split in found.items()} == {
         name: split.to_list() for name, split in expected.items()
@@ -75,7 +75,7 @@ def test_long_rows_are_cut_into_smaller_groups(
     monkeypatch.setattr(mirrors, "BYTES_PER_GROUP", 100_000)
     monkeypatch.setattr(data_rows, "BASES_PER_BATCH", 1)
     monkeypatch.setattr(data_rows.file_tools, "cache_dir", lambda *parts: _made(tmp_path.joinpath("cache", *parts)))
-    prepare("enhancer_annotation", data_dir=plain_data[0], to=tmp_path / "mirror")
+    prepare("enhancer_annotation", genome_checked=True, data_dir=plain_data[0], to=tmp_path / "mirror")
     [path] = (tmp_path / "mirror").rglob("part1-*.parquet")
     assert pq.read_metadata(path).num_row_groups == 2
 
@@ -89,16 +89,18 @@ def test_new_rows_are_served_after_the_inputs_changed(
     tmp_path: Path, caches: Path, plain_data: dict[int, Path]
 ) -> None:
     for seed in (0, 1, 0):
-        prepare(["gene_finding", "variant_effects"], data_dir=plain_data[seed], to=tmp_path / "mirror")
+        prepare(
+            ["gene_finding", "variant_effects"], genome_checked=True, data_dir=plain_data[seed], to=tmp_path / "mirror"
+        )
         for name, *config in (("gene_finding",), ("variant_effects", "disease")):
             found = datasets.load_dataset(str(tmp_path / "mirror" / "bend" / name), *config, split="test")
-            expected = bend_hf.load_dataset(name, *config, split="test", data_dir=plain_data[seed])
+            expected = bend_hf.load_dataset(name, *config, split="test", genome_checked=True, data_dir=plain_data[seed])
             assert found.to_list() == expected.to_list()
 
 
 def test_what_is_up_to_date_is_left_alone(tmp_path: Path, plain_data: dict[int, Path]) -> None:
     def write(seed: int) -> int:
-        prepare("gene_finding", data_dir=plain_data[seed], to=tmp_path)
+        prepare("gene_finding", genome_checked=True, data_dir=plain_data[seed], to=tmp_path)
         return (tmp_path / "bend" / "gene_finding" / "README.md").stat().st_mtime_ns
 
     first = write(0)
@@ -124,11 +126,11 @@ def test_nothing_partial_is_left(
         yield next(groups(files, positions))  # type: ignore[arg-type]
         raise error
 
-    prepare("gene_finding", data_dir=plain_data[0], to=tmp_path)
+    prepare("gene_finding", genome_checked=True, data_dir=plain_data[0], to=tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     monkeypatch.setattr(mirrors, "row_groups", failing)
     with pytest.raises((BendError, KeyboardInterrupt), match="disk is full" if isinstance(error, OSError) else None):
-        prepare("gene_finding", data_dir=plain_data[1], to=tmp_path)
+        prepare("gene_finding", genome_checked=True, data_dir=plain_data[1], to=tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
@@ -143,10 +145,12 @@ def test_another_namespace(tmp_path: Path) -> None:
 
 
 def test_the_real_slice(tmp_path: Path, caches: Path, real_dir: Path, real_genome: Path) -> None:
-    prepare(data_dir=real_dir, genome=real_genome, to=tmp_path)
+    prepare(data_dir=real_dir, genome=real_genome, genome_checked=True, to=tmp_path)
     for task in TASKS.values():
         found = datasets.load_dataset(str(tmp_path / "bend" / task.dataset), task.config)
-        expected = bend_hf.load_dataset(task.dataset, task.config, data_dir=real_dir, genome=real_genome)
+        expected = bend_hf.load_dataset(
+            task.dataset, task.config, data_dir=real_dir, genome=real_genome, genome_checked=True
+        )
         assert list(found) == list(expected) == list(task.rows)
         for name, split in expected.items():
             assert found[name].data.table.cast(split.data.table.schema) == split.data.table

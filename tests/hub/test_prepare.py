@@ -23,9 +23,11 @@ def rows(name: str, *arguments: str) -> list[dict[str, object]]:
 
 def test_new_rows_are_served_after_the_inputs_changed(caches: Path, plain_data: dict[int, Path]) -> None:
     for seed in (0, 1, 0):
-        prepare([GENES, VARIANTS], data_dir=plain_data[seed])
+        prepare([GENES, VARIANTS], genome_checked=True, data_dir=plain_data[seed])
         for name, *config in ((GENES,), (VARIANTS,), (VARIANTS, "disease")):
-            expected = bend_hf.load_dataset(name, *config, split="test", data_dir=plain_data[seed]).to_list()
+            expected = bend_hf.load_dataset(
+                name, *config, split="test", genome_checked=True, data_dir=plain_data[seed]
+            ).to_list()
             assert rows(f"bend/{name}", *config) == expected
         listed = [item for item in prepared() if item.kind == "dataset"]
         assert [(item.name, item.config) for item in listed] == [
@@ -33,7 +35,10 @@ def test_new_rows_are_served_after_the_inputs_changed(caches: Path, plain_data: 
             ("bend/variant_effects", "disease"),
             ("bend/variant_effects", "expression"),
         ]
-    assert rows("bend/gene_finding") != bend_hf.load_dataset(GENES, split="test", data_dir=plain_data[1]).to_list()
+    assert (
+        rows("bend/gene_finding")
+        != bend_hf.load_dataset(GENES, split="test", genome_checked=True, data_dir=plain_data[1]).to_list()
+    )
 
 
 def test_listing_says_what_is_there(caches: Path) -> None:

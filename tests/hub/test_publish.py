@@ -158,7 +158,7 @@ def test_nothing_is_uploaded_when_a_check_fails(
 def test_incomplete_data_is_published_only_when_asked_for(
     hub: hub_server.Hub, client: Client, plain_data: dict[int, Path]
 ) -> None:
-    data = f"publish('bend', tasks='gene_finding', data_dir={str(plain_data[0])!r}"
+    data = f"publish('bend', tasks='gene_finding', genome_checked=True, data_dir={str(plain_data[0])!r}"
     with pytest.raises(ClientError, match="BEND's release 5,977"):
         client.run(f"{data})")
     assert hub.repos == {}

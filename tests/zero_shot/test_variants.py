@@ -343,7 +343,13 @@ def test_real_variants(real_dir, real_genome, tmp_path):
     import bend_hf
 
     dataset = bend_hf.load_dataset(
-        "variant_effects", "disease", split="test", data_dir=real_dir, genome=real_genome, cache_dir=tmp_path / "cache"
+        "variant_effects",
+        "disease",
+        split="test",
+        data_dir=real_dir,
+        genome=real_genome,
+        genome_checked=True,
+        cache_dir=tmp_path / "cache",
     ).select(range(12))
     tokenizers = real_dir / "goldens" / "tokenizers"
     kmers = load(tiny_models.dnabert(tmp_path / "k", vocabulary=tokenizers / "dnabert_6mer_vocab.txt"))
