@@ -1,7 +1,7 @@
 """Pieces of sequences, sorted by length and run in batches up to a number of tokens.
 
     batches = Batches(network, pad=1, name="nt-v2-50m", context=2048, padding_safe=True, tokens=8192)
-    for piece, vectors, finite in batches.run(pieces):
+    for piece, [vectors], finite in batches.run(pieces, layers=[-1]):
         ...
 
 What a piece is batched with changes no vector: models to which padding does matter get batches of one length.
@@ -39,8 +39,8 @@ class Batches:
         self.network, self.pad, self.name = network, pad, name
         self.context, self.padding_safe, self.tokens = context, padding_safe, tokens
 
-    def run(self, pieces: Sequence[Piece]) -> Iterator[tuple[Piece, torch.Tensor, bool]]:
-        """Give the kept vectors of each piece, longest pieces first, and whether they are sure to be finite.
+    def run(self, pieces: Sequence[Piece], layers: Sequence[int]) -> Iterator[tuple[Piece, list[torch.Tensor], bool]]:
+        """Give the kept vectors of each piece by layer, longest pieces first, and whether they are sure to be finite.
 
         Raises:
             BendError: Memory does not suffice for one piece.
@@ -55,7 +55,7 @@ class Batches:
                     stop -= 1
             batch = [pieces[i] for i in order[start:stop]]
             try:
-                hidden = self._forward(batch)
+                hidden = self._forward(batch, layers)
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
@@ -69,19 +69,20 @@ class Batches:
                 if self.network.device.type == "cuda":
                     torch.cuda.empty_cache()
                 continue
-            finite = bool(torch.isfinite(hidden.sum(dtype=torch.float32)))  # one NaN or infinity makes the sum one
-            for piece, vectors in zip(batch, hidden, strict=True):
-                yield piece, vectors[piece.keep], finite
+            # One NaN or infinity makes the sum one.
+            finite = all(bool(torch.isfinite(layer.sum(dtype=torch.float32))) for layer in hidden)
+            for row, piece in enumerate(batch):
+                yield piece, [layer[row, piece.keep] for layer in hidden], finite
             start = stop
 
-    def _forward(self, batch: Sequence[Piece]) -> torch.Tensor:
+    def _forward(self, batch: Sequence[Piece], layers: Sequence[int]) -> list[torch.Tensor]:
         sizes = np.array([len(piece.ids) for piece in batch])
         ids = np.full((len(batch), self._width(sizes)), self.pad, np.int64)
         for row, piece in enumerate(batch):
             ids[row, : len(piece.ids)] = piece.ids
         padded = bool((sizes != ids.shape[1]).any())
-        hidden = self.network(torch.from_numpy(ids), torch.from_numpy(sizes) if padded else None)
-        return hidden.cpu()
+        lengths = torch.from_numpy(sizes) if padded else None
+        return [layer.cpu() for layer in self.network.hidden(torch.from_numpy(ids), lengths, layers)]
 
     def _width(self, sizes: np.ndarray) -> int:
         """Tokens a batch is padded to: the longest of its `sizes`, or a little more where that is faster."""

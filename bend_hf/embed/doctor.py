@@ -18,7 +18,7 @@ from bend_hf.embed.catalogue import CATALOGUE
 from bend_hf.embed.embedder import Embedder
 from bend_hf.embed.estimate import size_text, time_text
 from bend_hf.embed.interface import SequenceEmbedder
-from bend_hf.embed.network import native_half
+from bend_hf.embed.network import Measured, native_half
 from bend_hf.embed.open import load_embedder
 from bend_hf.protocols import get_protocol
 from bend_hf.tasks import TASKS, Task
@@ -56,6 +56,7 @@ class Diagnosis:
         causal: Whether tokens see their left side only.
         padding_safe: Whether padding was measured to change no vector; None where it does not matter.
         dtype: What it computes in here.
+        scale: Deviations of the vectors' channels, and what to do where they are wild; None where not measured.
         agreement: Mean cosine of half precision to float32; None where the hardware has none.
         device: Where it ran.
         speeds: Nucleotides per second by precision and length of input.
@@ -76,6 +77,7 @@ class Diagnosis:
     causal: bool
     padding_safe: bool | None
     dtype: str
+    scale: str | None
     agreement: float | None
     device: str
     speeds: dict[str, float]
@@ -97,6 +99,7 @@ class Diagnosis:
             ("parameters", "unknown" if self.parameters is None else f"{self.parameters:,}"),
             ("tokens", f"{self.tokens}; {self.tokens_per_kilobase:.0f} per kilobase"),
             ("vectors", f"{self.dim} wide, {'causal' if self.causal else 'bidirectional'}"),
+            *([("scale", self.scale)] if self.scale else []),
             ("context", self.context),
             ("longer input", self.windows),
             ("padding-safe", batches[self.padding_safe]),
@@ -163,6 +166,7 @@ def diagnose(model: Any, *, protocol: str = "default", **options: Any) -> Diagno
             windows="its own",
             padding_safe=None,
             dtype="its own",
+            scale=None,
             agreement=None,
             device="its own",
             ignored=(),
@@ -177,11 +181,21 @@ def diagnose(model: Any, *, protocol: str = "default", **options: Any) -> Diagno
         windows=str(embedder.cut),
         padding_safe=embedder.measured.padding_safe,
         dtype=embedder.dtype,
+        scale=scale_text(embedder.measured),
         agreement=embedder.measured.agreement if embedder.network.autocast else embedder.measured.held,
         device=str(embedder.network.device),
         ignored=embedder.loaded.ignored,
         **common,
     )
+
+
+def scale_text(measured: Measured) -> str:
+    """Say how large the vectors are, and what to do where the heads' recipe is not made for that."""
+    least, median, largest = measured.deviations
+    text = f"channels deviate by {least:g} to {largest:g} (median {median:g}) on 128 tokens"
+    if measured.wild:
+        text += "; far from the 1 that the heads' recipe is made for: standardised vectors may score higher"
+    return text
 
 
 def _speeds(embedder: Embedder, sequences: list[str]) -> dict[str, float]:

@@ -12,7 +12,7 @@ vector: models to which padding does matter (measured when they are loaded) get 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -24,7 +24,16 @@ from bend_hf.embed.batching import Batches
 from bend_hf.embed.catalogue import Limits, limits
 from bend_hf.embed.interface import Tokens
 from bend_hf.embed.loading import Loaded, load
-from bend_hf.embed.network import Layer, Measured, Network, measure, native_half, pick_device
+from bend_hf.embed.network import (
+    KINDS,
+    Layer,
+    Measured,
+    Network,
+    agrees_with_cpu,
+    measure,
+    native_half,
+    pick_device,
+)
 from bend_hf.embed.pieces import Cut, pieces, scheme_of
 from bend_hf.embed.rules import reference_overlap, reverse_complement
 from bend_hf.embed.strands import average_strands
@@ -46,6 +55,8 @@ FLOAT32_ONLY = ("caduceus", "mamba", "mamba2")
 """Model types whose state adds up over the whole input, so that a short probe cannot vouch for half precision."""
 BUFFER_BYTES = 64 * 2**20
 """Vectors that may wait to be given back in order, in bytes (one sequence alone may exceed it)."""
+MOST_BUFFER_BYTES = 2**30
+"""The same where several layers are asked for at once, all of them together."""
 
 
 class Embedder:
@@ -96,6 +107,9 @@ class Embedder:
         self.scheme: Scheme = scheme_of(self.protocol, loaded.scheme, loaded.config)
         self.strand, self.kmer_shift = strand, self.protocol.kmer_shift
         chosen = pick_device(device)
+        if device is None and chosen.type in KINDS[1:]:
+            proven = agrees_with_cpu(loaded.model, self.name, self.scheme, chosen)
+            chosen = chosen if proven else torch.device("cpu")
         if chosen.type == "cpu":
             keep_freed_memory()
         folds = bool(loaded.config.get("rcps")) and strand == "average"
@@ -139,6 +153,11 @@ class Embedder:
     def batch_tokens(self) -> int:
         """Most tokens in a batch."""
         return self._batches.tokens
+
+    @property
+    def n_layers(self) -> int | None:
+        """Layers above the embeddings; None where the model shows its output alone."""
+        return self.measured.layers
 
     @property
     def dtype(self) -> str:
@@ -238,7 +257,7 @@ class Embedder:
                 "model": self.loaded.identity,
                 "dtype": self.dtype,
                 "autocast": self.network.autocast and self.dtype != "float32",
-                "layer": self.network.layers,
+                "layer": list(self.network.layers),
                 "strand": self.strand,
                 "windows": {
                     "policy": self.cut.policy,
@@ -289,20 +308,42 @@ class Embedder:
         Raises:
             BendError: A sequence is empty or no DNA, or a vector is NaN or infinite (the sequence is named).
         """
+        for layers in self._embed(sequences, self.network.layers):
+            yield layers[0] if len(layers) == 1 else _side_by_side(layers)
+
+    def embed_layers(self, sequences: Iterable[str], layers: Sequence[int | str]) -> Iterator[tuple[Tokens, ...]]:
+        """Embed sequences at several layers, each by itself, from one pass of the model.
+
+        Args:
+            sequences: DNA of any lengths; an iterator is read as far as needed.
+            layers: 0 (embeddings) to `n_layers`; -1 or ``"last"`` for the model's output.
+
+        Yields:
+            `Tokens` of each sequence per layer, in the order of `layers`: what an embedder of that layer alone gives.
+
+        Raises:
+            BendError: As `embed`; or a layer does not exist.
+        """
+        yield from self._embed(sequences, self.network.check_layers(layers))
+
+    def _embed(self, sequences: Iterable[str], layers: tuple[int, ...]) -> Iterator[tuple[Tokens, ...]]:
         if isinstance(sequences, str):
             raise BendError("embed() takes several sequences: put the one you have into a list.")
         first = 0
-        for chunk in self._chunks(sequences):
+        for chunk in self._chunks(sequences, len(layers)):
             if not self.averages:
-                yield from self._embed_chunk(chunk, first)
+                yield from self._embed_chunk(chunk, first, layers)
             else:
-                reverse = self._embed_chunk([reverse_complement(sequence) for sequence in chunk], first)
-                yield from map(average_strands, self._embed_chunk(chunk, first), reverse)
+                reverse = self._embed_chunk([reverse_complement(sequence) for sequence in chunk], first, layers)
+                for pair in zip(self._embed_chunk(chunk, first, layers), reverse, strict=True):
+                    yield tuple(map(average_strands, *pair))
             first += len(chunk)
 
-    def _chunks(self, sequences: Iterable[str]) -> Iterator[list[str]]:
+    def _chunks(self, sequences: Iterable[str], layers: int) -> Iterator[list[str]]:
         """Cut a stream into lists whose vectors fit the buffer, or fill a few batches."""
-        most = max(BUFFER_BYTES // (4 * self.dim), 4 * self.batch_tokens)
+        values = 4 * self.dim // len(self.network.layers)
+        # Many layers wait in as many tokens as one, and so in the same batches, as long as memory allows.
+        most = min(max(BUFFER_BYTES // values, 4 * self.batch_tokens), MOST_BUFFER_BYTES // (values * layers))
         chunk: list[str] = []
         size = 0
         for sequence in sequences:
@@ -315,32 +356,37 @@ class Embedder:
         if chunk:
             yield chunk
 
-    def _embed_chunk(self, sequences: list[str], first: int) -> list[Tokens]:
+    def _embed_chunk(self, sequences: list[str], first: int, layers: Sequence[int]) -> list[tuple[Tokens, ...]]:
         found = pieces(sequences, self.scheme, self.cut, first)
-        vectors: list[torch.Tensor | None] = [None] * len(sequences)
-        for piece, kept, finite in self._batches.run(found.pieces):
-            if not finite and not torch.isfinite(kept).all():
+        vectors: list[list[torch.Tensor]] = [[] for _ in sequences]
+        for piece, kept, finite in self._batches.run(found.pieces, layers):
+            if not finite and not all(bool(torch.isfinite(layer).all()) for layer in kept):
                 sequence = sequences[piece.row]
                 raise BendError(
                     f"{self.name} in {self.dtype} gives NaN or infinite vectors for sequence {first + piece.row} "
                     f"({len(sequence)} nucleotides, {sequence[:40]}…)"
                     + ("." if self.dtype == "float32" else ': use dtype="float32" (--dtype float32).')
                 )
-            whole = vectors[piece.row]
             count = len(found.lengths[piece.row])
-            if len(kept) == count:
+            if len(kept[0]) == count:
                 vectors[piece.row] = kept
                 continue
-            if whole is None:
-                whole = vectors[piece.row] = kept.new_empty((count, self.dim))
-            whole[piece.at] = kept
-        results = []
-        for whole, runs in zip(vectors, found.lengths, strict=True):
-            assert whole is not None
-            if not runs.all():  # marks of the tokenizer, to which no nucleotide belongs
-                whole, runs = whole[torch.from_numpy(runs > 0)], runs[runs > 0]
-            if self.kmer_shift and self.scheme.family == "overlapping k-mers":
-                order, runs = reference_overlap(self.scheme.k, len(whole))
-                whole = whole[torch.from_numpy(order)]
-            results.append(Tokens(whole, runs))
-        return results
+            whole = vectors[piece.row]
+            if not whole:
+                whole += [layer.new_empty((count, layer.shape[1])) for layer in kept]
+            for layer, part in zip(whole, kept, strict=True):
+                layer[piece.at] = part
+        return [self._tokens(whole, runs) for whole, runs in zip(vectors, found.lengths, strict=True)]
+
+    def _tokens(self, whole: Sequence[torch.Tensor], runs: np.ndarray) -> tuple[Tokens, ...]:
+        """The vectors of a sequence by layer, upsampled as the protocol says."""
+        if not runs.all():  # marks of the tokenizer, to which no nucleotide belongs
+            whole, runs = [layer[torch.from_numpy(runs > 0)] for layer in whole], runs[runs > 0]
+        if self.kmer_shift and self.scheme.family == "overlapping k-mers":
+            order, runs = reference_overlap(self.scheme.k, len(runs))
+            whole = [layer[torch.from_numpy(order)] for layer in whole]
+        return tuple(Tokens(layer, runs) for layer in whole)
+
+
+def _side_by_side(layers: Sequence[Tokens]) -> Tokens:
+    return Tokens(torch.cat([layer.vectors for layer in layers], -1), layers[0].lengths)

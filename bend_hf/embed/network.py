@@ -11,9 +11,9 @@ sees what follows it and whether padding reaches a vector are all looked up or m
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,10 +21,20 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from transformers import PreTrainedModel
 
+from bend_hf.console import log
+from bend_hf.embed.strands import fold
 from bend_hf.embed.tokens import Scheme
 from bend_hf.errors import BendError
 
-Layer = int | str | Sequence[int]
+Layer = int | str | Sequence[int] | Sequence[int | str]
+
+REPEATS = 1e-5
+"""How far two answers for one input may lie apart, relative to the vectors' root mean square."""
+KINDS = ("cuda", "xpu", "mps")
+"""Kinds of devices, best first; what runs on those behind the first is compared with the CPU before it is believed."""
+WILD = (0.05, 2.0, 10.0)
+"""Least and most median deviation of a channel, and most of any, within which the heads' recipe is at home (one-hot
+vectors: 0.43). A convolutional splicing model with deviations of 1 to 11 scores 0.12 less than standardised."""
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -64,9 +74,6 @@ class Network:
         self.model, self.name, self.device, self.dtype = model.to(device), name, device, dtype
         self.call: Callable[..., Any] = self.model
         self.autocast = True
-        self.layers: list[int | str] = [layer] if isinstance(layer, (int, str)) else list(layer)
-        if not self.layers or any(isinstance(x, str) and x != "last" for x in self.layers):
-            raise BendError(f'layer={layer!r} is none: give an index, "last", or a list of them.')
         self.fold_strands = fold_strands
         accepted = inspect.signature(model.forward).parameters
         self.masked = "attention_mask" in accepted
@@ -74,39 +81,90 @@ class Network:
         keywords = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
         self.deep = "output_hidden_states" in accepted or (keywords and isinstance(model, PreTrainedModel))
         self.fixed = fixed_arguments(model)
+        self.vocabulary = _vocabulary(model)
+        self.n_layers: int | None = None
+        self.layers = self.check_layers(layer)
 
     def __call__(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Return hidden states (B, T, D) on the network's device.
+        """Return the hidden states of the network's own layers, side by side, (B, T, D) on its device.
 
         Args:
             ids: (B, T), padded on the right.
             lengths: (B,) tokens per row; None where no row is padded.
         """
+        return torch.cat(self.hidden(ids, lengths, self.layers), -1)
+
+    def hidden(self, ids: Tensor, lengths: Tensor | None, layers: Sequence[int]) -> list[Tensor]:
+        """Return the hidden states (B, T, D) of some layers from one pass.
+
+        Args:
+            ids: (B, T), padded on the right.
+            lengths: (B,) tokens per row; None where no row is padded.
+            layers: As `check_layers` gives them.
+
+        Raises:
+            BendError: The model gives no such vectors.
+        """
         arguments = dict(self.fixed, input_ids=ids.to(self.device))
         if lengths is not None and self.masked:
             mask = torch.arange(ids.shape[1])[None, :] < lengths[:, None]
             arguments["attention_mask"] = mask.to(self.device, torch.long)
-        plain = self.layers in ([-1], ["last"])
-        if not plain:
-            if not self.deep:
-                raise BendError(f"{self.name} gives no hidden states of inner layers: use layer=-1.")
+        inner = any(layer != -1 for layer in layers)
+        if inner:
             arguments["output_hidden_states"] = True
         with torch.inference_mode(), self.precision():
             output = self.call(**arguments)
-            if plain:
-                hidden = self._last(output, arguments)
-            else:
-                states = output.hidden_states
-                hidden = torch.cat([self._pick(output, states, layer) for layer in self.layers], -1)
-            if hidden.ndim != 3 or hidden.shape[:2] != ids.shape:
-                raise BendError(
-                    f"{self.name} gives vectors of shape {tuple(hidden.shape)} for ids of shape {tuple(ids.shape)}: "
-                    "want one vector per token."
-                )
-            if self.fold_strands:
-                half = hidden.shape[-1] // 2
-                hidden = (hidden[..., :half] + hidden[..., half:].flip(-1)) / 2
-            return hidden
+            states = _states(output) if inner else None
+            if inner and states is None:
+                raise BendError(f"{self.name} gives no hidden states of inner layers: use layer=-1.")
+            found = []
+            for layer in layers:
+                vectors = self._last(output, arguments) if layer == -1 or states is None else states[layer]
+                if vectors.ndim != 3 or vectors.shape[:2] != ids.shape:
+                    raise BendError(
+                        f"{self.name} gives vectors of shape {tuple(vectors.shape)} for ids of shape "
+                        f"{tuple(ids.shape)}: want one vector per token."
+                    )
+                found.append(fold(vectors) if self.fold_strands else vectors)
+            return found
+
+    def check_layers(self, layer: Layer) -> tuple[int, ...]:
+        """Return layers by number: -1 for the model's output, else 0 (embeddings) to the number of its layers.
+
+        Raises:
+            BendError: One does not exist; the message says how many there are.
+        """
+        asked = [layer] if isinstance(layer, (int, str)) else list(layer)
+        if not asked or any(isinstance(x, bool) or not (isinstance(x, int) or x == "last") for x in asked):
+            raise BendError(f'layer={layer!r} is none: give an index, "last", or a list of them.')
+        numbers = [-1 if x == "last" else int(x) for x in asked]
+        if not self.deep and any(number != -1 for number in numbers):
+            raise BendError(f"{self.name} gives no hidden states of inner layers: use layer=-1.")
+        if self.n_layers is not None:
+            last = self.n_layers
+            for number in numbers:
+                if not -last - 1 <= number <= last:
+                    raise BendError(
+                        f"{self.name} has no layer {number}: it has {last} layers, 0 (embeddings) to {last}; -1 is its "
+                        "output."
+                    )
+            numbers = [number if number >= -1 else number + last + 1 for number in numbers]
+        return tuple(numbers)
+
+    def count_layers(self, ids: Tensor) -> int | None:
+        """Find out how many layers there are above the embeddings, by running ids (1, T); None where none are shown."""
+        if self.deep:
+            arguments = dict(self.fixed, input_ids=ids.to(self.device), output_hidden_states=True)
+            try:
+                with torch.inference_mode(), self.precision():
+                    states = _states(self.call(**arguments))
+            except Exception as error:  # whatever a model's own code raises
+                log.info("%s does not run with output_hidden_states=True (%s).", self.name, error)
+                states = None
+            self.deep = states is not None
+            self.n_layers = None if states is None else len(states) - 1
+        self.layers = self.check_layers(self.layers)
+        return self.n_layers
 
     def hold_weights_in(self, dtype: torch.dtype) -> None:
         """Hold the weights themselves in `dtype` and compute in it, without autocast; buffers stay as they are."""
@@ -118,30 +176,63 @@ class Network:
         """Return the context in which the model computes in `dtype`."""
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.autocast and self.dtype != torch.float32)
 
-    def _pick(self, output: Any, states: Sequence[Tensor], layer: int | str) -> Tensor:
-        if layer in (-1, "last"):
-            found = getattr(output, "last_hidden_state", None)
-            return states[-1] if found is None else found
-        try:
-            return states[int(layer)]
-        except IndexError:
-            raise BendError(f"{self.name} has hidden states 0 to {len(states) - 1}, not {layer}.") from None
-
     def _last(self, output: Any, arguments: dict[str, Any]) -> Tensor:
-        """The output vectors, wherever this model puts them."""
-        found = getattr(output, "last_hidden_state", None)
+        """The output vectors, wherever this model puts them; never its logits."""
+        found = _field(output, "last_hidden_state")
         if found is None:
-            found = getattr(output, "hidden_states", None)
-        if found is None and self.deep and not isinstance(output, (tuple, Tensor)):
-            found = self.call(**arguments, output_hidden_states=True).hidden_states
-        if found is None and isinstance(output, (tuple, Tensor)):
-            found = output if isinstance(output, Tensor) else output[0]
+            found = _field(output, "hidden_states")
+        if found is None and isinstance(output, (Tensor, tuple, list)):
+            given = [output] if isinstance(output, Tensor) else [part for part in output if isinstance(part, Tensor)]
+            wide = (part for part in given if part.ndim == 3 and part.shape[-1] == self.vocabulary.width)
+            found = next(wide, None) if not given or self._is_logits(given[0]) else given[0]
+        if found is None and self.deep:
+            found = _states(self.call(**arguments | {"output_hidden_states": True}))
         if isinstance(found, (tuple, list)) and found:
             found = found[-1]
         if not isinstance(found, Tensor):
             fields = ", ".join(output) if hasattr(output, "keys") else type(output).__name__
-            raise BendError(f"{self.name} gives no hidden states (its output has: {fields}).")
+            raise BendError(
+                f"{self.name} gives no hidden states (its output has: {fields}), and a head's logits are no embedding. "
+                "Load the model without its head, or wrap it in a function that gives its vectors."
+            )
         return found
+
+    def _is_logits(self, tensor: Tensor) -> bool:
+        """Whether an unnamed output is as wide as the vocabulary, which the embeddings are not."""
+        width = tensor.shape[-1] if tensor.ndim == 3 else 0
+        return width in self.vocabulary.sizes and width != self.vocabulary.width
+
+
+def _field(output: Any, name: str) -> Any:
+    """A named part of a model's output, which may be an object or a plain dictionary; None where it has none."""
+    return output.get(name) if isinstance(output, Mapping) else getattr(output, name, None)
+
+
+def _states(output: Any) -> Sequence[Tensor] | None:
+    """All hidden states of an output: the field of that name, or the tuple of tensors in a tuple."""
+    found = _field(output, "hidden_states")
+    if found is None and isinstance(output, (tuple, list)):
+        found = next((part for part in output if isinstance(part, (tuple, list))), None)
+    whole = isinstance(found, (tuple, list)) and len(found) > 1 and all(isinstance(state, Tensor) for state in found)
+    return found if whole else None
+
+
+class _Vocabulary(NamedTuple):
+    """How wide logits may be, and how wide the embeddings of ids are (None where that is not known)."""
+
+    sizes: frozenset[int]
+    width: int | None
+
+
+def _vocabulary(model: nn.Module) -> _Vocabulary:
+    try:
+        table = model.get_input_embeddings()  # type: ignore[operator]
+    except (AttributeError, NotImplementedError, TypeError):
+        tables = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+        table = tables[0] if tables else None
+    config = getattr(model, "config", None)
+    sizes = (getattr(table, "num_embeddings", None), getattr(config, "vocab_size", None))
+    return _Vocabulary(frozenset(filter(None, sizes)), getattr(table, "embedding_dim", None))
 
 
 @dataclass(frozen=True)
@@ -150,18 +241,30 @@ class Measured:
 
     Attributes:
         dim: Width of a vector.
-        causal: No token's vector depends on what follows it.
+        layers: Layers above the embeddings; None where the model shows its output alone.
+        causal: No token's output depends on what follows it.
         padding_safe: Padding on the right changes no vector (in float32, to 1e-4 of their root mean square).
-        agreement: Mean cosine of vectors in half precision, by autocast, to those in float32; None where not tried, or
-            where the model has no half precision.
+        agreement: Mean cosine of vectors in half precision, by autocast, to those in float32 (of several layers, the
+            least); None where not tried, or where the model has no half precision.
         held: The same with the weights held in half precision; None where not tried or where it does not run.
+        deviations: Least, median and largest standard deviation of a channel over the tokens of a probe.
+        scale: Root mean square of the vectors there.
     """
 
     dim: int
+    layers: int | None
     causal: bool
     padding_safe: bool
     agreement: float | None
     held: float | None
+    deviations: tuple[float, float, float]
+    scale: float
+
+    @property
+    def wild(self) -> bool:
+        """Whether the heads' recipe, meant for channels of about unit variance, meets another scale."""
+        _, median, largest = self.deviations
+        return not WILD[0] <= median <= WILD[1] or largest > WILD[2]
 
 
 def _probe_ids(scheme: Scheme, tokens: int, seed: int) -> np.ndarray:
@@ -181,53 +284,86 @@ def measure(network: Network, scheme: Scheme, half: torch.dtype | None = None, m
         most: Most tokens the model takes, special ones included.
 
     Raises:
-        BendError: It gives no vectors, or NaN or infinite ones.
+        BendError: It gives no vectors, NaN or infinite ones, two answers for one input, or has no such layer.
     """
     own, network.dtype = network.dtype, torch.float32
     try:
         size = min(128, most or 128) - scheme.specials
         long, short = _probe_ids(scheme, size, 1), _probe_ids(scheme, max(1, size // 3), 2)
         ids = torch.from_numpy(long)[None]
-        whole = _finite(network(ids), network)
-        scale = float(whole.square().mean().sqrt()) or 1.0
+        layers = network.count_layers(ids)
 
+        def run(ids: Tensor, lengths: Tensor | None = None) -> list[Tensor]:
+            """The output, on which causal and padding-safe depend, then the network's own layers."""
+            return network.hidden(ids, lengths, (-1, *network.layers))
+
+        whole = [_finite(vectors, network) for vectors in run(ids)]
+        if apart := _apart(run(ids), whole, REPEATS):
+            raise BendError(
+                f"{network.name} gives two answers for one input (they differ by {apart:.2g} of the vectors' root mean "
+                "square): something random, such as dropout, is on in its forward. Switch it off."
+            )
         changed = ids.clone()
         cut = len(scheme.prefix) + size // 2
         end = len(long) - len(scheme.suffix)
         changed[0, cut:end] = ids[0, cut:end].flip(0).roll(1)
-        reached = (network(changed)[0, :cut] - whole[0, :cut]).abs().max()
-        causal = bool(reached <= 1e-5 * scale)
+        reached = (run(changed)[0][0, :cut] - whole[0][0, :cut]).abs().max()
+        causal = bool(reached <= 1e-5 * _scale(whole[0]))
 
         batch = np.full((2, len(long)), scheme.pad, np.int64)
         batch[0, : len(short)], batch[1] = short, long
-        alone = network(torch.from_numpy(short)[None])[0]
+        alone = [vectors[0] for vectors in run(torch.from_numpy(short)[None])]
         lengths = torch.tensor([len(short), len(long)])
-        padded = network(torch.from_numpy(batch), lengths)[0, : len(short)]
-        padding_safe = bool((padded - alone).abs().max() <= 1e-4 * scale)
+        padded = [vectors[0, : len(short)] for vectors in run(torch.from_numpy(batch), lengths)]
         # The last block of a sparse attention sees everything: behind a longer input it would be padding.
         sparse = getattr(getattr(network.model, "config", None), "attention_type", None) == "block_sparse"
-        padding_safe &= not sparse
+        padding_safe = not sparse and not _apart(padded, alone, 1e-4)
 
         agreement = held = None
         if half is not None and not sparse:  # which transformers computes in float32 alone
             network.dtype = half
-            agreement = _cosine(network(ids), whole)
-            held = _held_in(network, half, ids, whole)
-        return Measured(whole.shape[-1], causal, padding_safe, agreement, held)
+            agreement = _cosine(network.hidden(ids, None, network.layers), whole[1:])
+            held = _held_in(network, half, ids, whole[1:])
+        content = torch.cat(whole[1:], -1)[0, len(scheme.prefix) : end].float()
+        spread = content.std(0, correction=0)
+        deviations = tuple(float(f"{x:.4g}") for x in (spread.min(), spread.median(), spread.max()))
+        return Measured(
+            content.shape[-1],
+            layers,
+            causal,
+            padding_safe,
+            agreement,
+            held,
+            (deviations[0], deviations[1], deviations[2]),
+            float(f"{_scale(content):.4g}"),
+        )
     finally:
         network.dtype = own
 
 
-def _cosine(some: Tensor, whole: Tensor) -> float:
-    return float(torch.cosine_similarity(some[0].float(), whole[0].float(), dim=-1).nan_to_num(nan=0.0).mean())
+def _scale(vectors: Tensor) -> float:
+    return float(vectors.float().square().mean().sqrt())
 
 
-def _held_in(network: Network, half: torch.dtype, ids: Tensor, whole: Tensor) -> float | None:
+def _apart(some: Sequence[Tensor], others: Sequence[Tensor], most: float) -> float:
+    """The largest difference between vectors of some layers, relative to their scale; 0 where none exceeds `most`."""
+    apart = [float((a - b).abs().max()) / (_scale(b) or 1.0) for a, b in zip(some, others, strict=True)]
+    return max(apart) if max(apart) > most else 0.0
+
+
+def _cosine(some: Sequence[Tensor], whole: Sequence[Tensor]) -> float:
+    """Mean cosine of the vectors of one input, of several layers the least."""
+    pairs = zip(some, whole, strict=True)
+    found = [torch.cosine_similarity(a[0].float(), b[0].float(), dim=-1).nan_to_num(nan=0.0) for a, b in pairs]
+    return min(float(cosines.mean()) for cosines in found)
+
+
+def _held_in(network: Network, half: torch.dtype, ids: Tensor, whole: Sequence[Tensor]) -> float | None:
     """Agreement of a model whose weights are in half precision; the weights themselves are left as they are."""
     weights = {name: weight.data.to(half) for name, weight in network.model.named_parameters()}
     network.dtype, network.call = torch.float32, lambda **kwargs: functional_call(network.model, weights, (), kwargs)
     try:
-        return _cosine(network(ids), whole)
+        return _cosine(network.hidden(ids, None, network.layers), whole)
     except (RuntimeError, BendError):
         return None
     finally:
@@ -263,14 +399,36 @@ def pick_device(device: str | torch.device | None) -> torch.device:
         BendError: It is not there.
     """
     if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(next((kind for kind in KINDS if _count(kind)), "cpu"))
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
-        raise BendError(f"device {device!r} is none: give cpu, cuda or cuda:0.") from error
-    if chosen.type == "cuda" and (not torch.cuda.is_available() or (chosen.index or 0) >= torch.cuda.device_count()):
-        raise BendError(
-            f"device {device!r} is not there ({torch.cuda.device_count()} CUDA devices): use --device cpu, or check "
-            "the driver with torch.cuda.is_available()."
-        )
+        raise BendError(f"device {device!r} is none: give cpu, cuda, cuda:0, mps or xpu.") from error
+    there = _count(chosen.type)
+    if chosen.type == "meta" or (chosen.index or 0) >= there:
+        raise BendError(f"device {device!r} is not there ({there} devices of that kind are): use --device cpu.")
     return chosen
+
+
+def _count(kind: str) -> int:
+    """How many devices of a kind torch can use here."""
+    if kind == "cpu":
+        return 1
+    module = getattr(torch, kind, None)
+    if kind == "mps":
+        return int(torch.backends.mps.is_available())
+    return module.device_count() if module is not None and module.is_available() else 0
+
+
+def agrees_with_cpu(model: nn.Module, name: str, scheme: Scheme, device: torch.device) -> bool:
+    """Whether a device that is seldom tried gives a model's vectors as the CPU does, in float32."""
+    ids = torch.from_numpy(_probe_ids(scheme, 32, 1))[None]
+    expected = Network(model, name, torch.device("cpu"))(ids)
+    try:
+        found = Network(model, name, device)(ids).cpu()
+    except (RuntimeError, NotImplementedError) as error:
+        log.warning("%s does not run on %s (%s): computing on the CPU.", name, device, error)
+        return False
+    if apart := _apart([found], [expected], 1e-3):
+        log.warning("%s on %s differs from the CPU by %.2g: computing on the CPU.", name, device, apart)
+    return not apart

@@ -27,3 +27,16 @@ def average_strands(forward: Tokens, reverse: Tokens) -> Tokens:
     left = forward.vectors[torch.from_numpy(np.searchsorted(ends, cuts))]
     right = reverse.vectors.flip(0)[torch.from_numpy(np.searchsorted(other, cuts))]
     return Tokens((left + right) / 2, np.diff(cuts, prepend=0))
+
+
+def fold(vectors: torch.Tensor) -> torch.Tensor:
+    """Return the mean of both strands where a model has them side by side (Caduceus-ps).
+
+    Args:
+        vectors: (…, 2 D): channels of the sequence, then those of its reverse complement in reverse order.
+
+    Returns:
+        (…, D).
+    """
+    half = vectors.shape[-1] // 2
+    return (vectors[..., :half] + vectors[..., half:].flip(-1)) / 2

@@ -92,7 +92,7 @@ class Unmasked(nn.Module):
     def __init__(self, dim=8):
         super().__init__()
         torch.manual_seed(0)
-        self.embedding = nn.Embedding(16, dim)
+        self.embedding = nn.Embedding(24, dim)
         self.convolution = nn.Conv1d(dim, dim, 9, padding=4)
         self.widest = 0
 
@@ -244,7 +244,7 @@ def test_layers(folders):
     ids = torch.tensor([[*one.scheme.prefix, *one.scheme.encode([sequence])[0].ids]])
     states = model(ids, output_hidden_states=True).hidden_states
     assert torch.allclose(found[:, 32:64], states[1][0, 1:], atol=1e-5)
-    with pytest.raises(BendError, match="hidden states 0 to 2, not 9"):
+    with pytest.raises(BendError, match="no layer 9: it has 2 layers"):
         load(folders["esm"], layer=9)
     with pytest.raises(BendError, match="layer='first'"):
         load(folders["esm"], layer="first")
@@ -305,13 +305,13 @@ def test_channels_of_both_strands():
 def test_half_precision_fills_matrix_units(folders, name, tokens, monkeypatch):
     """Batches are padded to multiples of 16 tokens where that costs little, never past the context."""
     half, exact = load(folders[name], dtype="bfloat16"), load(folders[name])
-    widths, call = [], type(half.network).__call__
+    widths, call = [], type(half.network).hidden
 
-    def spy(network, ids, lengths=None):
+    def spy(network, ids, lengths, layers):
         widths.append(ids.shape[1])
-        return call(network, ids, lengths)
+        return call(network, ids, lengths, layers)
 
-    monkeypatch.setattr(type(half.network), "__call__", spy)
+    monkeypatch.setattr(type(half.network), "hidden", spy)
     sequences = [tiny_models.dna(n * {"dnabert": 1, "esm": 6, "bpe": 5}[name], n) for n in tokens]
     sizes = [len(ids) + half.scheme.specials for ids, _ in half.scheme.encode(sequences)]
     found = list(half.embed(sequences))
