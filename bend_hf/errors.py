@@ -1,17 +1,74 @@
-"""The one exception of the package, and the "did you mean" that goes with unknown names.
+"""What goes wrong, in words: the package's errors, the "did you mean" of unknown names, and what other libraries mean.
 
-Every message names what is wrong (file, row, field, value) and what to do about it. The command line prints
-the message alone and exits with 1; in Python it is an ordinary ``ValueError``.
+Every message names what is wrong (file, row, field, value) and what to do about it. In Python a `BendError` is an
+ordinary ``ValueError``; the command line prints the message alone. Each type has a stable `code`, which
+``--format json`` shows:
+
+    input         a name, value or file that was given does not fit
+    data          label files, genomes or results on disk are not what they should be
+    model         a checkpoint, its tokenizer or its code cannot be read rightly
+    hub           the Hub or a download does not answer as it should
+    disk          a file cannot be written or read: space, permissions, paths
+    memory        memory ran out
+    interrupted   Ctrl-C
+    internal      a fault of bend_hf
+
+`described` is the one place that knows what exceptions of other libraries mean.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import errno
+import os
+import re
+from collections.abc import Callable, Iterable
 
 
 class BendError(ValueError):
     """Bad input or a state that cannot give a trustworthy result; the message says what to do."""
+
+    code = "input"
+
+
+class DataError(BendError):
+    """Data on disk that are not what they should be."""
+
+    code = "data"
+
+
+class ModelError(BendError):
+    """A model that cannot be read so that its vectors are right."""
+
+    code = "model"
+
+
+class HubError(BendError):
+    """The Hub, or a server, that does not answer as it should."""
+
+    code = "hub"
+
+
+class DiskError(BendError, OSError):
+    """A file that cannot be read or written."""
+
+    code = "disk"
+
+
+class MissingError(DiskError, FileNotFoundError):
+    """A file that is not there."""
+
+
+class OutOfMemoryError(BendError, MemoryError):
+    """Memory that ran out."""
+
+    code = "memory"
+
+
+class InternalError(BendError):
+    """A fault of the package."""
+
+    code = "internal"
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> BendError:
@@ -23,7 +80,103 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> BendError:
         choices: Every valid name.
     """
     choices = list(choices)
+    near = nearest(str(name), choices)
+    hint = f" Did you mean {near!r}?" if near else ""
+    return BendError(f"Unknown {kind} {name!r}.{hint} Choices: {', '.join(choices)}.")
+
+
+def nearest(name: str, choices: Iterable[str]) -> str | None:
+    """Return the choice that looks most like a name, None where none does."""
     folded = {choice.casefold(): choice for choice in choices}
     near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
-    hint = f" Did you mean {folded[near[0]]!r}?" if near else ""
-    return BendError(f"Unknown {kind} {name!r}.{hint} Choices: {', '.join(choices)}.")
+    return folded[near[0]] if near else None
+
+
+_ERRNO: dict[int, tuple[type[BendError], str]] = {
+    errno.ENOENT: (MissingError, "there is no such file or folder. Check the path."),
+    errno.EACCES: (DiskError, "permission is denied. Choose another path, or change its permissions."),
+    errno.EPERM: (DiskError, "the operation is not permitted. Choose another path, or change its permissions."),
+    errno.EROFS: (DiskError, "the file system is read-only. Choose another path."),
+    errno.ENOSPC: (DiskError, "the disk is full. Free some space, or choose another disk; nothing partial was kept."),
+    errno.EDQUOT: (DiskError, "the disk quota is used up. Free some space, or choose another disk."),
+    errno.EFBIG: (DiskError, "the file is larger than the file system allows. Choose another disk."),
+    errno.EISDIR: (DiskError, "it is a folder, where a file is meant. Give the path of a file."),
+    errno.ENOTDIR: (DiskError, "a part of the path is a file, where a folder is meant. Check the path."),
+    errno.EEXIST: (DiskError, "it is there already. Choose another path, or remove it."),
+    errno.ENOTEMPTY: (DiskError, "the folder is not empty. Choose another path, or remove it."),
+    errno.ENAMETOOLONG: (DiskError, "the name is too long for the file system. Choose a shorter one."),
+    errno.ELOOP: (DiskError, "its links go round in a circle. Remove the link."),
+    errno.EMFILE: (DiskError, "too many files are open. Raise the limit (ulimit -n), or use fewer processes."),
+    errno.EIO: (DiskError, "the disk reports an error in reading or writing. Check the disk."),
+    errno.ESTALE: (DiskError, "the network file system lost the file. Run again."),
+    errno.ENOMEM: (OutOfMemoryError, "memory ran out. Use smaller batches or fewer processes."),
+}
+
+
+_PARTIAL = re.compile(r"\.([^/]+)\.[0-9a-f]{32}\.partial$")
+"""Temporary names of `bend_hf.files.atomic`; a person knows the file by the name in it."""
+
+
+def _os_error(error: OSError) -> BendError | None:
+    if error.errno is None:  # of h5py and the like, which say no more than this
+        return DataError(f"a file cannot be read or written ({_short(error)}): truncated, damaged or none of its kind.")
+    if error.errno not in _ERRNO:
+        return None
+    kind, text = _ERRNO[error.errno]
+    name = error.filename2 or error.filename
+    text_of_name = _PARTIAL.sub(r"\1", os.fsdecode(name)) if isinstance(name, str | bytes) else str(name or "")
+    where = f"{text_of_name}: " if text_of_name else ""
+    return kind(f"{where}{text}")
+
+
+_MEMORY = "Use smaller batches (--batch-size), a lower precision (--dtype), fewer processes or another device."
+_FOREIGN: tuple[tuple[str, str, type[BendError], Callable[[str], str]], ...] = (
+    ("torch", "OutOfMemoryError", OutOfMemoryError, lambda text: f"memory ran out on the device. {_MEMORY}"),
+    ("builtins", "MemoryError", OutOfMemoryError, lambda text: f"memory ran out. {_MEMORY}"),
+    ("builtins", "RecursionError", DataError, lambda text: "a file is nested too deeply to be one of ours."),
+    ("builtins", "UnicodeDecodeError", DataError, lambda text: f"a file is no text in UTF-8 ({text})."),
+    ("builtins", "UnicodeEncodeError", BendError, lambda text: f"a name cannot be written here ({text})."),
+    ("json", "", DataError, lambda text: f"a file is no JSON ({text}): damaged; make or download it again."),
+    ("pyarrow", "", DataError, lambda text: f"a table cannot be read ({text}): damaged; make or download it again."),
+    ("safetensors", "", DataError, lambda text: f"a tensor file cannot be read ({text}): damaged; make it again."),
+    ("gzip", "", DataError, lambda text: f"a compressed file cannot be read ({text}): truncated or damaged."),
+    ("zlib", "", DataError, lambda text: f"a compressed file cannot be read ({text}): truncated or damaged."),
+    ("multiprocess", "", InternalError, lambda text: f"a worker process ended ({text}). Use fewer (--num-proc)."),
+    ("concurrent", "BrokenProcessPool", InternalError, lambda text: f"a worker process ended ({text}). Use fewer."),
+    ("huggingface_hub", "", HubError, lambda text: f"the Hub does not give what was asked for ({text})."),
+    ("httpx", "", HubError, lambda text: f"the connection broke ({text}). Try again, or set HF_HUB_OFFLINE=1."),
+    ("httpcore", "", HubError, lambda text: f"the connection broke ({text}). Try again, or set HF_HUB_OFFLINE=1."),
+    ("requests", "", HubError, lambda text: f"the connection broke ({text}). Try again, or set HF_HUB_OFFLINE=1."),
+)
+"""Top-level package and name of an exception's type (``""``: any) → what it means."""
+
+
+def described(error: BaseException) -> BendError:
+    """Return an exception as an error of this package: itself, what another library means, or `InternalError`.
+
+    The chain of causes is looked through, since libraries wrap what they do not know.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        found = _meaning(seen)
+        if found is not None:
+            return found
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    return InternalError(f"{type(error).__name__}: {_short(error)}")
+
+
+def _meaning(error: BaseException) -> BendError | None:
+    if isinstance(error, BendError):
+        return error
+    if isinstance(error, OSError) and (found := _os_error(error)) is not None:
+        return found
+    for base in type(error).__mro__:
+        for package, name, kind, text in _FOREIGN:
+            if base.__module__.partition(".")[0] == package and name in ("", base.__name__):
+                return kind(text(_short(error)))
+    return None
+
+
+def _short(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:297]}…"

@@ -19,10 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bend_hf import checks
 from bend_hf.console import log
 from bend_hf.data.builds import by_build, pinned
 from bend_hf.data.sources import locate
-from bend_hf.errors import BendError
+from bend_hf.errors import BendError, InternalError, described
 from bend_hf.files import cache_dir, digest_of
 from bend_hf.identity import Key, code_digest
 from bend_hf.protocols import Protocol, get_protocol
@@ -129,9 +130,13 @@ def evaluate(
     """
     chosen = _applicable(model, tasks)
     rules = get_protocol(protocol)
-    numbers = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    numbers = checks.seed_numbers(seeds)
+    epochs, batch_size = checks.whole("epochs", epochs), checks.whole("batch_size", batch_size)
+    patience, num_proc = checks.whole("patience", patience), checks.whole("num_proc", num_proc)
+    checks.whole("sampling_seed", sampling_seed, 0)
+    trackers = checks.tracker_names(trackers)
     # Paths mean what they mean now, whatever the working directory will be.
-    output, store = pinned(output), None if store is None else pinned(store)
+    output, store = checks.output_folder(output), None if store is None else pinned(store)
     genome = by_build(genome, [task.build for task in chosen])
     files = {task.name: locate(task, data_dir, genome, genome_checked=genome_checked, strict=strict) for task in chosen}
 
@@ -152,10 +157,10 @@ def evaluate(
         log.info("%s: rows from %s", task.name, files[task.name].bed)
         try:
             data[task.name] = main_first(partial(build, files[task.name], num_proc=num_proc))
-        except BendError as error:
+        except Exception as error:  # one task's files harm no other task
             if len(chosen) == 1:
                 raise
-            data[task.name] = error
+            data[task.name] = described(error)
 
     loading = {"revision": revision, "trust_remote_code": trust_remote_code, "dtype": dtype, "layer": layer}
     reading = {"prefix": prefix, "scheme": scheme}
@@ -280,8 +285,8 @@ def _results(
         with suppress(OSError):  # other runs may have states there
             road.states.parent.rmdir()
     except Exception as error:
-        reason = str(error) if isinstance(error, BendError) else f"{type(error).__name__}: {error}"
-        log.error("%s failed: %s", task.name, reason, exc_info=not isinstance(error, BendError))
+        reason = str(described(error))
+        log.error("%s failed: %s", task.name, reason, exc_info=isinstance(described(error), InternalError))
         for seed in missing:
             if seed not in results:
                 fail(seed, reason, [])

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from bend_hf.console import log
-from bend_hf.errors import BendError
+from bend_hf.errors import BendError, DiskError
 
 FOLDER_SEAL = ".seal"
 
@@ -39,8 +39,14 @@ def atomic(path: Path) -> Iterator[Path]:
     The block may write a file or make a folder at the temporary name. It is on the disk before it is renamed, so that
     a power cut leaves the old content or the new. On an error (a full disk, Ctrl-C) what was written is removed. A
     folder that another process put at `path` meanwhile is kept: the contents are equal where `path` is named by its
-    content.
+    content. A link is written through, as ``cp`` does.
+
+    Raises:
+        DiskError: `path` is a device or a pipe, which must not be replaced by a file.
     """
+    path = path.resolve() if path.is_symlink() else path
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise DiskError(f"{path} is a device or a pipe, where a file is meant. Give the path of a file.")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:

@@ -7,21 +7,27 @@ in one file with its options: how it is called and what it does. The packages a 
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
+import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from bend_hf import __version__
 from bend_hf.cli import building, demo, models, publishing, results, tasks
 from bend_hf.console import log
-from bend_hf.errors import BendError
+from bend_hf.errors import InternalError, described, nearest
 from bend_hf.runtime import keep_freed_memory
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, 1 for an error, 2 for wrong usage, 130 after Ctrl-C."""
+    """Run one command and return its exit code.
+
+    0 is success, 1 an error or a task without a score, 2 wrong usage, 70 a fault of the package, 130 Ctrl-C.
+    """
     args = build_parser().parse_args(argv)
     if not log.handlers:
         handler = logging.StreamHandler()
@@ -36,25 +42,67 @@ def main(argv: Sequence[str] | None = None) -> int:
     keep_freed_memory()
     try:
         return int(args.run(args) or 0)
-    except BendError as error:
-        print(f"bend-hf {args.command}: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
-        print(f"\nbend-hf {args.command}: interrupted; the same command goes on where it stopped.", file=sys.stderr)
+        _tell(args, "interrupted", "interrupted; the same command goes on where it stopped.")
         return 130
     except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception as error:
+        if getattr(args, "debug", False):
+            traceback.print_exc()
+        found = described(error)
+        internal = isinstance(found, InternalError)
+        advice = " This is a fault of bend_hf: please report it with what --debug prints." if internal else ""
+        _tell(args, found.code, f"{found}{advice}")
+        return 70 if internal else 1
+
+
+def _tell(args: argparse.Namespace, code: str, message: str) -> None:
+    """Say on standard error what went wrong, as JSON where the output is JSON."""
+    if getattr(args, "format", None) == "json":
+        text = json.dumps({"error": {"command": args.command, "code": code, "message": message}})
+    else:
+        text = f"bend-hf {args.command}: {message}"
+    print(text, file=sys.stderr)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that takes no abbreviations and says what may have been meant."""
+
+    def __init__(self, **options: Any) -> None:
+        usual: dict[str, Any] = {"allow_abbrev": False, "formatter_class": argparse.RawDescriptionHelpFormatter}
+        super().__init__(**(usual | options))
+        text = "show where in the code an error arose"
+        self.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=text)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse options that this command does not have, with the nearest one."""
+        found, rest = super().parse_known_args(args, namespace)
+        unknown = [word for word in rest if word.startswith("-")]
+        near = nearest(unknown[0].partition("=")[0], self._option_string_actions) if unknown else None
+        if unknown and self._subparsers is None:
+            self.error(f"unknown option {unknown[0]}{f'. Did you mean {near}?' if near else ''}")
+        return found, rest
+
+    def error(self, message: str) -> NoReturn:
+        """Add the nearest choice to what argparse says of a wrong one."""
+        wrong = re.match(r"argument COMMAND: invalid choice: '(.*?)'", message)
+        if wrong and self._subparsers is not None:
+            commands = [name for action in self._subparsers._group_actions for name in action.choices or ()]
+            near = nearest(wrong[1], commands)
+            hint = f" Did you mean {near!r}?" if near else ""
+            message = f"there is no command {wrong[1]!r}.{hint} Commands: {', '.join(commands)}"
+        super().error(message)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="bend-hf",
         description="BEND (2024 tasks): benchmark DNA language models on seven biologically meaningful tasks.",
         epilog="start with:\n  bend-hf demo               all seven tasks, no download\n"
         "  bend-hf evaluate MODEL     a Hub id, a folder, or a name such as nt-v2-500m",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"bend_hf {__version__}")
     group = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -65,7 +113,6 @@ def build_parser() -> argparse.ArgumentParser:
             help=summary,
             description=summary[0].upper() + summary[1:] + ".",
             epilog="examples:\n" + "\n".join(f"  bend-hf {example}" for example in examples),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         sub.set_defaults(run=run)
         return sub

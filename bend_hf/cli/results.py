@@ -10,6 +10,8 @@ from pathlib import Path
 from bend_hf.cli.options import Command, positive, tasks_option
 from bend_hf.protocols import PROTOCOLS
 
+ENDINGS = {"html": "html", "markdown": "md", "csv": "csv", "latex": "tex", "json": "json"}
+
 
 def add(command: Command) -> None:
     """Declare `compare`, `report`, `plot`, `rerun`."""
@@ -34,7 +36,7 @@ def add(command: Command) -> None:
     )
     sub.add_argument("results", nargs="+", type=Path, help="folders or files of results")
     sub.add_argument("-o", "--output", type=Path, help="file to write (report.html, .md, .csv, .tex, .json)")
-    sub.add_argument("--format", choices=["html", "markdown", "csv", "latex", "json"], default="html", help="html")
+    sub.add_argument("--format", choices=list(ENDINGS), help="default: by the file's ending")
 
     sub = command(
         "plot",
@@ -71,8 +73,7 @@ def report(args: Namespace) -> None:
     """Write a report of results."""
     from bend_hf.report.write import write_report
 
-    endings = {"markdown": "md", "latex": "tex"}
-    output = args.output or Path(f"report.{endings.get(args.format, args.format)}")
+    output = args.output or Path(f"report.{ENDINGS[args.format or 'html']}")
     write_report(args.results, output, format=args.format)
     print(output)
 

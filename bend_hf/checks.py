@@ -1,0 +1,89 @@
+"""Arguments checked before any work, with the words of the flag and of the Python argument.
+
+epochs = whole("epochs", epochs)                 # an integer above 0, or None
+numbers = seed_numbers(seeds)                    # 3 -> (0, 1, 2); [7, 11] -> (7, 11)
+folder = output_folder(output)                   # absolute, made, and shown to be writable
+"""
+
+from __future__ import annotations
+
+import numbers
+import os
+import uuid
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from bend_hf.errors import BendError, DiskError, described, unknown
+
+TRACKERS = ("tensorboard", "trackio", "wandb", "comet_ml", "aim", "mlflow", "clearml", "dvclive", "swanlab")
+
+
+def whole(name: str, value: Any, least: int = 1) -> int | None:
+    """Return an integer of at least `least`, or None for None.
+
+    Raises:
+        BendError: It is none: a fraction, a truth value, a text, or too small.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise BendError(f"{name}={value!r} (--{name.replace('_', '-')}) is no whole number of at least {least}.")
+    return int(value)
+
+
+def seed_numbers(seeds: Any) -> tuple[int, ...]:
+    """Return the seeds that a number of seeds, or the seeds themselves, stand for.
+
+    Raises:
+        BendError: There are none, one is no whole number of at least 0, or one stands there twice.
+    """
+    if isinstance(seeds, numbers.Integral) and not isinstance(seeds, bool):
+        return tuple(range(whole("seeds", seeds) or 0))
+    if isinstance(seeds, str) or not isinstance(seeds, Iterable):
+        raise BendError(f"seeds={seeds!r} is neither a number of seeds nor a list of them.")
+    found = tuple(whole("seeds", seed, 0) or 0 for seed in seeds)
+    if not found or len(set(found)) < len(found):
+        raise BendError(f"seeds={list(found)!r}: give one seed or more, each once.")
+    return found
+
+
+def output_folder(path: str | os.PathLike[str]) -> Path:
+    """Return a folder's absolute path, made where it is missing, once a file could be written there.
+
+    Raises:
+        BendError: It is no path.
+        DiskError: It is a file, or cannot be written.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise BendError(f"output={path!r} is no path of a folder.")
+    folder = Path(path).expanduser().absolute()
+    probe = folder / f".{uuid.uuid4().hex}.partial"
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"\0")
+        probe.unlink()
+    except OSError as error:
+        raise DiskError(f"output {folder} cannot be written: {described(error)}") from error
+    finally:
+        for parent in missing:  # nothing is left of a run that ends before it has a result
+            if parent.is_dir() and not any(parent.iterdir()):
+                parent.rmdir()
+    return folder
+
+
+def tracker_names(names: Any) -> Sequence[str]:
+    """Return the names of trackers, all known and installed.
+
+    Raises:
+        BendError: One is unknown or not installed.
+    """
+    found = [names] if isinstance(names, str) else list(names)
+    for name in found:
+        if name not in TRACKERS:
+            raise unknown("tracker", str(name), TRACKERS)
+        if find_spec(name) is None:
+            raise BendError(f"The tracker {name} is not installed: pip install {name}.")
+    return found

@@ -1,0 +1,182 @@
+"""One sink: what other libraries raise is said in our words, with a stable code and exit code."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+
+import h5py
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import safetensors
+import torch
+
+import bend_hf
+from bend_hf import checks, files
+from bend_hf.cli import main
+from bend_hf.errors import BendError, DiskError, InternalError, MissingError, described
+
+
+def raised(action):
+    with pytest.raises(BaseException) as caught:
+        action()
+    return caught.value
+
+
+def damaged(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + b"PAR1" * 40)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("action", "code", "words"),
+    [
+        (lambda p: (p / "nothing").open(), "disk", "nothing: there is no such file"),
+        (lambda p: p.open(), "disk", "it is a folder"),
+        (lambda p: (p / ("x" * 300)).write_text(""), "disk", "name is too long"),
+        (lambda p: p.mkdir(), "disk", "it is there already"),
+        (lambda p: json.loads("[" * 100_000), "data", "nested too deeply"),
+        (lambda p: json.loads("{"), "data", "no JSON"),
+        (lambda p: b"\xff".decode(), "data", "no text in UTF-8"),
+        (lambda p: pq.read_table(damaged(p, "x.parquet")), "data", "table cannot be read"),
+        (lambda p: pa.ipc.open_file(damaged(p, "x.arrow")), "data", "table cannot be read"),
+        (lambda p: safetensors.safe_open(damaged(p, "x.safetensors"), "pt"), "data", "tensor file cannot be read"),
+        (lambda p: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA")), "memory", "--batch-size"),
+        (lambda p: (_ for _ in ()).throw(MemoryError()), "memory", "memory ran out"),
+        (lambda p: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full", str(p / "a"))), "disk", "a: the disk is full"),
+        (lambda p: [][0], "internal", "IndexError: list index out of range"),
+    ],
+)
+def test_what_other_libraries_raise_is_said_in_our_words(tmp_path, action, code, words):
+    found = described(raised(lambda: list(action(tmp_path)) if code == "memory" else action(tmp_path)))
+    assert found.code == code
+    assert words in str(found)
+    assert isinstance(found, ValueError)
+
+
+def test_python_users_catch_what_they_are_used_to(tmp_path):
+    missing = described(raised(lambda: (tmp_path / "nothing").open()))
+    assert isinstance(missing, MissingError)
+    assert isinstance(missing, FileNotFoundError)
+    own = BendError("as it is")
+    assert described(own) is own
+
+
+def test_the_cause_is_found_behind_what_wraps_it(tmp_path):
+    def wrapping():
+        try:
+            (tmp_path / "nothing").open()
+        except OSError as error:
+            raise RuntimeError("something went wrong") from error
+
+    assert "nothing: there is no such file" in str(described(raised(wrapping)))
+
+
+def test_a_temporary_name_is_not_shown(tmp_path):
+    def write():
+        with files.atomic(tmp_path / "file" / "report.html") as temporary:
+            temporary.write_text("")
+
+    (tmp_path / "file").write_text("")
+    assert ".partial" not in str(described(raised(write)))
+
+
+def test_outputs_that_are_no_files(tmp_path):
+    pipe, link, target = tmp_path / "pipe", tmp_path / "link", tmp_path / "target"
+    os.mkfifo(pipe)
+    with pytest.raises(DiskError, match="device or a pipe"), files.atomic(pipe):
+        pass
+    target.write_text("old")
+    link.symlink_to(target)
+    with files.atomic(link) as temporary:
+        temporary.write_text("new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("epochs", 0, "epochs=0 (--epochs) is no whole number of at least 1"),
+        ("epochs", 1.5, "epochs=1.5"),
+        ("epochs", True, "epochs=True"),
+        ("batch_size", "16", "batch_size='16' (--batch-size)"),
+        ("patience", -1, "patience=-1"),
+        ("seeds", 0, "seeds=0"),
+        ("seeds", [], "one seed or more"),
+        ("seeds", [1, 1], "each once"),
+        ("seeds", "12", "seeds='12'"),
+        ("seeds", None, "seeds=None"),
+        ("sampling_seed", -1, "sampling_seed=-1 (--sampling-seed)"),
+        ("trackers", ["tensorbord"], "Did you mean 'tensorboard'?"),
+        ("output", None, "output=None"),
+        ("protocol", "bend2024", "Did you mean 'bend-2024'?"),
+    ],
+)
+def test_arguments_are_checked_before_anything_is_looked_for(option, value, words, tmp_path):
+    options = {"output": tmp_path / "out", "data_dir": tmp_path / "nowhere", option: value}
+    with pytest.raises(BendError) as caught:
+        bend_hf.evaluate("onehot", "cpg_methylation", **options)
+    assert words in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_cannot_be_written_is_an_error_before_work(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DiskError, match=r"cannot be written: .*folder is meant"):
+        checks.output_folder(tmp_path / "file" / "out")
+    assert checks.output_folder(tmp_path / "a" / "b") == tmp_path / "a" / "b"
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["evalute", "x"], 2, "Did you mean 'evaluate'?"),
+        (["evaluate", "x", "--epohcs", "3"], 2, "unknown option --epohcs. Did you mean --epochs?"),
+        (["evaluate", "x", "--epoch", "3"], 2, "unknown option --epoch. Did you mean --epochs?"),
+        (["compare", "nowhere"], 1, "nowhere: no such file or folder"),
+    ],
+)
+def test_the_command_line_says_what_was_meant(capsys, arguments, code, words):
+    try:
+        found = main(arguments)
+    except SystemExit as stop:
+        found = stop.code
+    assert found == code
+    assert words in capsys.readouterr().err
+
+
+def test_errors_as_json_faults_and_debug(capsys, monkeypatch):
+    assert main(["doctor", "no-such-model", "--format", "json"]) == 1
+    error = json.loads(capsys.readouterr().err.splitlines()[-1])["error"]
+    assert (error["command"], error["code"]) == ("doctor", "input")
+
+    def broken(args):
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("bend_hf.cli.tasks.tasks", broken)
+    assert main(["tasks"]) == 70
+    err = capsys.readouterr().err
+    assert "fault of bend_hf" in err
+    assert "Traceback" not in err
+    assert main(["tasks", "--debug"]) == 70
+    assert "Traceback" in capsys.readouterr().err
+    assert isinstance(described(ZeroDivisionError()), InternalError)
+
+
+def test_a_closed_pipe_ends_quietly():
+    command = f"{sys.executable} -m bend_hf tasks --format json | head -c 1"
+    run = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert "Traceback" not in run.stderr
+
+
+def test_hdf5_errors_without_a_number(tmp_path):
+    found = described(raised(lambda: h5py.File(damaged(tmp_path, "x.hdf5"))))
+    assert found.code == "data"
+    assert "truncated, damaged" in str(found)
