@@ -23,13 +23,13 @@ from bend_hf import checks
 from bend_hf.console import log
 from bend_hf.data.builds import by_build, pinned
 from bend_hf.data.sources import locate
-from bend_hf.errors import BendError, InternalError, described
+from bend_hf.errors import BendError, InternalError, described, unknown
 from bend_hf.files import cache_dir, digest_of
 from bend_hf.identity import Key, code_digest
 from bend_hf.protocols import Protocol, get_protocol
 from bend_hf.runtime import keep_freed_memory
 from bend_hf.tasks import Task, get_tasks
-from bend_hf.walk import Outcome, Road, supervised, zero_shot
+from bend_hf.walk import VARY, Outcome, Road, supervised, zero_shot
 
 if TYPE_CHECKING:
     import datasets
@@ -135,6 +135,8 @@ def evaluate(
     patience, num_proc = checks.whole("patience", patience), checks.whole("num_proc", num_proc)
     checks.whole("sampling_seed", sampling_seed, 0)
     trackers = checks.tracker_names(trackers)
+    if vary not in VARY:
+        raise unknown("choice of what seeds vary", vary, VARY)
     # Paths mean what they mean now, whatever the working directory will be.
     output, store = checks.output_folder(output), None if store is None else pinned(store)
     genome = by_build(genome, [task.build for task in chosen])

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from bend_hf.results.record import Predictions
 
 
+VARY = ("init", "order", "both")
+"""What may differ from seed to seed: the head's initialisation, the order in which it sees samples, or both."""
+
+
 @dataclass
 class Road:
     """One model on its way through the tasks.

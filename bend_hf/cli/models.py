@@ -21,6 +21,7 @@ from bend_hf.cli.options import (
     share,
     store_options,
     tasks_option,
+    whole_number,
 )
 from bend_hf.console import log
 from bend_hf.errors import BendError
@@ -44,6 +45,24 @@ def add(command: Command) -> None:
     sub.add_argument("--batch-size", type=positive, metavar="N", help="rows per step, instead of the recipe's")
     sub.add_argument("--patience", type=positive, metavar="N", help="stop after N epochs without a better one")
     sub.add_argument("--precision", choices=["auto", "fp32", "bf16", "fp16"], default="auto", help="of head training")
+    sub.add_argument(
+        "--sampling-seed",
+        type=whole_number,
+        default=0,
+        metavar="N",
+        help="seed of the order of samples (0)",
+    )
+    sub.add_argument(
+        "--vary",
+        choices=["init", "order", "both"],
+        default="init",
+        help="what differs from seed to seed: the initialisation, the order of samples, or both (init)",
+    )
+    sub.add_argument(
+        "--standardize",
+        action="store_true",
+        help="give vectors mean 0 and deviation 1 over the training rows (a departure from the recipe)",
+    )
     sub.add_argument("--trackers", nargs="+", default=[], metavar="NAME", help="tensorboard, trackio, wandb")
     sub.add_argument(
         "-o", "--output", type=Path, default=Path("bend-results"), help="folder for results (bend-results)"
@@ -97,6 +116,9 @@ def evaluate(args: Namespace) -> int:
         batch_size=args.batch_size,
         patience=args.patience,
         precision=args.precision,
+        sampling_seed=args.sampling_seed,
+        vary=args.vary,
+        standardize=args.standardize,
         trackers=args.trackers,
         store=args.store,
         store_limit=args.store_limit,

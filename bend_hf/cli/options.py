@@ -31,6 +31,14 @@ def positive(text: str) -> int:
     return value
 
 
+def whole_number(text: str) -> int:
+    """A whole number, 0 or more."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return value
+
+
 def share(text: str) -> tuple[int, int]:
     """``I/N``: share I, from 0, of N."""
     first, _, count = text.partition("/")

@@ -48,9 +48,9 @@ def settings(result: Result) -> dict[str, tuple[Any, Any]]:
     if recipe is None and isinstance(key.get("dtype"), str):  # distances of variants are differences, lost in halves
         usual["dtype"], used["dtype"] = "float32", key["dtype"]
     if recipe is not None:
-        usual |= asdict(recipe) | {"patience": None} | dict.fromkeys(EXACT, "auto")
+        usual |= asdict(recipe) | {"patience": None, "standardize": False} | dict.fromkeys(EXACT, "auto")
         given = provenance.get("settings")
-        used |= asdict(recipe) | {"patience": None} | _dict(provenance.get("recipe"))
+        used |= asdict(recipe) | {"patience": None, "standardize": False} | _dict(provenance.get("recipe"))
         used |= {name: value for name, value in _dict(given).items() if value is not None}
         used |= {name: "auto" for name, exact in EXACT.items() if used.get(name, "auto") in exact}
         if not isinstance(given, dict):
@@ -80,6 +80,8 @@ def _departures(result: Result) -> str:
 def _words(name: str, value: Any, standard: Any) -> str:
     if name == "epochs":
         return f"trained for {value} epoch{'' if value == 1 else 's'} instead of the recipe's {standard}"
+    if name == "standardize":
+        return "vectors standardized over the training rows"
     return f"{_plain(name)} {_plain(value)} instead of {_plain(standard)}"
 
 

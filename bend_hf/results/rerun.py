@@ -79,6 +79,8 @@ def _settings(result: Result) -> list[str]:
         options.append(f"--layer={','.join(map(str, key['layer']))}")
     if isinstance(key.get("model"), dict) and key["model"].get("commit"):
         options += ["--revision", key["model"]["commit"]]
+    if values.get("standardize"):
+        options.append("--standardize")
     for name, value in values.items():
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             options += [f"--{name.replace('_', '-')}", str(value)]

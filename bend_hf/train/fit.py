@@ -28,10 +28,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from bend_hf import __version__
 from bend_hf.console import log, progress
 from bend_hf.errors import BendError, unknown
-from bend_hf.files import digest_file, digest_of
+from bend_hf.identity import Key, code_digest
 from bend_hf.protocols import Protocol
 from bend_hf.runtime import keep_freed_memory, release_threads
 from bend_hf.tasks import Task
@@ -224,34 +223,46 @@ def _in_own_thread(run: Run) -> list[Fitted]:
     return outcome[0]
 
 
-def _key(run: Run, heads: Sequence[Head]) -> str:
-    """Return the digest of everything that decides a run's numbers."""
+def _key(run: Run, heads: Sequence[Head]) -> Key:
+    """Return everything that decides a run's numbers."""
     network = None if run.network is None else f"{run.network.__module__}.{run.network.__qualname__}"
-    sources = sorted(Path(__file__).parent.glob("*.py"))
-    return digest_of(
-        {
-            "task": [run.task.name, run.task.version],
-            "protocol": asdict(run.protocol),
-            "recipe": asdict(run.recipe),
-            "network": [network, {name: list(value.shape) for name, value in heads[0].model.state_dict().items()}],
-            "settings": [run.epochs, run.batch_size, run.sampling_seed, run.order, run.patience, str(run.dtype)],
-            "seeds": [run.seeds, run.starts],
+    splits = (run.train, run.validation, run.test)
+    return Key(
+        "state",
+        task=[run.task.name, run.task.version],
+        protocol=asdict(run.protocol),
+        recipe=asdict(run.recipe),
+        network=[network, {name: list(value.shape) for name, value in heads[0].model.state_dict().items()}],
+        settings={
+            "epochs": run.epochs,
+            "batch_size": run.batch_size,
+            "patience": run.patience,
+            "sampling_seed": run.sampling_seed,
+            "order": run.order,
+            "precision": str(run.dtype),
             "padding": None if run.padding is None else run.padding.tolist(),
-            "splits": [_split_digest(split) for split in (run.train, run.validation, run.test)],
-            "code": [__version__, torch.__version__, [digest_file(source) for source in sources]],
-        }
+        },
+        seeds=[run.seeds, run.starts],
+        vectors=[_vectors_digest(split) for split in splits],
+        splits=[_split_digest(split) for split in splits],
+        code=[code_digest(run.task.metric), torch.__version__],
     )
 
 
 def _split_digest(split: Split) -> str:
-    """Return the digest of a split: its rows, their labels, and their vectors, by their key if the source has one."""
+    """Return the digest of a split's rows and their labels."""
     digest = hashlib.sha256(repr(split.parts).encode())
     digest.update(split.rows.astype(np.int64).tobytes())
     for row in split.rows:
         digest.update(np.ascontiguousarray(split.labels[int(row)]).tobytes())
+    return digest.hexdigest()
+
+
+def _vectors_digest(split: Split) -> str:
+    """Return the key of a split's vectors, or the digest of the vectors themselves if their source has none."""
     if key := getattr(split.vectors, "key", None):
-        digest.update(key.encode())
-        return digest.hexdigest()
+        return str(key)
+    digest = hashlib.sha256()
     for rows in np.array_split(split.rows, -(-len(split.rows) // READ)):
         for vectors, lengths in split.vectors.read([int(row) for row in rows]):
             digest.update(vectors.contiguous().view(torch.uint8).numpy().tobytes() + lengths.tobytes())
@@ -283,7 +294,7 @@ def _fit(run: Run) -> list[Fitted]:
         state = State([_build(run, seed, start) for seed, start in zip(run.seeds, run.starts, strict=True)])
         saved = None
         if run.file is not None:
-            run = replace(run, file=run.file.with_suffix(f".{_key(run, state.heads)[:24]}.safetensors"))
+            run = replace(run, file=run.file.with_suffix(f".{_key(run, state.heads).digest[:24]}.safetensors"))
             assert run.file is not None
             saved = checkpoint.read(run.file, run.device)
     if same_on_all(saved and saved.place) and saved is not None:
