@@ -138,7 +138,7 @@ def folds(task: Task, rows: dict[str, np.ndarray]) -> list[Fold]:
             raise BendError(
                 f"{task.name}: split {split!r} has no rows, and {task.split_scheme} splits need all of them."
             )
-    if task.split_scheme == "fixed":
+    if not task.folds:
         return [Fold(None, rows["train"], rows["validation"], rows["test"])]
     parts = list(task.rows)
     plans = []
@@ -159,7 +159,7 @@ def merged(data: datasets.DatasetDict) -> datasets.Dataset:
 def supervised(task: Task, data: datasets.DatasetDict, road: Road, seeds: Sequence[int]) -> list[Outcome]:
     """Train heads on a task's token vectors (or the composition baseline on its letters), one outcome per seed."""
     from bend_hf.results.record import make_predictions
-    from bend_hf.train.labels import labels_of
+    from bend_hf.train.labels import Scale, check_classes, labels_of
     from bend_hf.train.processes import together
 
     whole = merged(data)
@@ -167,6 +167,8 @@ def supervised(task: Task, data: datasets.DatasetDict, road: Road, seeds: Sequen
     rows = {name: np.arange(end - len(split), end) for (name, split), end in zip(data.items(), ends, strict=True)}
     plans = folds(task, rows)
     labels = labels_of(task, whole)
+    for plan in plans:
+        check_classes(task, labels, plan.train)
     with road.timed("embedding"), together(f"{task.name}'s vectors were made"):
         source = None if road.embedder is None else _vectors(task, whole, road)
     scores: dict[int, list[np.ndarray]] = {seed: [] for seed in seeds}
@@ -176,10 +178,11 @@ def supervised(task: Task, data: datasets.DatasetDict, road: Road, seeds: Sequen
         log.info("%s: training%s", task.name, f", testing on {plan.part}" if plan.part else "")
         left = [seed for seed in seeds if seed not in failures]
         with road.timed("training"):
-            fitted = _fit(task, plan, whole, labels, source, road, left) if left else []
+            scale = Scale.of(task, labels, plan.train)
+            fitted = _fit(task, plan, whole, scale.applied(labels), source, road, left) if left else []
         for seed, head in zip(left, fitted, strict=True):
             road.trained_in = head.precision
-            scores[seed] += head.scores
+            scores[seed] += [scale.undone(row) for row in head.scores]
             histories[seed] += [entry | ({"part": plan.part} if plan.part else {}) for entry in head.history]
             if head.failure is not None:
                 failures[seed] = f"{head.failure} (testing on {plan.part})" if plan.part else head.failure

@@ -37,7 +37,7 @@ class Recipe:
         hidden: Channels of the two convolutions.
         pool: Width and stride of the average pooling in nucleotides; None for one prediction per nucleotide.
         outputs: Logits per position (per bin, per window).
-        loss: Cross-entropy over classes, or binary cross-entropy with logits.
+        loss: Cross-entropy over classes, binary cross-entropy with logits, or squared error.
         positive_weight: Weight of the positive class in the binary loss; None for 1.
         learning_rate: Of AdamW.
         weight_decay: Of AdamW.
@@ -48,7 +48,7 @@ class Recipe:
     hidden: int
     pool: int | None
     outputs: int
-    loss: Literal["cross_entropy", "binary"]
+    loss: Literal["cross_entropy", "binary", "squared"]
     positive_weight: float | None
     learning_rate: float
     batch_size: int

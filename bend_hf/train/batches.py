@@ -24,12 +24,12 @@ from bend_hf.kinds import Labels
 from bend_hf.protocols import Protocol
 from bend_hf.tasks import Task
 from bend_hf.train.head import Batch
+from bend_hf.train.losses import LOSSES
 
 if TYPE_CHECKING:
     from bend_hf.embed.interface import Tokens
     from bend_hf.embed.vectors import VectorSource
 
-IGNORED = -100
 DEFAULT_BUFFER = 1000  # of tasks that the reference does not have
 PAGE = 4096  # bytes of memory that come from the disk together
 Plan = TypeVar("Plan")
@@ -83,11 +83,7 @@ class MicroBatch(NamedTuple):
 
 def nucleotides(task: Task, split: Split) -> np.ndarray:
     """Return the length in bp of each of the split's sequences, from its labels: (n,) int64."""
-    if task.label_kind == "multilabel":
-        assert task.window is not None
-        return np.full(len(split.rows), task.window, np.int64)
-    per_label = task.bin_size or 1
-    return np.array([len(split.labels[int(row)]) * per_label for row in split.rows], np.int64)
+    return task.kind.nucleotides(task, split.labels, split.rows)
 
 
 def epoch_steps(
@@ -246,14 +242,15 @@ def load(
     raw = vectors.view(torch.uint8).numpy()  # torch would wake its threads for each row
     behind = 0 if padding is None else padding.to(vectors.dtype).view(torch.uint8).numpy()
     lengths = np.zeros(shape[:2], np.int64)
-    classes = task.recipe.loss == "cross_entropy"
+    loss = LOSSES[task.recipe.loss]
     pool = task.recipe.pool or 1
     count = group.width // pool
-    targets = np.full((len(rows), count) if classes else (len(rows), count, task.recipe.outputs), IGNORED, np.int8)
+    outputs = (task.recipe.outputs,) if loss.columns else ()
+    targets = np.full((len(rows), count, *outputs), loss.ignored, loss.read)
     positions = np.empty(len(rows), np.int64)
     for i, (row, (row_vectors, row_lengths)) in enumerate(zip(rows, tokens, strict=True)):
         target = split.labels[row]
-        if not classes:
+        if loss.columns:
             target = target.reshape(-1, task.recipe.outputs)
         positions[i] = int(row_lengths.sum()) // pool
         if len(target) != positions[i] or positions[i] > count:
@@ -267,9 +264,7 @@ def load(
         raw[i, :n] = row_vectors.to(vectors.dtype).contiguous().view(torch.uint8).numpy()
         raw[i, n:] = behind
     batch = Batch(vectors, torch.from_numpy(lengths), group.width)
-    return MicroBatch(
-        group.places, batch, torch.from_numpy(targets.astype(np.int64) if classes else targets), positions
-    )
+    return MicroBatch(group.places, batch, torch.from_numpy(targets.astype(loss.given, copy=False)), positions)
 
 
 def prefetch(

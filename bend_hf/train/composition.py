@@ -9,8 +9,9 @@ What a model scores on a task says little unless it beats this. Windows are desc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,10 +23,10 @@ from bend_hf.errors import BendError
 from bend_hf.kinds import Labels
 from bend_hf.tasks import Task
 from bend_hf.train.fit import Fitted
-from bend_hf.train.loop import score
+from bend_hf.train.labels import references
+from bend_hf.train.losses import LOSSES
 
 EXAMPLES = 100_000  # to fit on at most, drawn at random: the price of the baseline is then seconds
-SPANS = {"per_bin_binary": (384, 4_096), "per_nucleotide_class": (48, 384)}  # bp around a position
 
 _CODES = np.full(256, 4, np.int64)
 _CODES[np.frombuffer(b"ACGTacgt", np.uint8)] = [0, 1, 2, 3, 0, 1, 2, 3]
@@ -135,33 +136,50 @@ def _positions(task: Task, labels: int) -> np.ndarray:
     return np.arange(labels) * size + size // 2
 
 
+def ridge(features: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fit L2-penalised linear regressions, in closed form; arguments and results are those of `logistic`."""
+    centre = targets.mean(0)
+    inputs = features.astype(np.float64)
+    normal = inputs.T @ inputs + np.eye(inputs.shape[1])
+    weights = np.linalg.solve(normal, inputs.T @ (targets - centre))
+    return weights, centre - inputs.mean(0) @ weights
+
+
+FITS: dict[str, Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]] = {
+    "cross_entropy": partial(logistic, classes=True),
+    "binary": partial(logistic, classes=False),
+    "squared": ridge,
+}
+"""Regression for each loss that a recipe may name."""
+
+
 def _sample(task: Task, texts: Texts, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw the examples to train on: (n, F) features, and (n, labels) or (n,) targets."""
-    rows = texts.rows
-    if task.label_kind == "multilabel":
+    """Draw the examples to train on: (n, F) features, and (n, outputs) or (n,) targets."""
+    rows, spans = texts.rows, task.kind.spans
+    if not spans:
         rows = np.sort(random.permutation(rows)[:EXAMPLES])
-        targets = np.stack([texts.labels[int(row)] for row in rows])
-        return window_features(take(texts.sequences, rows)), targets
+        return window_features(take(texts.sequences, rows)), references(task, texts.labels, rows)
     each = -(-EXAMPLES // len(rows))
     features, drawn = [], []
     for row, sequence in zip(rows, take(texts.sequences, rows), strict=True):
         labels = texts.labels[int(row)]
         chosen = random.permutation(len(labels))[:each]
-        positions = _positions(task, len(labels))[chosen]
-        features.append(local_features(sequence, positions, SPANS[task.label_kind]))
+        features.append(local_features(sequence, _positions(task, len(labels))[chosen], spans))
         drawn.append(labels[chosen])
     return np.concatenate(features), np.concatenate(drawn)
 
 
-def _describe(task: Task, texts: Texts) -> Iterator[np.ndarray]:
-    """Yield features of 4,096 windows at a time, or of one row's bins or nucleotides."""
-    if task.label_kind == "multilabel":
+def _describe(task: Task, texts: Texts) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield features of 4,096 windows at a time, or of one row's bins or nucleotides, and the offsets of rows."""
+    spans = task.kind.spans
+    if not spans:
         for start in range(0, len(texts.rows), 4096):
-            yield window_features(take(texts.sequences, texts.rows[start : start + 4096]))
+            features = window_features(take(texts.sequences, texts.rows[start : start + 4096]))
+            yield features, np.arange(len(features) + 1)
         return
     for row, sequence in zip(texts.rows, take(texts.sequences, texts.rows), strict=True):
         positions = _positions(task, len(texts.labels[int(row)]))
-        yield local_features(sequence, positions, SPANS[task.label_kind])
+        yield local_features(sequence, positions, spans), np.array([0, len(positions)])
 
 
 def composition(task: Task, *, train: Texts, validation: Texts, test: Texts, seed: int = 0) -> Fitted:
@@ -183,26 +201,20 @@ def composition(task: Task, *, train: Texts, validation: Texts, test: Texts, see
     if task.recipe is None:
         raise BendError(f"{task.name} is zero-shot: use the zero-shot controls instead of the composition baseline.")
     random = np.random.default_rng(seed)
-    classes = task.label_kind == "per_nucleotide_class"
+    kind, loss = task.kind, LOSSES[task.recipe.loss]
     features, targets = _sample(task, train, random)
-    targets = np.eye(task.recipe.outputs)[targets] if classes else targets.reshape(len(features), -1)
+    targets = targets.reshape(len(features), -1) if loss.columns else np.eye(task.recipe.outputs)[targets]
     mean, deviation = features.mean(0), features.std(0)
     deviation[deviation == 0] = 1
-    weights, intercepts = logistic((features - mean) / deviation, targets, classes)
+    weights, intercepts = FITS[task.recipe.loss]((features - mean) / deviation, targets)
     scale = (weights / deviation[:, None]).astype(np.float32)
     shift = (intercepts - mean @ scale).astype(np.float32)
 
-    def predict(texts: Texts) -> list[np.ndarray]:
-        predictions: list[np.ndarray] = []
-        for described in _describe(task, texts):
-            logits = torch.from_numpy(described @ scale + shift)
-            scores = (logits.softmax(1) if classes else logits.sigmoid()).numpy()
-            predictions.extend(scores if task.label_kind == "multilabel" else [scores if classes else scores[:, 0]])
-        return predictions
+    def predict(texts: Texts) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for described, offsets in _describe(task, texts):
+            yield loss.answer(torch.from_numpy(described @ scale + shift)).numpy(), offsets
 
-    predicted = predict(validation)
-    labels = np.stack if task.label_kind == "multilabel" else np.concatenate
-    values = labels(predicted)
-    references = labels([validation.labels[int(row)] for row in validation.rows])
-    merit = score(task, references, values.argmax(1) if classes else values)
-    return Fitted(seed, 0, merit, [], predict(test), task.metric, "float32")
+    found = np.concatenate([scores for scores, _ in predict(validation)])
+    merit = kind.score(task, references(task, validation.labels, validation.rows), found)[task.metric]
+    predicted = [row for scores, offsets in predict(test) for row in kind.by_row(scores, offsets)]
+    return Fitted(seed, 0, merit, [], predicted, task.metric, "float32")

@@ -20,7 +20,6 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -38,7 +37,9 @@ from bend_hf.train import checkpoint
 from bend_hf.train.batches import Split
 from bend_hf.train.checkpoint import Head, State
 from bend_hf.train.head import cnn_head
-from bend_hf.train.loop import Network, Run, loss_sum, predict, references, save, score, train_epoch, training_steps
+from bend_hf.train.labels import references
+from bend_hf.train.loop import Network, Run, predict, save, train_epoch, training_steps
+from bend_hf.train.losses import loss_sum
 from bend_hf.train.processes import Stopped, make_accelerator, same_on_all, together, trained_in
 from bend_hf.train.standardize import standardized
 
@@ -315,14 +316,14 @@ def _fit(run: Run) -> list[Fitted]:
     finally:
         for tracker in run.accelerator.trackers:
             tracker.finish()
-    predicted = {id(head): _rows(run, value, offsets) for head, value in zip(kept, values, strict=True)}
+    predicted = {id(head): run.task.kind.by_row(value, offsets) for head, value in zip(kept, values, strict=True)}
     return [_fitted(run, head, predicted.get(id(head), [])) for head in state.heads]
 
 
 def _train(run: Run, state: State) -> None:
     """Go on until the last epoch, or until every head has come to its own end."""
-    metric = run.task.metric
-    labels = references(run, run.validation)
+    task, metric = run.task, run.task.metric
+    labels = references(task, run.validation.labels, run.validation.rows)
     per_epoch = len(training_steps(run, state.heads[0].model, 0))
     bar = progress(
         name="bend_hf.train",
@@ -338,8 +339,8 @@ def _train(run: Run, state: State) -> None:
             heads = state.active
             if not heads:
                 break
-            losses, values, _ = predict(run, heads, run.validation, classes=metric == "mcc")
-            scores = [score(run.task, labels, value) for value in values]
+            losses, values, _ = predict(run, heads, run.validation, classes=task.kind.classes)
+            scores = [task.kind.score(task, labels, value)[metric] for value in values]
             _finish_epoch(run, state, heads, losses, scores, time.perf_counter() - start)
             save(run, state)
             shown = losses[0] if scores[0] is None else scores[0]
@@ -382,14 +383,6 @@ def _merit(entry: dict[str, Any]) -> float:
     """What the best epoch has most of: the metric, or, where that is undefined, minus the validation loss."""
     score = entry["validation_score"]
     return float(-entry["validation_loss"] if score is None else score)
-
-
-def _rows(run: Run, values: np.ndarray, offsets: np.ndarray) -> list[np.ndarray]:
-    """Return one head's probabilities on the test split row by row."""
-    if run.task.label_kind == "multilabel":
-        return list(values)
-    rows = values[:, 0] if run.task.label_kind == "per_bin_binary" else values
-    return [rows[start:end] for start, end in pairwise(offsets)]
 
 
 def _fitted(run: Run, head: Head, scores: list[np.ndarray]) -> Fitted:

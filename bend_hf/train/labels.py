@@ -6,13 +6,16 @@ labels[7]      # per nucleotide: (L,) int8 classes; per bin: (bins,) int8; multi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from bend_hf.errors import BendError
 from bend_hf.kinds import LabelError, Labels
 from bend_hf.tasks import Task
+from bend_hf.train.losses import LOSSES
 
 if TYPE_CHECKING:
     import datasets
@@ -40,3 +43,55 @@ def labels_of(task: Task, dataset: datasets.Dataset) -> Labels:
         return task.kind.arrays(task, pa.chunked_array(chunks, dataset.features.arrow_schema.field(column).type))
     except LabelError as error:
         raise BendError(f"{task.name}: row {error.row} {error.problem}. Build the dataset again.") from error
+
+
+def references(task: Task, labels: Labels, rows: np.ndarray) -> np.ndarray:
+    """Return the labels of some rows one after another: (positions,) classes, or (positions, outputs)."""
+    assert task.recipe is not None
+    flat = labels[rows] if isinstance(labels, np.ndarray) else np.concatenate([labels[int(row)] for row in rows])
+    return flat.reshape(-1, task.recipe.outputs) if LOSSES[task.recipe.loss].columns else flat.ravel()
+
+
+def check_classes(task: Task, labels: Labels, rows: np.ndarray) -> None:
+    """Check that rows to train on have every class.
+
+    Raises:
+        BendError: One is missing.
+    """
+    if task.kind.classes:
+        seen = np.bincount(references(task, labels, rows), minlength=len(task.label_names))
+        missing = [name for name, count in zip(task.label_names, seen, strict=True) if not count]
+        if missing:
+            raise BendError(f"{task.name}: no training row has the label {', '.join(missing)}: nothing can learn it.")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Values on the scale where those of the training rows have mean 0 and deviation 1; other labels stay.
+
+    Attributes:
+        mean: Of the training rows.
+        deviation: Of the training rows; 1 where they are all equal.
+    """
+
+    mean: float = 0.0
+    deviation: float = 1.0
+
+    @classmethod
+    def of(cls, task: Task, labels: Labels, rows: np.ndarray) -> Scale:
+        """Return the scale of a task's training rows."""
+        if task.kind.values(task) is not None:
+            return cls()
+        values = references(task, labels, rows).astype(np.float64)
+        return cls(float(values.mean()), float(values.std()) or 1.0)
+
+    def applied(self, labels: Labels) -> Labels:
+        """Return labels on this scale."""
+        if self == Scale():
+            return labels
+        assert isinstance(labels, np.ndarray)
+        return ((labels - self.mean) / self.deviation).astype(np.float32)
+
+    def undone(self, scores: np.ndarray) -> np.ndarray:
+        """Return predictions made on this scale as values."""
+        return scores if self == Scale() else scores * np.float32(self.deviation) + np.float32(self.mean)

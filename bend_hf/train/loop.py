@@ -17,21 +17,18 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
 from torch import nn
 
 from bend_hf.console import log
 from bend_hf.protocols import Protocol
-from bend_hf.resources import load_module
 from bend_hf.tasks import Recipe, Task
 from bend_hf.train import checkpoint
 from bend_hf.train.batches import (
-    IGNORED,
     MicroBatch,
     Split,
     epoch_steps,
@@ -44,6 +41,7 @@ from bend_hf.train.batches import (
 )
 from bend_hf.train.checkpoint import Head, State
 from bend_hf.train.head import Batch, CNNHead
+from bend_hf.train.losses import LOSSES, count_targets, loss_sum
 from bend_hf.train.processes import Stopped, together
 
 Network = Callable[[Task, int, Protocol], nn.Module]
@@ -87,25 +85,6 @@ class Run:
     file: Path | None
     checkpoint_seconds: float
     stop: threading.Event
-
-
-def loss_sum(
-    logits: torch.Tensor, targets: torch.Tensor, kind: Literal["cross_entropy", "binary"], positive_weight: float | None
-) -> torch.Tensor:
-    """Return the loss summed over targets.
-
-    Args:
-        logits: (B, P, outputs).
-        targets: (B, P) int64 classes, or (B, P, outputs) of 0 and 1; -100 is left out.
-        kind: Cross-entropy over classes, or binary cross-entropy with logits.
-        positive_weight: Weight of ones in the binary loss.
-    """
-    if kind == "cross_entropy":
-        return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")
-    weight = None if positive_weight is None else torch.tensor(positive_weight, device=logits.device)
-    wanted = targets.clamp(min=0).to(logits.dtype)
-    each = F.binary_cross_entropy_with_logits(logits, wanted, pos_weight=weight, reduction="none")
-    return (each * (targets != IGNORED)).sum()
 
 
 def has_batch_norm(model: nn.Module) -> bool:
@@ -248,8 +227,8 @@ def _optimise(
 def _count_targets(split: Split, places: np.ndarray) -> int:
     rows = split.rows[places]
     if isinstance(split.labels, np.ndarray):
-        return int((split.labels[rows] != IGNORED).sum())
-    return sum(int((split.labels[int(row)] != IGNORED).sum()) for row in rows)
+        return count_targets(split.labels[rows])
+    return sum(count_targets(split.labels[int(row)]) for row in rows)
 
 
 def _sum_over_processes(run: Run, heads: list[Head], total: torch.Tensor) -> torch.Tensor:
@@ -312,7 +291,7 @@ def predict(run: Run, heads: list[Head], split: Split, classes: bool) -> tuple[l
         classes: Keep the most probable class only, not the probabilities.
 
     Returns:
-        Each head's mean loss; (heads, positions, outputs) float32 probabilities or (heads, positions) int8 classes of
+        Each head's mean loss; (heads, positions, outputs) float32 probabilities or (heads, positions) classes of
         all rows one after the other; (n + 1,) offsets of the rows in them.
     """
     for head in heads:
@@ -324,7 +303,9 @@ def predict(run: Run, heads: list[Head], split: Split, classes: bool) -> tuple[l
     # Where a result depends on its batch, batches are the reference's; otherwise rows of like length go together.
     batches = steps(places, run.batch_size) if run.protocol.padding_reaches_head else [places]
     shape = (len(heads), int(offsets[-1]))
-    values = torch.zeros(shape, dtype=torch.int8) if classes else torch.zeros(*shape, run.recipe.outputs)
+    narrow = torch.int8 if run.recipe.outputs <= 128 else torch.int16
+    values = torch.zeros(shape, dtype=narrow) if classes else torch.zeros(*shape, run.recipe.outputs)
+    answer = LOSSES[run.recipe.loss].answer
     total = torch.zeros(len(heads), dtype=torch.float64, device=run.device)
     groups = chain.from_iterable(_micro_batches(run, heads[0].model, batch, sizes) for batch in batches)
     with (
@@ -339,10 +320,7 @@ def predict(run: Run, heads: list[Head], split: Split, classes: bool) -> tuple[l
             for i, head in enumerate(heads):
                 logits = _logits(head.model, batch, dtype)
                 total[i] += _loss(run, logits, targets)
-                if classes:
-                    kept = logits.argmax(-1).to(torch.int8)
-                else:
-                    kept = logits.softmax(-1) if run.recipe.loss == "cross_entropy" else logits.sigmoid()
+                kept = logits.argmax(-1).to(narrow) if classes else answer(logits)
                 inside = torch.arange(kept.shape[1]) < torch.from_numpy(micro.positions)[:, None]
                 where = torch.from_numpy(offsets[micro.places])[:, None] + torch.arange(kept.shape[1])
                 values[i, where[inside]] = kept.cpu()[inside]
@@ -351,27 +329,3 @@ def predict(run: Run, heads: list[Head], split: Split, classes: bool) -> tuple[l
         total = accelerator.reduce(total, reduction="sum")
     count = _count_targets(split, places)
     return [float(loss) / count for loss in total], values.numpy(), offsets
-
-
-def references(run: Run, split: Split) -> np.ndarray:
-    """Return a split's labels as `predict` orders its predictions: (positions,) classes or (positions, outputs)."""
-    if isinstance(split.labels, np.ndarray):
-        flat = split.labels[split.rows]
-    else:
-        flat = np.concatenate([split.labels[int(row)] for row in split.rows])
-    return flat if run.recipe.loss == "cross_entropy" else flat.reshape(-1, run.recipe.outputs)
-
-
-def score(task: Task, labels: np.ndarray, values: np.ndarray) -> float | None:
-    """Return the task's metric for one head's predictions; None where the labels leave it undefined."""
-    module = load_module("metrics", task.metric)
-    if task.metric == "mcc":
-        if len(np.unique(labels)) < 2:  # every prediction would score 0
-            return None
-        confusion = module.confusion_matrix(labels, values, len(task.label_names))
-        result = module.scores_from_confusion(confusion)["mcc"]
-    elif task.metric == "auroc":
-        result = module.auroc(labels, values)["auroc"]
-    else:
-        result = module.average_precision(labels.ravel(), values.ravel())
-    return None if result is None or math.isnan(result) else float(result)

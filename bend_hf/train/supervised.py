@@ -122,15 +122,15 @@ def resnet_supervised(task: Task, dim: int, protocol: Protocol) -> nn.Module:
 
 
 def basset(task: Task, dim: int, protocol: Protocol) -> nn.Module:
-    """Return Basset for a task whose rows are windows of 512 bp with several labels each.
+    """Return Basset for a task with labels of whole windows of 512 bp.
 
     Raises:
         BendError: The task is another, or the vectors are not one-hot (`dim` is not 5).
     """
     _check("basset", task, dim)
-    if task.label_kind != "multilabel" or task.window != BASSET_WINDOW:
+    if not task.kind.whole_windows or task.window != BASSET_WINDOW:
         raise BendError(
-            f"basset is for tasks with several labels per window of {BASSET_WINDOW} bp (chromatin_accessibility, "
+            f"basset is for tasks with labels of whole windows of {BASSET_WINDOW} bp (chromatin_accessibility, "
             f"histone_modification, cpg_methylation), and {task.name} is none; take resnet-supervised."
         )
     assert task.recipe is not None
