@@ -10,6 +10,7 @@ numpy alone and can be used without the class.
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import datasets
@@ -52,9 +53,20 @@ _CITATION = """\
 """
 
 
+def _array(values: Any) -> np.ndarray:
+    """Return numbers of any library as numpy: lists, tensors of any dtype and device, with gradients, and the like."""
+    if isinstance(values, list | tuple) and any(hasattr(value, "detach") for value in values):
+        values = [_array(value) for value in values]
+    if hasattr(values, "detach"):  # torch
+        values = values.detach().cpu()
+        values = values.float() if str(values.dtype) == "torch.bfloat16" else values
+    array = np.asarray(values)
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array  # which numpy cannot sort
+
+
 def _checked(references: Any, scores: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return references as int8 and scores as numbers that sort exactly, after all checks."""
-    labels, values = np.asarray(references), np.asarray(scores)
+    labels, values = _array(references), _array(scores)
     if labels.shape != values.shape:
         raise ValueError(f"`references` and `predictions` differ in shape: {labels.shape} and {values.shape}.")
     if labels.size and labels.dtype.kind not in "iub":
@@ -138,6 +150,9 @@ class Auroc(evaluate.Metric):
     """The metric as `evaluate` loads it; it keeps scores and references as numpy arrays."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        unknown = set(kwargs) - set(inspect.signature(evaluate.Metric.__init__).parameters)
+        if unknown:
+            raise ValueError(f"This metric has no option {', '.join(sorted(unknown))}.")
         super().__init__(*args, **kwargs)
         if self.num_process > 1:
             raise ValueError(
@@ -168,7 +183,7 @@ class Auroc(evaluate.Metric):
         """Keep one example: a score and a reference, or those of all its labels."""
         # `evaluate.combine` calls `add` with the plural names.
         example = {"predictions": prediction, "references": reference, **kwargs}
-        self.add_batch(**{name: None if value is None else np.asarray(value)[None] for name, value in example.items()})
+        self.add_batch(**{name: None if value is None else _array(value)[None] for name, value in example.items()})
 
     def add_batch(self, *, predictions: Any = None, references: Any = None, **kwargs: Any) -> None:
         """Keep a batch of examples."""
@@ -191,3 +206,7 @@ class Auroc(evaluate.Metric):
         result = auroc(np.concatenate(self._references), np.concatenate(self._predictions))
         self._references, self._predictions = [], []
         return result
+
+    def _compute(self, *, predictions: Any, references: Any) -> dict[str, Any]:
+        """Score one pair of arrays, beside what was kept."""
+        return auroc(references, predictions)

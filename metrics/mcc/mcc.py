@@ -10,6 +10,7 @@ What is kept between calls is one confusion matrix, whatever the number of label
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import datasets
@@ -29,7 +30,8 @@ _KWARGS_DESCRIPTION = """
 Args:
     predictions (integers of any shape): predicted classes, from 0.
     references (integers of the same shape): true classes, from 0; -100 is ignored.
-    n_classes (`int`, optional, in `compute`): length of `recall` and `precision`; default: the largest class seen + 1.
+    n_classes (`int`, optional, in `load` or `compute`): length of `recall` and `precision`;
+        default: the largest class seen + 1.
 Returns:
     mcc (`float`): from -1 to 1; 0 if all predictions, or all references, are of one class.
     recall (`list`): per class; None for a class that is in no reference.
@@ -54,9 +56,20 @@ _CITATION = """\
 """
 
 
-def _labels(name: str, values: Any) -> np.ndarray:
+def _array(values: Any) -> np.ndarray:
+    """Return numbers of any library as numpy: lists, tensors of any dtype and device, with gradients, and the like."""
+    if isinstance(values, list | tuple) and any(hasattr(value, "detach") for value in values):
+        values = [_array(value) for value in values]
+    if hasattr(values, "detach"):  # torch
+        values = values.detach().cpu()
+        values = values.float() if str(values.dtype) == "torch.bfloat16" else values
+    array = np.asarray(values)
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array  # which numpy cannot sort
+
+
+def _labels(name: str, values: np.ndarray) -> np.ndarray:
     """Return labels as a flat integer array; anything else is refused rather than rounded."""
-    array = np.asarray(values).ravel()
+    array = values.ravel()
     if len(array) and array.dtype.kind not in "iub":
         raise ValueError(f"`{name}` must be integer classes, got {array.dtype}; of class scores take the argmax first.")
     return array if array.dtype.kind in "iu" else array.astype(np.int8)
@@ -64,11 +77,10 @@ def _labels(name: str, values: Any) -> np.ndarray:
 
 def _pair(references: Any, predictions: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return both as flat integer arrays, after comparing their shapes."""
-    if np.shape(references) != np.shape(predictions):
-        raise ValueError(
-            f"`references` and `predictions` differ in shape: {np.shape(references)} and {np.shape(predictions)}."
-        )
-    return _labels("references", references), _labels("predictions", predictions)
+    truth, guess = _array(references), _array(predictions)
+    if truth.shape != guess.shape:
+        raise ValueError(f"`references` and `predictions` differ in shape: {truth.shape} and {guess.shape}.")
+    return _labels("references", truth), _labels("predictions", guess)
 
 
 def confusion_matrix(references: Any, predictions: Any, n_classes: int) -> np.ndarray:
@@ -146,13 +158,17 @@ def scores_from_confusion(confusion: np.ndarray) -> dict[str, Any]:
 class Mcc(evaluate.Metric):
     """The metric as `evaluate` loads it; it keeps a confusion matrix that grows with the classes seen."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, n_classes: int | None = None, **kwargs: Any) -> None:
+        unknown = set(kwargs) - set(inspect.signature(evaluate.Metric.__init__).parameters)
+        if unknown:
+            raise ValueError(f"This metric has no option {', '.join(sorted(unknown))}.")
         super().__init__(*args, **kwargs)
         if self.num_process > 1:
             raise ValueError(
                 "num_process > 1 is not supported: gather predictions and references (Accelerate's "
                 "`gather_for_metrics`) or add the processes' `confusion_matrix`, and compute in one process."
             )
+        self._n_classes = n_classes
         self._confusion: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -199,9 +215,15 @@ class Mcc(evaluate.Metric):
         confusion = self._confusion
         if confusion is None or not confusion.any():
             raise ValueError("There is no label to score: call `add` or `add_batch` first (-100 is not counted).")
+        n_classes = self._n_classes if n_classes is None else n_classes
         if n_classes is not None:
             if n_classes < len(confusion):
                 raise ValueError(f"n_classes={n_classes}, but class {len(confusion) - 1} was seen.")
             confusion = np.pad(confusion, (0, n_classes - len(confusion)))
         self._confusion = None
         return scores_from_confusion(confusion)
+
+    def _compute(self, *, predictions: Any, references: Any, n_classes: int | None = None) -> dict[str, Any]:
+        """Score one pair of arrays, beside what was counted."""
+        alone = Mcc(n_classes=self._n_classes)
+        return alone.compute(predictions=predictions, references=references, n_classes=n_classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import pickle
 import re
@@ -104,6 +105,78 @@ def test_tensors_series_and_shapes(name: str) -> None:
         assert metric.compute(predictions=pd.Series(predictions), references=pd.Series(references)) == expected
         shaped = {"predictions": predictions.reshape(6, 10), "references": references.reshape(6, 10)}
         assert metric.compute(**shaped) == expected
+
+
+class _Foreign:
+    """An array of another library, as jax and others show it to numpy."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = values
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.asarray(self.values, dtype)
+
+
+@pytest.mark.parametrize("name", ["auroc", "auprc"])
+def test_scores_of_any_tensor(name: str) -> None:
+    import torch
+
+    metric = bend_hf.load_metric(name)
+    scores, labels = [0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1]
+    expected = {"auroc": 0.75, "auprc": 5 / 6}[name]
+    exact = torch.tensor(scores)
+    ways = {
+        "gradient": exact.clone().requires_grad_(),
+        "bfloat16": exact.to(torch.bfloat16),
+        "half": exact.half(),
+        "bfloat16 with gradient": exact.to(torch.bfloat16).requires_grad_(),
+        "list of tensors": list(exact.clone().requires_grad_()),
+        "foreign": _Foreign(scores),
+    }
+    for way, values in ways.items():
+        for references in (labels, torch.tensor(labels, dtype=torch.int8), torch.tensor(labels).bool()):
+            assert metric.compute(predictions=values, references=references)[name] == pytest.approx(expected), way
+    for score, label in zip(exact.clone().requires_grad_(), labels, strict=True):
+        metric.add(prediction=score, reference=label)
+    assert metric.compute()[name] == pytest.approx(expected)
+
+
+def test_classes_of_any_tensor() -> None:
+    import torch
+
+    metric = bend_hf.load_metric("mcc")
+    expected = metric.compute(predictions=[0, 1, 1, 2], references=[0, 1, 2, -100])
+    for dtype in (torch.uint8, torch.int16, torch.int64):
+        given = torch.tensor([0, 1, 1, 2], dtype=dtype)
+        assert metric.compute(predictions=given, references=torch.tensor([0, 1, 2, -100])) == expected
+    assert metric.compute(predictions=_Foreign([0, 1, 1, 2]), references=[0, 1, 2, -100]) == expected
+
+
+def test_classes_are_given_at_loading_too(load: Callable[..., Any]) -> None:
+    data = {"predictions": [0, 1, 1], "references": [0, 1, 0]}
+    assert load("mcc", n_classes=4).compute(**data) == load("mcc").compute(**data, n_classes=4)
+    assert len(load("mcc", n_classes=4).compute(**data)["recall"]) == 4
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_options_that_do_not_exist_are_refused(load: Callable[..., Any], name: str) -> None:
+    with pytest.raises(ValueError, match="no option avrage"):
+        load(name, avrage="macro")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_contract_of_evaluates_own_modules(name: str) -> None:
+    """Its common test asks for `_compute` without ** and runs it on the parts."""
+    metric = bend_hf.load_metric(name)
+    parameters = inspect.signature(metric._compute).parameters
+    assert {"predictions", "references"} <= set(parameters)
+    assert all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters.values())
+    predictions, references = DATA[name]
+    metric.add_batch(predictions=predictions[:9], references=references[:9])
+    whole = metric._compute(predictions=predictions, references=references)
+    assert whole == bend_hf.load_metric(name).compute(predictions=predictions, references=references)
+    kept = bend_hf.load_metric(name).compute(predictions=predictions[:9], references=references[:9])
+    assert metric.compute() == kept  # what was added before is untouched
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -244,4 +317,4 @@ def test_documented_example(name: str) -> None:
 def test_numerics_need_numpy_alone(name: str) -> None:
     source = (folder("metrics") / name / f"{name}.py").read_text()
     imports = set(re.findall(r"^(?:import|from) (\w+)", source, flags=re.MULTILINE))
-    assert imports == {"__future__", "typing", "datasets", "evaluate", "numpy"}
+    assert imports == {"__future__", "inspect", "typing", "datasets", "evaluate", "numpy"}
