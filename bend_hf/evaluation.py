@@ -68,6 +68,7 @@ def evaluate(
     sampling_seed: int = 0,
     vary: str = "init",
     standardize: bool = False,
+    scores: str | Sequence[str] | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
     dtype: str = "auto",
@@ -105,6 +106,7 @@ def evaluate(
         vary: What differs from seed to seed: the initialisation (``init``), the order of the samples (``order``) or
             ``both``.
         standardize: Give vectors mean 0 and deviation 1 over the training rows; a departure from the recipe.
+        scores: Of variants, beside the headline (names in docs/variants.md); None for those that cost no further pass.
         revision: Branch, tag or commit of a Hub model.
         trust_remote_code: Whether to run Python that comes with the model.
         dtype: Of the model's forward: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
@@ -148,7 +150,7 @@ def evaluate(
     from bend_hf.embed.catalogue import resolve
     from bend_hf.embed.estimate import parse_size
     from bend_hf.train.processes import main_first, process_state
-    from bend_hf.zero_shot.variants import as_scored
+    from bend_hf.zero_shot.variants import as_scored, offered
 
     if isinstance(model, str) and model not in ("onehot", COMPOSITION, *SUPERVISED):
         resolve(model)
@@ -167,6 +169,8 @@ def evaluate(
     loading = {"revision": revision, "trust_remote_code": trust_remote_code, "dtype": dtype, "layer": layer}
     reading = {"prefix": prefix, "scheme": scheme}
     name, embedder, network = _open(model, rules, loading | reading | {"strand": strand, "device": device})
+    if scores is not None and (embedder is None or all(task.recipe for task in chosen)):
+        raise BendError("scores= (--scores) is for models on variant tasks: leave it out.")
     road = Road(
         name=name,
         embedder=embedder,
@@ -179,6 +183,7 @@ def evaluate(
         sampling_seed=sampling_seed,
         vary=vary,
         standardize=standardize,
+        scores=[] if embedder is None else offered(scores, embedder),
         vectors=rules.kept_vectors if vectors == "auto" else vectors,
         device=device,
         trackers=trackers,
@@ -305,7 +310,7 @@ def _key(task: Task, files: TaskFiles, road: Road) -> Key:
     """Return what decides a result but for its seed: equal keys give equal numbers, which are not made twice."""
     from bend_hf.train.processes import trained_in
 
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = {"scores": road.scores} if task.recipe is None and road.embedder is not None else {}
     if task.recipe is not None and road.embedder is not None:
         settings = {
             "epochs": road.epochs or task.recipe.epochs,
@@ -363,7 +368,7 @@ def _provenance(task: Task, files: TaskFiles, road: Road, key: Key, seed: int | 
         "network": key["network"],
         "protocol": key["protocol"],
         "recipe": key["recipe"],
-        "settings": {name: getattr(road, name) for name in SETTINGS},
+        "settings": {name: getattr(road, name) for name in (SETTINGS if task.recipe else (*SETTINGS, "scores"))},
         "seed": seed,
         "run": digest_of([key.digest, seed]),
         "task_version": task.version,

@@ -48,6 +48,7 @@ class Road:
         sampling_seed: Seed of the order of samples.
         vary: What differs from seed to seed: ``init``, ``order`` or ``both``.
         standardize: Whether vectors are given mean 0 and deviation 1 over the training rows.
+        scores: Of variants, the headline's first.
         vectors: How token vectors are kept.
         device: Torch device, or None.
         trackers: Names of Accelerate's trackers.
@@ -70,6 +71,7 @@ class Road:
     sampling_seed: int
     vary: Any
     standardize: bool
+    scores: Sequence[str]
     vectors: Any
     device: str | None
     trackers: Sequence[str]
@@ -261,30 +263,33 @@ def _fit(
 
 
 def zero_shot(task: Task, data: datasets.DatasetDict, road: Road) -> list[Outcome]:
-    """Score variants by the cosine distance between the vectors of both alleles, each process its share of them.
+    """Score variants by the distance between the vectors of both alleles, each process its share of them.
 
-    Beside it stand the AUROCs of other distances from the same vectors, and of controls that need no model.
+    Beside the headline stand the model's other scores and those of controls that need no model.
     """
     from accelerate import PartialState
     from accelerate.utils import gather_object
 
+    from bend_hf.results.crossfit import compare_scores
     from bend_hf.results.record import make_predictions
-    from bend_hf.train.processes import together
     from bend_hf.zero_shot.controls import control_scores
     from bend_hf.zero_shot.variants import score_variants
 
     state = PartialState()
     [rows] = data.values()
     share = rows.shard(state.num_processes, state.process_index, contiguous=True)
-    with road.timed("embedding"), together(f"{task.name}'s variants were scored"):
-        if road.embedder is None:
-            found = control_scores(share)
-        else:
-            scored = score_variants(road.embedder, share, protocol=road.protocol, scores=None)
-            found = dict(scored) | control_scores(share)
-    gathered = gather_object([found])
-    found = {name: np.concatenate([part[name] for part in gathered]) for name in found}
+    found, facts = control_scores(share), {}
+    if road.embedder is not None:
+        with road.timed("embedding"):
+            scored = score_variants(road.embedder, share, protocol=road.protocol, scores=road.scores)
+        found = dict(scored) | found
+        facts = {name: scored.provenance[name] for name in ("unmoved", "same_by_definition")}
+    gathered = gather_object([(found, facts)])
+    found = {name: np.concatenate([part[name] for part, _ in gathered]) for name in found}
+    facts = {name: sum(part[name] for _, part in gathered) for name in facts}
     truth = np.asarray(rows.with_format("numpy")["label"][:])
-    headline = "gc_change" if road.embedder is None else "cosine"
-    by_score = {name: task.kind.score(task, truth, values)[task.metric] for name, values in found.items()}
-    return [Outcome(make_predictions(task, rows, found[headline], truth), [], {"by_score": by_score})]
+    headline = "gc_change" if road.embedder is None else road.scores[0]
+    predictions = make_predictions(task, rows, found[headline], truth, found)
+    with road.timed("scoring"):
+        compared = compare_scores(predictions)
+    return [Outcome(predictions, [], compared | facts)]

@@ -31,6 +31,7 @@ def save(folder: Path, config: Any, seed: int, lm: bool = False) -> Path:
         "esm": "EsmForMaskedLM",
         "bert": "BertForMaskedLM",
         "gpt2": "GPT2LMHeadModel",
+        "llama": "LlamaForCausalLM",
         "modernbert": "ModernBertForMaskedLM",
     }
     auto = getattr(transformers, kinds[config.model_type]) if lm else transformers.AutoModel.from_config
@@ -250,7 +251,7 @@ def llama(folder: Path, *, layers: int = 2, width: int = 32, seed: int = 0, cont
 GENERATOR_SPECIALS = ("oov", "s", "/s", "pad", "mask", *(f"sp{i}" for i in range(27)))
 
 
-def generator(folder: Path, *, k: int = 6, layers: int = 2, width: int = 32, seed: int = 0) -> Path:
+def generator(folder: Path, *, k: int = 6, layers: int = 2, width: int = 32, seed: int = 0, lm: bool = False) -> Path:
     """Llama over blocks of k, with GENERator's configuration and vocabulary, which name code that is not there."""
     from transformers import LlamaConfig
 
@@ -266,7 +267,7 @@ def generator(folder: Path, *, k: int = 6, layers: int = 2, width: int = 32, see
         bos_token_id=1,
         eos_token_id=2,
     )
-    save(folder, config, seed)
+    save(folder, config, seed, lm)
     settings = json.loads((folder / "config.json").read_text())
     settings["architectures"] = ["GENERatorForCausalLM"]
     settings["auto_map"] = {"AutoModelForCausalLM": "modeling_generator.GENERatorForCausalLM"}

@@ -63,6 +63,9 @@ def add(command: Command) -> None:
         action="store_true",
         help="give vectors mean 0 and deviation 1 over the training rows (a departure from the recipe)",
     )
+    sub.add_argument(
+        "--scores", nargs="+", metavar="NAME", help="of variants: cosine, mean_l2, llr …, distances for all of them"
+    )
     sub.add_argument("--trackers", nargs="+", default=[], metavar="NAME", help="tensorboard, trackio, wandb")
     sub.add_argument(
         "-o", "--output", type=Path, default=Path("bend-results"), help="folder for results (bend-results)"
@@ -119,6 +122,7 @@ def evaluate(args: Namespace) -> int:
         sampling_seed=args.sampling_seed,
         vary=args.vary,
         standardize=args.standardize,
+        scores=args.scores,
         trackers=args.trackers,
         store=args.store,
         store_limit=args.store_limit,

@@ -23,7 +23,7 @@ from bend_hf.console import log
 from bend_hf.embed.batching import Batches
 from bend_hf.embed.catalogue import Limits, limits
 from bend_hf.embed.interface import Tokens
-from bend_hf.embed.loading import Loaded, load
+from bend_hf.embed.loading import Loaded, load, load_again
 from bend_hf.embed.network import (
     KINDS,
     Layer,
@@ -237,9 +237,7 @@ class Embedder:
         """
         if self._options["dtype"] != "auto" or self.dtype == "float32":
             return self
-        loaded = self.loaded
-        if not self.network.autocast:
-            loaded = load(loaded.source, revision=loaded.revision, trust_remote_code=loaded.trusted)
+        loaded = self.loaded if self.network.autocast else load_again(self.loaded)
         return Embedder(loaded, **self._options | {"dtype": "float32"})
 
     def plain(self) -> Embedder:

@@ -222,6 +222,17 @@ def load(
     return loaded
 
 
+def load_again(loaded: Loaded, *, lm_head: bool = False) -> Loaded:
+    """Load a checkpoint once more, as it was loaded; `lm_head` as in `load`."""
+    return load(
+        loaded.source,
+        revision=loaded.revision,
+        trust_remote_code=loaded.trusted,
+        lm_head=lm_head,
+        **loaded.reading,
+    )
+
+
 def _adapted(loaded: Loaded, adapter: Mapping[str, Any]) -> Loaded:
     """The model with the adapter of its `source` merged into its weights."""
     path = lora.weights_of(loaded.source, loaded.revision)

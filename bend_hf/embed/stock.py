@@ -104,7 +104,9 @@ def _class_of(source: str, config: Mapping[str, Any], lm_head: bool) -> tuple[An
         raise BendError(f"{source!r}: transformers cannot read its config.json ({error}).") from error
     mapping: Any = auto.MODEL_MAPPING
     if lm_head:
-        masked = type(settings) in auto.MODEL_FOR_MASKED_LM_MAPPING and not settings.get_text_config().is_decoder
+        masked = type(settings) in auto.MODEL_FOR_MASKED_LM_MAPPING and not getattr(
+            settings.get_text_config(), "is_decoder", False
+        )
         mapping = auto.MODEL_FOR_MASKED_LM_MAPPING if masked else auto.MODEL_FOR_CAUSAL_LM_MAPPING
         if settings.is_encoder_decoder or type(settings) not in mapping:
             raise BendError(f"{source!r} (model_type {kind!r}) has no language-model head: use the distance scores.")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bend_hf.errors import BendError
+from bend_hf.errors import BendError, unknown
 from bend_hf.tasks import Task
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 EXTRAS = ("part", "consequence", "full_label", "transcript_id", "gene")
 """Columns of a dataset's rows that predictions carry on, where the task has them, for breakdowns and folds."""
+BESIDE = "score."
+"""What stands before the names of other scores in a predictions file."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Predictions:
             `EXTRAS` where the task has them, and
             ``scores``: list<float16> (float32 where a row has one), probabilities: one per label and class, classes
             fastest (gene finding: length L × 9);
-            ``labels``: list<int8> (int8 where a row has one), as the task's kind has them as arrays.
+            ``labels``: list<int8> (int8 where a row has one), as the task's kind has them as arrays;
+            ``score.<name>``: float32, other scores of the same rows, where there are any (see `beside`).
     """
 
     task: Task
@@ -69,6 +72,22 @@ class Predictions:
         """A key or extra column as a numpy array (strings as objects)."""
         return np.asarray(self.table[name].to_numpy())
 
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Names of the scores beside the headline, the headline's own name among them."""
+        return tuple(name.removeprefix(BESIDE) for name in self.table.column_names if name.startswith(BESIDE))
+
+    def by(self, name: str) -> Predictions:
+        """The same rows with one of the scores `beside` as the headline.
+
+        Raises:
+            BendError: There is no such score.
+        """
+        if name not in self.beside:
+            raise unknown("score", name, self.beside)
+        at = self.table.column_names.index("scores")
+        return Predictions(self.task, self.table.set_column(at, "scores", self.table[BESIDE + name]))
+
     def _flat(self, name: str) -> np.ndarray:
         import pyarrow as pa
 
@@ -93,7 +112,11 @@ def _shaped(flat: np.ndarray, columns: int) -> np.ndarray:
 
 
 def make_predictions(
-    task: Task, rows: Any, scores: Sequence[np.ndarray] | np.ndarray, labels: Sequence[np.ndarray] | np.ndarray
+    task: Task,
+    rows: Any,
+    scores: Sequence[np.ndarray] | np.ndarray,
+    labels: Sequence[np.ndarray] | np.ndarray,
+    beside: Mapping[str, np.ndarray] | None = None,
 ) -> Predictions:
     """Put what a model said beside the rows it was said of.
 
@@ -104,6 +127,7 @@ def make_predictions(
             ``row`` is numbered from 0 where it is absent.
         scores: Per row: (L, classes), (bins,) or (labels,) probabilities; for variants one array of (n,) distances.
         labels: Per row: (L,), (bins,) or (labels,) integers; for variants one array of (n,).
+        beside: Other scores of variants, (n,) each, by name.
 
     Raises:
         BendError: Rows, scores and labels do not fit together, or a score is not finite.
@@ -125,6 +149,7 @@ def make_predictions(
         ),
         "labels": _column(labels, np.int8, kind.single),
     }
+    columns |= {BESIDE + name: _column(values, np.float32, True) for name, values in (beside or {}).items()}
     for name, column in columns.items():
         table = table.append_column(name, column)
     predictions = Predictions(task, table)
@@ -185,6 +210,9 @@ def check(predictions: Predictions, where: str) -> None:
     if len(bad):
         row = int(np.searchsorted(np.cumsum(counts["scores"]), bad[0], side="right"))
         raise BendError(f"{where}: row {row} has a score that is not finite; the model or its head diverged.")
+    for name in predictions.beside:
+        if len(bad := np.flatnonzero(~np.isfinite(predictions.column(BESIDE + name)))):
+            raise BendError(f"{where}: row {int(bad[0])} has a score {name} that is not finite.")
     values = kind.values(task)
     if values is not None and not 0 <= predictions.labels.min() <= predictions.labels.max() < values:
         raise BendError(f"{where}: a label lies outside 0..{values - 1}.")

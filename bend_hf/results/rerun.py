@@ -84,6 +84,8 @@ def _settings(result: Result) -> list[str]:
     for name, value in values.items():
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             options += [f"--{name.replace('_', '-')}", str(value)]
+        elif isinstance(value, list) and value:
+            options += [f"--{name.replace('_', '-')}", *map(str, value)]
     return options
 
 

@@ -197,16 +197,9 @@ def language_model(embedder: Any) -> Any:
     Raises:
         BendError: The checkpoint has none.
     """
-    from bend_hf.embed.loading import load
+    from bend_hf.embed.loading import load_again
 
-    loaded = load(
-        embedder.loaded.source,
-        revision=embedder.loaded.revision,
-        trust_remote_code=embedder.loaded.trusted,
-        lm_head=True,
-        **embedder.loaded.reading,
-    )
-    return loaded.model.to(embedder.network.device)
+    return load_again(embedder.loaded, lm_head=True).model.to(embedder.network.device)
 
 
 def _pairs(scheme: Scheme, windows: Sequence[Windows]) -> Iterator[tuple[Windows, Any, Any]]:

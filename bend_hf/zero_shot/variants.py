@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from bend_hf.embed.interface import SequenceEmbedder
     from bend_hf.protocols import Protocol
 
+HEADLINE = "cosine"
+"""BEND's score."""
 KEYS = ("chromosome", "start", "ref", "alt")
 
 
@@ -112,6 +114,18 @@ def choose(scores: str | Sequence[str] | None, embedder: SequenceEmbedder) -> li
         if name not in every_distance():
             of_model(name, embedder)
     return list(chosen)
+
+
+def offered(scores: str | Sequence[str] | None, embedder: SequenceEmbedder) -> list[str]:
+    """Return the scores meant by a choice as `choose` does, the headline first.
+
+    Raises:
+        BendError: As there; or a likelihood is asked for and the checkpoint has no language-model head.
+    """
+    chosen = list(dict.fromkeys([HEADLINE, *choose(scores, embedder)]))
+    if set(chosen) - set(every_distance()):
+        language_model(embedder)
+    return chosen
 
 
 def as_scored(embedder: Any) -> Any:

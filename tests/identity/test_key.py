@@ -56,6 +56,7 @@ def road(tmp_path_factory):
         sampling_seed=0,
         vary="init",
         standardize=False,
+        scores=["cosine"],
         vectors="auto",
         device="cpu",
         trackers=(),

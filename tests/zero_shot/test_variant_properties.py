@@ -20,7 +20,7 @@ from bend_hf.protocols import get_protocol
 from bend_hf.zero_shot.variants import score_variants
 
 DEFAULT = get_protocol("default")
-SEEDED = settings(derandomize=True, deadline=None, max_examples=150)
+SEEDED = settings(derandomize=True, deadline=None, max_examples=100)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,144 @@
+"""Every likelihood against its formula written out: one forward pass per probability, no batches, float64."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import product
+
+import numpy as np
+import pytest
+import tiny_models
+import torch
+from test_variant_properties import context, variants
+
+from bend_hf.embed.open import load_embedder
+from bend_hf.embed.rules import reverse_complement
+from bend_hf.errors import BendError
+from bend_hf.protocols import get_protocol
+from bend_hf.zero_shot.likelihood import language_model
+from bend_hf.zero_shot.variants import score_variants
+
+DEFAULT = get_protocol("default")
+CLOSE = 1e-6
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    root = tmp_path_factory.mktemp("models")
+    made = {
+        "characters, causal": tiny_models.gpt2(root / "gpt2", lm=True),
+        "6-mers": tiny_models.esm(root / "esm", lm=True),
+        "blocks, causal": tiny_models.generator(root / "generator", lm=True),
+        "byte pairs": tiny_models.moderngena(root / "moderngena"),
+    }
+    return {
+        name: load_embedder(str(folder), protocol=DEFAULT, dtype="float32", device="cpu")
+        for name, folder in made.items()
+    }
+
+
+@cache
+def exact(embedder):
+    """The language model in float64, so that only the formula can differ."""
+    return language_model(embedder).double()
+
+
+@pytest.fixture(autouse=True)
+def in_float64(monkeypatch):
+    monkeypatch.setattr("bend_hf.zero_shot.variants.language_model", exact)
+
+
+def log_probabilities(embedder, ids) -> np.ndarray:
+    """(tokens, vocabulary) after a token, or at a masked one; of one input with its special tokens."""
+    with torch.no_grad():
+        return exact(embedder)(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1).numpy()
+
+
+def whole(embedder, text) -> float:
+    """Sum over tokens of the log probability of each given those before it."""
+    front = list(embedder.scheme.prefix)
+    ids = front + embedder.scheme.encode([text])[0].ids.tolist()
+    logs = log_probabilities(embedder, ids)
+    return float(sum(logs[at - 1, ids[at]] for at in range(max(1, len(front)), len(ids))))
+
+
+def masked(embedder, text, at) -> np.ndarray:
+    """Log probabilities at token `at`, masked."""
+    scheme = embedder.scheme
+    ids = [*scheme.prefix, *scheme.encode([text])[0].ids.tolist(), *scheme.suffix]
+    ids[len(scheme.prefix) + at] = scheme.mask
+    return log_probabilities(embedder, ids)[len(scheme.prefix) + at]
+
+
+@pytest.mark.parametrize("name", ["characters, causal", "blocks, causal"])
+def test_whole_windows_of_causal_models(models, name):
+    embedder, dataset = models[name], variants(context(21), context(22))
+    found = score_variants(embedder, dataset, protocol=DEFAULT, scores=("llr", "llr_left", "llr_centred"))
+    length = 510 if "blocks" in name else 512
+    for row, record in enumerate(dataset):
+        one, two = record["ref_sequence"], record["alt_sequence"]
+        left = [whole(embedder, text[513 - length : 513]) for text in (one, two)]
+        centred = [whole(embedder, text[256 : 256 + length]) for text in (one, two)]
+        assert found["llr_left"][row] == found["llr"][row] == pytest.approx(left[0] - left[1], abs=CLOSE)
+        assert found["llr_centred"][row] == pytest.approx(centred[0] - centred[1], abs=CLOSE)
+
+
+def test_a_block_is_marginalised_over_what_follows_the_allele(models):
+    embedder, dataset = models["blocks, causal"], variants(context(23))
+    found = score_variants(embedder, dataset, protocol=DEFAULT, scores=("llr_block",))["llr_block"]
+    text, alt = dataset[0]["ref_sequence"], dataset[0]["alt_sequence"][512]
+    ids = [*embedder.scheme.prefix, *embedder.scheme.encode([text[2:512]])[0].ids.tolist()]
+    logs = log_probabilities(embedder, ids)[-1]
+
+    def probability(base: str) -> float:
+        words = [base + "".join(rest) for rest in product("ACGT", repeat=5)]
+        return sum(np.exp(logs[int(tokens.ids[0])]) for tokens in embedder.scheme.encode(words))
+
+    assert found[0] == pytest.approx(np.log(probability(text[512]) / probability(alt)), abs=CLOSE)
+
+
+def test_masked_kmers_by_themselves_and_marginalised(models):
+    embedder, dataset = models["6-mers"], variants(context(24))
+    found = score_variants(embedder, dataset, protocol=DEFAULT, scores=("llr", "llr_block"))
+    one, two = (dataset[0][name][256:768] for name in ("ref_sequence", "alt_sequence"))
+    logs = masked(embedder, one, 42)  # nucleotides 252 to 257, of which the variant is the fifth
+    ids = [int(embedder.scheme.encode([text[252:258]])[0].ids[0]) for text in (one, two)]
+    assert found["llr"][0] == pytest.approx(logs[ids[0]] - logs[ids[1]], abs=CLOSE)
+
+    def probability(base: str) -> float:
+        words = ["".join(word) for word in product("ACGT", repeat=6) if word[4] == base]
+        return sum(np.exp(logs[int(tokens.ids[0])]) for tokens in embedder.scheme.encode(words))
+
+    assert found["llr_block"][0] == pytest.approx(np.log(probability(one[256]) / probability(two[256])), abs=CLOSE)
+
+
+@pytest.mark.parametrize("name", ["6-mers", "byte pairs"])
+def test_pseudo_likelihood_masks_every_token_in_turn(models, name):
+    embedder, dataset = models[name], variants(context(25))
+    found = score_variants(embedder, dataset, protocol=DEFAULT, scores=("pll",))["pll"][0]
+    sums = []
+    for column in ("ref_sequence", "alt_sequence"):
+        text = dataset[0][column][256:768]
+        ids = embedder.scheme.encode([text])[0].ids
+        sums.append(sum(masked(embedder, text, at)[token] for at, token in enumerate(ids)))
+    assert found == pytest.approx(sums[0] - sums[1], abs=CLOSE)
+
+
+@pytest.mark.parametrize(("name", "score"), [("6-mers", "llr"), ("blocks, causal", "llr_block")])
+def test_strands_of_likelihoods_are_averaged(models, name, score):
+    plain, dataset = models[name], variants(context(26))
+    both = load_embedder(plain.loaded.source, protocol=DEFAULT, dtype="float32", device="cpu", strand="average")
+    found = score_variants(both, dataset, protocol=DEFAULT, scores=(score,))
+    forward = score_variants(plain, dataset, protocol=DEFAULT, scores=(score,))[score]
+    assert found[f"{score}.forward"] == pytest.approx(forward, abs=1e-12)
+    assert found[score][0] == pytest.approx((found[f"{score}.forward"][0] + found[f"{score}.reverse"][0]) / 2)
+    if score == "llr":
+        one, two = (reverse_complement(dataset[0][column][256:768]) for column in ("ref_sequence", "alt_sequence"))
+        logs = masked(plain, one, 42)  # the variant is at 255 there, the fourth of that token
+        ids = [int(plain.scheme.encode([text[252:258]])[0].ids[0]) for text in (one, two)]
+        assert found["llr.reverse"][0] == pytest.approx(logs[ids[0]] - logs[ids[1]], abs=CLOSE)
+
+
+def test_a_base_by_itself_has_no_block(models):
+    with pytest.raises(BendError, match=r"no whole 6-mer.*score by llr"):
+        score_variants(models["6-mers"], variants(context(27, right=1)), protocol=DEFAULT, scores=("llr_block",))
