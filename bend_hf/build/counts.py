@@ -18,11 +18,16 @@ class Counts:
         self.noted: dict[str, int] = {}
 
     def add(self, reason: str, number: int, *, dropped: bool = True) -> None:
-        """Count, and tell, unless `number` is 0."""
+        """Count, unless `number` is 0."""
         if number:
             where = self.left_out if dropped else self.noted
             where[reason] = where.get(reason, 0) + number
-            log.info("%s %s: %s", f"{number:,}", "left out" if dropped else "seen", reason)
+
+    def tell(self) -> None:
+        """Log every reason and number."""
+        for what, reasons in (("left out", self.left_out), ("seen and kept", self.noted)):
+            for reason, number in reasons.items():
+                log.info("%s %s: %s", f"{number:,}", what, reason)
 
     def text(self) -> str:
         """Return the reasons in one line."""

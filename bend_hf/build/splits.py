@@ -98,7 +98,7 @@ def assign(split: Split, windows: Windows, genome: Genome, counts: Counts) -> As
     if split.scheme == "none":
         return Assigned(np.full(len(windows.code), "train", dtype=object), facts)
     if split.scheme == "file":
-        names = _from_file(split, windows, genome)
+        names = _from_file(split, windows, genome, counts)
         facts["file"] = split.file.name if split.file else None
     elif split.scheme == "folds":
         names = _folds(windows, split.seed)
@@ -115,8 +115,11 @@ def assign(split: Split, windows: Windows, genome: Genome, counts: Counts) -> As
         names = np.array(SPLITS, dtype=object)[allot(groups, split.fractions, split.seed, windows.labels)]
         facts |= found | {"fractions": list(split.fractions), "seed": split.seed}
         _refuse_giants(names, groups, split)
+    before = names
     names = _apart(names, windows, split.buffer if split.scheme == "blocks" else 0)
-    counts.add("window straddles two splits, or is too near to another one", int((names == "").sum()))
+    counts.add(
+        "window straddles two splits, or is too near to another one", int(((names == "") & (before != "")).sum())
+    )
     missing = [name for name in (FOLDS if split.scheme == "folds" else SPLITS) if not (names == name).any()]
     if missing and split.scheme != "file":
         raise BendError(
@@ -206,7 +209,7 @@ def _folds(windows: Windows, seed: int) -> np.ndarray:
     return np.array(FOLDS, dtype=object)[part]
 
 
-def _from_file(split: Split, windows: Windows, genome: Genome) -> np.ndarray:
+def _from_file(split: Split, windows: Windows, genome: Genome, counts: Counts) -> np.ndarray:
     if split.file is None:
         raise BendError("A split by file needs the file (--split-file).")
     lines, table = read_table(split.file, ["split"], "splits", optional=["id", "chromosome", "start", "end"])
@@ -218,10 +221,9 @@ def _from_file(split: Split, windows: Windows, genome: Genome) -> np.ndarray:
         if windows.names is None:
             raise BendError(f"{split.file} splits by id, but these rows have none. Give chromosome, start, end, split.")
         known = dict(zip(table["id"].to_pylist(), values, strict=True))
-        absent = [name for name in windows.names if name not in known]
-        if absent:
-            raise BendError(f"{split.file}: {len(absent):,} rows have no split ({', '.join(absent[:3])} …).")
-        return np.array([known[name] for name in windows.names], dtype=object)
+        names = np.array([known.get(name, "") for name in windows.names], dtype=object)
+        counts.add("row whose id is not in the file of splits", int((names == "").sum()))
+        return names
     if not {"chromosome", "start", "end"} <= set(table.column_names):
         raise BendError(f"{split.file}, line 1: it needs the columns chromosome, start, end, split, or id, split.")
     names = np.full(len(windows.code), "train", dtype=object)
@@ -231,7 +233,9 @@ def _from_file(split: Split, windows: Windows, genome: Genome) -> np.ndarray:
         touched = same & (windows.start < end[row]) & (windows.end > start[row])
         inside = same & (windows.start >= start[row]) & (windows.end <= end[row])
         names[inside & (names == "train")] = values[row]
-        names[touched & ~inside & (names != values[row])] = ""
+        straddles = touched & ~inside & (names != values[row])
+        counts.add("window straddles two splits, or is too near to another one", int((straddles & (names != "")).sum()))
+        names[straddles] = ""
     return names
 
 

@@ -123,6 +123,7 @@ def write(output: Path, built: Built, sources: Sources, *, command: str | None) 
         BendError: There are no rows, a source changed, or the folder exists.
     """
     check_output(output)
+    built.counts.tell()
     if not len(built.table):
         raise BendError(f"No row is left for {output.name}. Left out: {built.counts.text()}.")
     task = declared(built, output.name)

@@ -23,6 +23,7 @@ def add(command: Command) -> None:
         "make a task from primary sources, for any genome",
         "build genes annotation.gff3 --genome genome.fa --build TAIR10 -o my_genes",
         "build peaks liver=liver.narrowPeak.gz lung=lung.bed --genome hg38.fa --build GRCh38 -o my_peaks",
+        "build variants clinvar.vcf.gz --clinvar --genome hg38.fa --build GRCh38 -o my_variants",
         "build genes gencode.v45.gtf.gz --genome hg38.fa --build GRCh38 --split chromosomes --test chr1 chr8",
     )
     group = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
@@ -33,6 +34,8 @@ def add(command: Command) -> None:
         )
         sub.set_defaults(make=make)
         _common(sub)
+        if name != "variants":
+            _splits(sub)
         return sub
 
     sub = kind("genes", genes, "one class per nucleotide around coding transcripts, from a GTF or GFF3")
@@ -67,6 +70,28 @@ def add(command: Command) -> None:
     sub.add_argument("--threshold", type=float, default=0.5, metavar="SHARE", help="of methylated reads (0.5)")
     sub.add_argument("--scale", choices=["percent", "fraction"], default="percent", help="of bedGraph and bigWig")
     sub.add_argument("--max-rows", type=int, metavar="N", help="draw at most N CpGs")
+
+    sub = kind("variants", variants, "single-nucleotide variants with a label each, from a VCF or BCF")
+    sub.add_argument("vcf", type=Path, help="VCF (plain or compressed) or BCF")
+    sub.add_argument("--clinvar", action="store_true", help="labels after ClinVar's CLNSIG")
+    sub.add_argument("--field", default="", metavar="INFO", help="INFO field that decides the label")
+    sub.add_argument("--positive", nargs="+", default=[], metavar="TERM", help="terms of the field with an effect")
+    sub.add_argument("--negative", nargs="+", default=[], metavar="TERM", help="terms of the field without one")
+    sub.add_argument(
+        "--threshold", type=float, metavar="X", help="number of the field from which on there is an effect"
+    )
+    sub.add_argument("--label-table", type=Path, metavar="FILE", help="id label, or chromosome start ref alt label")
+    sub.add_argument("--annotation", type=Path, metavar="FILE", help="GTF or GFF3, for coarse consequences")
+    sub.add_argument("--matched", type=int, default=0, metavar="N", help="like negatives per positive (0: keep all)")
+
+    sub = kind("enhancers", enhancers, "windows on the starts of genes, and the bins that are enhancers of that gene")
+    sub.add_argument(
+        "--links", nargs="+", type=Path, required=True, metavar="FILE", help="CRISPRi, ABC, BEDPE or plain"
+    )
+    sub.add_argument("--tss", type=Path, required=True, metavar="FILE", help="chromosome tss gene, or a GTF or GFF3")
+    sub.add_argument("--bins", type=int, default=782, metavar="N", help="of a window (782)")
+    sub.add_argument("--bin-size", type=int, default=128, metavar="BP", help="of a bin (128)")
+    sub.add_argument("--min-score", type=float, default=0, metavar="X", help="of predicted links (0)")
 
 
 def _tracks(sub: argparse.ArgumentParser, formats: str) -> None:
@@ -112,6 +137,27 @@ def methylation(args: Namespace) -> None:
     _done(build.methylation(_named_files(args.tracks), args.genome, args.output, **options))
 
 
+def variants(args: Namespace) -> None:
+    """Build a variant task."""
+    from bend_hf import build
+
+    if args.clinvar:
+        labels = build.CLINVAR
+    else:
+        terms = dict.fromkeys(args.negative, 0) | dict.fromkeys(args.positive, 1)
+        labels = build.Labels(args.field, terms=terms, threshold=args.threshold, table=args.label_table)
+    options = _shared(args, "none") | _named(args, ("annotation", "matched"))
+    _done(build.variants(args.vcf, args.genome, args.output, labels=labels, **options))
+
+
+def enhancers(args: Namespace) -> None:
+    """Build an enhancer-annotation task."""
+    from bend_hf import build
+
+    options = _shared(args, "folds") | _named(args, ("bins", "bin_size", "min_score"))
+    _done(build.enhancers(args.links, args.tss, args.genome, args.output, **options))
+
+
 def _common(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--genome", type=Path, required=True, metavar="FASTA", help="plain or bgzip")
     sub.add_argument("--build", required=True, metavar="NAME", help="of the genome build, for the record")
@@ -119,6 +165,9 @@ def _common(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--aliases", type=Path, metavar="FILE", help="assembly report, or a table of chromosome names")
     sub.add_argument("--skip-absent", action="store_true", help="leave out chromosomes that the genome lacks")
     sub.add_argument("--seed", type=int, default=0, help="of everything that is drawn (0)")
+
+
+def _splits(sub: argparse.ArgumentParser) -> None:
     group = sub.add_argument_group("splits")
     group.add_argument("--split", choices=["chromosomes", "blocks", "folds", "homology", "file", "none"])
     group.add_argument("--validation", nargs="+", default=[], metavar="CHR", help="chromosomes of the validation split")
@@ -139,6 +188,10 @@ def _shared(args: Namespace, scheme: Scheme) -> dict[str, Any]:
     from bend_hf.build import Split
     from bend_hf.build.write import command_line
 
+    command = command_line(["bend-hf", *sys.argv[1:]])
+    shared = {"command": command} | _named(args, ("build", "aliases", "skip_absent", "seed"))
+    if "split" not in args:  # variants are zero-shot
+        return shared
     split = Split(
         args.split or ("file" if args.split_file else scheme),
         validation=tuple(args.validation),
@@ -152,8 +205,7 @@ def _shared(args: Namespace, scheme: Scheme) -> dict[str, Any]:
         tool=args.tool,
         seed=args.seed,
     )
-    command = command_line(["bend-hf", *sys.argv[1:]])
-    return {"split": split, "command": command} | _named(args, ("build", "aliases", "skip_absent", "seed"))
+    return shared | {"split": split}
 
 
 def _named(args: Namespace, names: tuple[str, ...]) -> dict[str, Any]:

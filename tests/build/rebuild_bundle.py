@@ -135,6 +135,80 @@ def methylation(bundle: Bundle) -> tuple[int, int, int, str]:
     return compared(bundle, "cpg_methylation", folder, f"`strand`: {why}", drawn=["strand"])
 
 
+def whole_chromosome(bundle: Bundle) -> Path:
+    """chr22 with N outside the slice, so that gene models that leave the slice are whole."""
+    path = bundle.work / "chr22.fa"
+    if not path.exists():
+        slice_ = "".join(bundle.fasta.read_text().splitlines()[1:])
+        path.write_text(f">chr22\n{'N' * OFFSET}{slice_}{'N' * (50_818_468 - OFFSET - LENGTH)}\n")
+    return path
+
+
+def variants(bundle: Bundle, name: str) -> tuple[int, int, int, str]:
+    if name == "variant_effects_disease":
+        table = bundle.table("clinvar_snv.tsv")
+        # As ClinVar writes its terms today.
+        today = {
+            "Benign;Likely benign": "Benign/Likely_benign",
+            "Likely pathogenic;Pathogenic": "Pathogenic/Likely_pathogenic",
+        }
+        info = "CLNSIG=" + table["full_label"].map(
+            lambda text: today.get(text, text.replace(" ", "_")).replace(";", "|")
+        )
+        labels = build.CLINVAR
+    else:
+        table = bundle.table("eqtl_snv.tsv")
+        info = "TISSUES=" + table["n_tissues"]
+        labels = build.Labels("TISSUES", threshold=1)
+    vcf = bundle.work / f"{name}.vcf"
+    rows = zip(table["chromosome"], table["start"], table["ref"], table["alt"], info, strict=True)
+    records = (f"{c}\t{int(at) + 1}\t.\t{ref}\t{alt}\t.\t.\t{text}\n" for c, at, ref, alt, text in rows)
+    vcf.write_text("##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n" + "".join(records))
+    gtf = bundle.primary / "gencode.v33.basic.chr22.gtf.gz"
+    folder = build.variants(
+        vcf, whole_chromosome(bundle), bundle.work / name, build="GRCh38", labels=labels, annotation=gtf
+    )
+    moved = read(folder / f"{name}.bed")
+    moved["start"] = moved["end"] = (moved["start"].astype(int) - OFFSET).astype(str)
+    moved.to_csv(folder / f"{name}.bed", sep="\t", index=False)
+    return compared(bundle, name, folder, "")
+
+
+def enhancers(bundle: Bundle) -> tuple[int, int, int, str]:
+    def moved(name: str, columns: list[str]) -> Path:
+        table = bundle.table(name)
+        for column in columns:
+            table[column] = (table[column].astype(int) - OFFSET).clip(lower=0).astype(str)
+        table.to_csv(bundle.work / name, sep="\t", index=False)
+        return bundle.work / name
+
+    parts = bundle.work / "parts.tsv"
+    wanted = bundle.bed("enhancer_annotation")
+    wanted.rename(columns={"gene": "id"})[["id", "split"]].to_csv(parts, sep="\t", index=False)
+    links = [
+        moved("crispri_pairs.tsv", ["chromStart", "chromEnd"]),
+        moved("abc_predictions_k562.tsv", ["start", "end"]),
+    ]
+    folder = build.enhancers(
+        links,
+        moved("tss.tsv", ["tss"]),
+        bundle.fasta,
+        bundle.work / "enhancer_annotation",
+        build="GRCh38",
+        min_score=0.027,
+        split=build.Split("file", file=parts),
+    )
+    found = read(folder / "enhancer_annotation.bed")
+    equal = 0
+    path = bundle.path("enhancer_annotation").with_suffix(".hdf5")
+    with h5py.File(path) as a, h5py.File(folder / "enhancer_annotation.hdf5") as b:
+        wanted["chromosome"] = "chr" + wanted["chromosome"]
+        old = dict(zip(map(tuple, wanted.to_numpy()), a["labels"], strict=True))
+        for row, labels in zip(map(tuple, found.to_numpy()), b["labels"], strict=True):
+            equal += row in old and np.array_equal(old[row], labels)
+    return equal, len(wanted), len(found), ""
+
+
 def compared(bundle: Bundle, name: str, folder: Path, why: str, drawn: Sequence[str] = ()) -> tuple[int, int, int, str]:
     """Count the bundle's rows that a built folder has, equal in every column but those that are `drawn`."""
     wanted, found = (
@@ -174,9 +248,12 @@ def main(folder: Path) -> None:
 
 REBUILD = {
     "gene_finding": genes,
+    "enhancer_annotation": enhancers,
     "chromatin_accessibility": lambda bundle: peaks(bundle, "chromatin_accessibility", "dnase"),
     "histone_modification": lambda bundle: peaks(bundle, "histone_modification", "histone"),
     "cpg_methylation": methylation,
+    "variant_effects_expression": lambda bundle: variants(bundle, "variant_effects_expression"),
+    "variant_effects_disease": lambda bundle: variants(bundle, "variant_effects_disease"),
 }
 
 if __name__ == "__main__":

@@ -39,6 +39,45 @@ def test_genes(inputs, tmp_path, capsys):
     assert "exists" in capsys.readouterr().err
 
 
+def test_variants(inputs, tmp_path):
+    vcf = tmp_path / "v.vcf"
+    text = "".join(inputs[1].read_text().split(">c1\n")[1].split("\n")[0])
+    other = {"A": "C", "C": "G", "G": "T", "T": "A"}
+    records = (
+        f"c1\t{at + 1}\t.\t{text[at]}\t{other[text[at]]}\t.\t.\tX={x}\n" for at, x in ((700, "bad"), (800, "ok"))
+    )
+    vcf.write_text("##fileformat=VCFv4.2\n" + "".join(records))
+    arguments = ["build", "variants", str(vcf), "--genome", str(inputs[1]), "--build", "toy", "-o", str(tmp_path / "t")]
+    assert main([*arguments, "--field", "X", "--positive", "bad", "--negative", "ok"]) == 0
+    rows = [line.split("\t") for line in (tmp_path / "t" / "t.bed").read_text().splitlines()]
+    assert [(row[1], row[6]) for row in rows[1:]] == [("700", "1"), ("800", "0")]
+
+
+def test_enhancers(inputs, tmp_path):
+    links = tmp_path / "links.tsv"
+    links.write_text("chromosome\tstart\tend\tgene\nc1\t60\t70\tA\n")
+    arguments = ["--tss", str(inputs[0]), "--genome", str(inputs[1]), "--build", "toy", "-o", str(tmp_path / "t")]
+    assert (
+        main(
+            [
+                "build",
+                "enhancers",
+                "--links",
+                str(links),
+                *arguments,
+                "--bins",
+                "10",
+                "--bin-size",
+                "10",
+                "--split",
+                "none",
+            ]
+        )
+        == 0
+    )
+    assert (tmp_path / "t" / "t.bed").read_text().splitlines()[1].split("\t")[:4] == ["c1", "50", "150", "A"]
+
+
 def test_tracks_are_all_named_or_none(inputs, tmp_path, capsys):
     peaks = tmp_path / "p.bed"
     peaks.write_text("c1\t700\t800\n")

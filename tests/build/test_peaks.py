@@ -114,7 +114,7 @@ def test_summits(tmp_path, genome):
             r"line 2, end: '20001' lies beyond the chromosome's end: c1 has 20,000 bp .* another genome",
         ),
         ("c1\t30\t30", r"line 2, end: '30' is not behind start"),
-        ("c1\t-5\t30", r"line 2, start: '-5' is negative"),
+        ("c1\t-5\t30", r"line 2, start: '-5' is before"),
         ("chr9\t5\t30", r"1 of 1 chromosomes are not in .*chr9"),
     ],
 )

@@ -62,21 +62,37 @@ class Located:
                 return -1
             raise
 
-    def check(self, lines: Lines, table: pa.Table, codes: np.ndarray, start: np.ndarray, end: np.ndarray) -> None:
+    def check(
+        self,
+        lines: Lines,
+        table: pa.Table,
+        codes: np.ndarray,
+        start: np.ndarray,
+        end: np.ndarray,
+        columns: tuple[str, str] = ("start", "end"),
+    ) -> None:
         """Refuse rows that are empty or leave their chromosome.
+
+        Args:
+            lines: The file.
+            table: Its block of rows.
+            codes: (n,) chromosomes, −1 for those that the genome lacks.
+            start: (n,) first bases, 0-based.
+            end: (n,) ends, exclusive.
+            columns: The columns that start and end come from, for the message.
 
         Raises:
             BendError: The first such row.
         """
         lengths = np.array([*self.genome.lengths.values(), 1 << 60])[codes]
         for mask, column, problem in (
-            (start < 0, "start", "is negative."),
-            (end <= start, "end", "is not behind start (BED is 0-based half-open)."),
-            (end > lengths, "end", "lies beyond the chromosome's end"),
+            (start < 0, columns[0], "is before the chromosome's first base."),
+            (end <= start, columns[1], "is not behind start (BED is 0-based half-open)."),
+            (end > lengths, columns[1], "lies beyond the chromosome's end"),
         ):
             if (rows := np.flatnonzero(mask)).size:
                 row = int(rows[0])
-                if column == "end" and start[row] < end[row]:
+                if end[row] > lengths[row]:
                     name = self.genome.names[codes[row]]
                     problem += (
                         f": {name} has {lengths[row]:,} bp in {self.genome.path}, and {len(rows):,} rows here end "
