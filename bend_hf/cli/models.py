@@ -64,7 +64,7 @@ def add(command: Command) -> None:
         help="give vectors mean 0 and deviation 1 over the training rows (a departure from the recipe)",
     )
     sub.add_argument(
-        "--scores", nargs="+", metavar="NAME", help="of variants: cosine, mean_l2, llr …, distances for all of them"
+        "--scores", nargs="+", metavar="NAME", help="of variants: cosine, mean_l2@6, llr …, distances, distances@all"
     )
     sub.add_argument("--trackers", nargs="+", default=[], metavar="NAME", help="tensorboard, trackio, wandb")
     sub.add_argument(

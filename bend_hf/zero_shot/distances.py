@@ -50,10 +50,14 @@ DISTANCES: dict[str, Distance] = {"cosine": cosine, "l2": l2, "inner_product": i
 """Distances by name; a new one is an entry here, and a score at each of `PLACES`."""
 
 
-def split(score: str) -> tuple[str, str]:
-    """Return place and distance of a score's name: ``"mean_l2"`` is ``("mean_", "l2")``."""
-    place = next((place for place in PLACES[1:] if score.startswith(place)), "")
-    return place, score.removeprefix(place)
+def split(score: str) -> tuple[str, str, int | None]:
+    """Return place, distance and layer of a score's name: ``"mean_l2@6"`` is ``("mean_", "l2", 6)``.
+
+    The layer is None for the embedder's own.
+    """
+    name, _, layer = score.partition("@")
+    place = next((place for place in PLACES[1:] if name.startswith(place)), "")
+    return place, name.removeprefix(place), int(layer) if layer else None
 
 
 def pooled(tokens: Tokens, place: str, nucleotide: int) -> Tensor:

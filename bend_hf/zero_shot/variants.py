@@ -22,7 +22,7 @@ from torch import Tensor
 
 from bend_hf.console import log
 from bend_hf.embed.interface import Tokens
-from bend_hf.errors import unknown
+from bend_hf.errors import BendError, unknown
 from bend_hf.zero_shot.alleles import tell_apart
 from bend_hf.zero_shot.distances import DISTANCES, PLACES, aligned, pooled, split
 from bend_hf.zero_shot.likelihood import LIKELIHOODS, Likelihood, language_model, of_model
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 HEADLINE = "cosine"
 """BEND's score."""
+Measured = dict[tuple[int | None, str], Tensor]
+"""What one strand gave, by layer and place: both vectors (2, D), or of a largest distance one number per distance."""
 KEYS = ("chromosome", "start", "ref", "alt")
 
 
@@ -92,28 +94,55 @@ def choose(scores: str | Sequence[str] | None, embedder: SequenceEmbedder) -> li
     """Return the scores meant by a choice.
 
     Args:
-        scores: Names; ``"distances"`` for every distance at every place; None for those that one pass over the
-            protocol's windows gives. That is every distance, but for causal models those at the variant: their windows
-            end with it, so that the others need a pass over windows that go on behind it.
+        scores: Names; ``"distances"`` for every distance at every place; with ``@6`` behind, of that layer, with
+            ``@all`` of every one. None for those that one pass over the protocol's windows gives. That is every
+            distance, but for causal models those at the variant: their windows end with it, so that the others need a
+            pass over windows that go on behind it.
         embedder: The model.
 
     Raises:
-        BendError: A name is unknown, or the model cannot give the score; it says why.
+        BendError: A name is unknown, or the model cannot give the score or has no such layer; it says why.
     """
     if scores is None:
         return [name for name in every_distance() if not (embedder.causal and split(name)[0])]
     chosen: dict[str, None] = {}
-    for name in [scores] if isinstance(scores, str) else scores:
-        if name == "distances":
-            chosen |= dict.fromkeys(every_distance())
-        elif name not in names():
+    for score in [scores] if isinstance(scores, str) else scores:
+        name, _, layer = score.partition("@")
+        if name not in (*names(), "distances"):
             raise unknown("variant score", name, [*names(), "distances"])
+        stems = every_distance() if name == "distances" else [name]
+        if not layer:
+            chosen |= dict.fromkeys(stems)
+        elif stems[0] not in every_distance():
+            raise BendError(f"{score}: a likelihood is that of the whole model, and of no layer: leave @{layer} out.")
         else:
-            chosen[name] = None
+            chosen |= {f"{stem}@{number}": None for number in _layers(layer, embedder) for stem in stems}
     for name in chosen:
-        if name not in every_distance():
+        if _is_likelihood(name):
             of_model(name, embedder)
     return list(chosen)
+
+
+def _layers(asked: str, embedder: Any) -> Sequence[int]:
+    """Return the layers meant by what stands behind an ``@``."""
+    last = getattr(embedder, "n_layers", None)
+    if last is None:
+        raise BendError(f"@{asked}: {embedder.name} shows no layers but its output: leave @{asked} out.")
+    if len(embedder.network.layers) > 1:
+        raise BendError(
+            f"@{asked}: {embedder.name} is read at several layers side by side: give one, or none (layer=)."
+        )
+    if asked == "all":
+        return range(last + 1)
+    if not asked.isdecimal() or int(asked) > last:
+        raise BendError(
+            f"@{asked}: {embedder.name} has no such layer; it has {last}, 0 (embeddings) to {last}, or all of them."
+        )
+    return [int(asked)]
+
+
+def _is_likelihood(name: str) -> bool:
+    return name.partition("@")[0] not in every_distance()
 
 
 def offered(scores: str | Sequence[str] | None, embedder: SequenceEmbedder) -> list[str]:
@@ -123,7 +152,7 @@ def offered(scores: str | Sequence[str] | None, embedder: SequenceEmbedder) -> l
         BendError: As there; or a likelihood is asked for and the checkpoint has no language-model head.
     """
     chosen = list(dict.fromkeys([HEADLINE, *choose(scores, embedder)]))
-    if set(chosen) - set(every_distance()):
+    if any(map(_is_likelihood, chosen)):
         language_model(embedder)
     return chosen
 
@@ -160,7 +189,7 @@ def score_variants(
     chosen = choose(scores, embedder)
     scheme: Any = getattr(embedder, "scheme", None)
     strands = ("forward", "reverse") if getattr(embedder, "averages", False) else ("forward",)
-    likelihoods = {name: of_model(name, embedder) for name in chosen if name not in every_distance()}
+    likelihoods = {name: of_model(name, embedder) for name in chosen if _is_likelihood(name)}
     windows: dict[str, tuple[View, ...]] = {}
     for name in chosen:
         if name in likelihoods:
@@ -218,42 +247,45 @@ def _distances(
 
     Averaged strands: the distance of the mean vectors; of the largest distances the mean.
     """
-    by_place: dict[str, list[str]] = {}
+    by_place: dict[tuple[int | None, str], list[str]] = {}
     for name in chosen:
-        by_place.setdefault(split(name)[0], []).append(name)
+        place, _, layer = split(name)
+        by_place.setdefault((layer, place), []).append(name)
+    layers = list(dict.fromkeys(layer for layer, _ in by_place))
     found = {name: np.empty((len(dataset), 1 + len(seen)), np.float64) for name in chosen}
-    whole = "max_" in by_place or "mean_" in by_place
-    waiting: list[tuple[int, dict[str, Tensor]]] = []
+    whole = any(place in ("max_", "mean_") for _, place in by_place)
+    waiting: list[tuple[int, list[Measured]]] = []
 
     def settle() -> None:
         rows = [row for row, _ in waiting]
-        for place, some in by_place.items():
-            values = torch.stack([measured[place] for _, measured in waiting])  # (n, strands, 2 alleles, D)
-            for name in some:
-                if place == "max_":
-                    apart = values[:, :, some.index(name)]
+        for at, some in by_place.items():
+            values = torch.stack([torch.stack([one[at] for one in strands]) for _, strands in waiting])
+            for number, name in enumerate(some):
+                if at[1] == "max_":  # (variants, strands, distances)
+                    apart = values[:, :, number]
                     mean = apart.mean(1)
-                else:
+                else:  # (variants, strands, alleles, D)
                     distance = DISTANCES[split(name)[1]]
                     apart = distance(values[:, :, 0], values[:, :, 1])
                     mean = distance(*values.mean(1).unbind(1))
                 found[name][rows] = torch.cat((mean[:, None], apart), 1).numpy()
         waiting.clear()
 
-    strands: list[dict[str, Tensor]] = []
-    for row, pair, reference, alternate in _embedded(embedder, scheme, dataset, seen, whole):
-        measured: dict[str, Tensor] = {}
-        for place, some in by_place.items():
+    strands: list[Measured] = []
+    for row, pair, references, alternates in _embedded(embedder, scheme, dataset, seen, layers, whole):
+        measured: Measured = {}
+        for (layer, place), some in by_place.items():
+            reference, alternate = (tokens[layers.index(layer)] for tokens in (references, alternates))
             if place == "max_":
                 both = aligned(reference, alternate)
-                measured[place] = torch.stack([DISTANCES[split(name)[1]](*both).max() for name in some])
+                measured[layer, place] = torch.stack([DISTANCES[split(name)[1]](*both).max() for name in some])
             else:
                 both = (pooled(reference, place, pair.read), pooled(alternate, place, pair.read))
-                measured[place] = torch.stack(both)
+                measured[layer, place] = torch.stack(both)
             moved[row] = moved[row] or not torch.equal(*both)
         strands.append(measured)
         if len(strands) == len(seen):
-            waiting.append((row, {place: torch.stack([one[place] for one in strands]) for place in by_place}))
+            waiting.append((row, strands))
             strands = []
             if len(waiting) == CHUNK:
                 settle()
@@ -270,15 +302,21 @@ def _columns(name: str, seen: Sequence[View]) -> list[str]:
 
 
 def _embedded(
-    embedder: SequenceEmbedder, scheme: Any, dataset: Dataset, seen: Sequence[View], whole: bool
-) -> Iterator[tuple[int, Windows, Tokens, Tokens]]:
-    """Give row, windows and the tokens of both alleles, strand by strand; both alleles and strands share batches.
+    embedder: Any,
+    scheme: Any,
+    dataset: Dataset,
+    seen: Sequence[View],
+    layers: Sequence[int | None],
+    whole: bool,
+) -> Iterator[tuple[int, Windows, Sequence[Tokens], Sequence[Tokens]]]:
+    """Give row, windows and per layer the tokens of both alleles, strand by strand, which all share batches.
 
     Args:
         embedder: Of one strand.
         scheme: How it reads DNA.
         dataset: The variants.
         seen: The windows.
+        layers: None for the embedder's own.
         whole: Whether whole windows are wanted in float64, not one vector each.
     """
     plan: deque[tuple[int, int, Windows, bool]] = deque()
@@ -295,11 +333,16 @@ def _embedded(
                     plan.append((row, strand, pair, False))
                     yield pair.alternate
 
-    references: dict[int, Tokens] = {}
-    for tokens in embedder.embed(texts()):
+    if list(layers) == [None]:
+        stream: Iterator[tuple[Tokens, ...]] = ((tokens,) for tokens in embedder.embed(texts()))
+    else:
+        [own] = embedder.network.layers
+        stream = embedder.embed_layers(texts(), [own if layer is None else layer for layer in layers])
+    references: dict[int, Sequence[Tokens]] = {}
+    for tokens in stream:
         row, strand, pair, is_reference = plan.popleft()
         if whole:
-            tokens = Tokens(tokens.vectors.double(), tokens.lengths)
+            tokens = tuple(Tokens(one.vectors.double(), one.lengths) for one in tokens)
         if is_reference:
             references[strand] = tokens
         else:

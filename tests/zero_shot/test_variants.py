@@ -364,3 +364,42 @@ def test_real_variants(real_dir, real_genome, tmp_path):
     controls = control_scores(dataset)
     for i, row in enumerate(dataset):
         assert controls["gc_change"][i] == (row["alt"] in "GC") - (row["ref"] in "GC")
+
+
+# Layers.
+
+
+@pytest.mark.parametrize(("name", "strand"), [("esm", "forward"), ("gpt2", "average"), ("bpe", "average")])
+def test_layers_from_one_pass_are_those_of_each_alone(folders, name, strand):
+    folder, dataset = str(folders[name]), rows(6)
+    options = {"protocol": DEFAULT, "dtype": "float32", "device": "cpu", "strand": strand}
+    together = score_variants(
+        load_embedder(folder, **options), dataset, protocol=DEFAULT, scores=["cosine", "distances@all"]
+    )
+    assert [name for name in together if "." not in name][:2] == ["cosine", "cosine@0"]
+    for layer in (0, 1, 2):
+        alone = score_variants(
+            load_embedder(folder, layer=layer, **options), dataset, protocol=DEFAULT, scores="distances"
+        )
+        for score, values in alone.items():
+            stem, dot, end = score.partition(".")
+            assert np.allclose(together[f"{stem}@{layer}{dot}{end}"], values, atol=1e-9), (layer, score)
+    own = score_variants(load_embedder(folder, **options), dataset, protocol=DEFAULT)["cosine"]
+    assert np.allclose(together["cosine"], own, atol=1e-9)
+    assert not np.allclose(together["cosine@1"], own, atol=1e-6)
+
+
+def test_layers_that_are_not_there(folders):
+    esm, dataset = load(folders["esm"]), rows(3)
+    for scores, message in (
+        ("cosine@3", "has no such layer; it has 2, 0"),
+        ("cosine@last", "has no such layer"),
+        ("llr@1", "of the whole model"),
+    ):
+        with pytest.raises(BendError, match=message):
+            score_variants(esm, dataset, protocol=DEFAULT, scores=[scores])
+    with pytest.raises(BendError, match="shows no layers but its output"):
+        score_variants(Counting(), dataset, protocol=DEFAULT, scores=["cosine@1"])
+    both = load_embedder(str(folders["esm"]), protocol=DEFAULT, dtype="float32", device="cpu", layer=[1, 2])
+    with pytest.raises(BendError, match="several layers side by side"):
+        score_variants(both, dataset, protocol=DEFAULT, scores=["cosine", "cosine@1"])
