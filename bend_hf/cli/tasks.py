@@ -63,7 +63,7 @@ def prepare(args: Namespace) -> None:
     from bend_hf.hub import prepare as hub
 
     if args.list:
-        found = hub.prepared(args.namespace)
+        found = hub.prepared(args.namespace, args.tasks)
     elif args.remove:
         found = hub.remove(args.tasks, namespace=args.namespace)
     else:

@@ -3,8 +3,9 @@
     repos = write_mirror(Path("mirror"), located, namespace="bend")
 
 From the mirror's parent folder ``load_dataset("bend/variant_effects")`` and ``evaluate.load("bend/mcc")`` work as they
-are, and each repository's folder is what `bend_hf.hub.publish` uploads. A repository's folder appears whole or not at
-all; memory is bounded by a row group, and nothing but the Parquet files is written.
+are, and of each repository's folder `bend_hf.hub.publish` uploads the files written here. A repository's folder appears
+whole or not at all, and is sealed: a file that was changed or lost since is written again, and never published. Memory is
+bounded by a row group, and nothing but the Parquet files is written.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from bend_hf import __version__, resources
 from bend_hf import files as file_tools
-from bend_hf.console import progress
+from bend_hf.console import log, progress
 from bend_hf.data.sources import TaskFiles
 from bend_hf.errors import BendError
 from bend_hf.hub.cards import DATASETS, Built, dataset_card, eval_yaml
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 MARKER = ".bend_hf.json"
 """In every repository's folder: what it is and what it was made from. It is not uploaded."""
+
+AGAIN = "Delete the repository's folder and write it again with: bend-hf prepare --to DIR."
 
 ROWS_PER_GROUP = 10_000
 BYTES_PER_GROUP = 64 << 20  # uncompressed: fewer rows where they are long, so that a reader holds little
@@ -49,9 +52,8 @@ class Repository(NamedTuple):
 
     @property
     def files(self) -> list[Path]:
-        """Every file of the repository, sorted by path."""
-        found = (path for path in self.path.rglob("*") if path.is_file() and path.name != MARKER)
-        return sorted(found)
+        """Every file that was written here, sorted by path; what else lies in the folder is none of the repository."""
+        return [self.path / name for name in file_tools.sealed_files(self.path) if name != MARKER]
 
 
 def write_mirror(
@@ -85,11 +87,15 @@ def write_mirror(
             "toy": toy,
         }
         marker = _read_marker(path)
-        if marker.get("origin") != origin:
+        problem = file_tools.damage(path) if marker else None
+        if problem:
+            log.warning("%s: %s. It is written again.", path, problem)
+        if problem or marker.get("origin") != origin:
             with file_tools.atomic(path) as temporary:
                 configs = _write_dataset(temporary, sources, namespace=namespace, toy=toy)
                 marker = {"kind": "dataset", "toy": toy, "configs": configs, "origin": origin}
                 file_tools.write_json(temporary / MARKER, marker)
+                file_tools.seal_folder(temporary)
                 shutil.rmtree(path, ignore_errors=True)
         repositories.append(Repository("dataset", f"{namespace}/{dataset}", path, marker))
     for name in METRICS:
@@ -99,14 +105,21 @@ def write_mirror(
             for file, text in metric_files(name, namespace).items():
                 (temporary / file).write_text(text, encoding="utf-8")
             file_tools.write_json(temporary / MARKER, {"kind": "metric"})
+            file_tools.seal_folder(temporary)
             shutil.rmtree(path, ignore_errors=True)
         repositories.append(Repository("metric", f"{namespace}/{name}", path, _read_marker(path)))
     return repositories
 
 
 def _read_marker(path: Path) -> dict[str, Any]:
+    """Return what a repository's folder says it is: ``{"kind": None}`` if that is damaged, ``{}`` if it is not there."""
     marker = path / MARKER
-    return json.loads(marker.read_text(encoding="utf-8")) if marker.is_file() else {}
+    if not marker.is_file():
+        return {}
+    try:
+        return dict(json.loads(marker.read_bytes()))
+    except (ValueError, TypeError):
+        return {"kind": None}
 
 
 @contextmanager
@@ -128,12 +141,14 @@ def read_mirror(folder: Path, namespace: str) -> list[Repository]:
     """Return the repositories of a mirror: datasets in the order of declaration, then metrics.
 
     Raises:
-        BendError: There are none.
+        BendError: There are none, or a file of one was changed or lost since it was written.
     """
     found = []
     for name in (*DATASETS, *METRICS):
         path = folder / namespace / name
         if marker := _read_marker(path):
+            if problem := file_tools.damage(path):
+                raise BendError(f"{path}: {problem} since bend-hf prepare wrote it. {AGAIN}")
             found.append(Repository(marker["kind"], f"{namespace}/{name}", path, marker))
     if not found:
         raise BendError(

@@ -148,9 +148,29 @@ def locate_datasets(
     return located
 
 
-def prepared(namespace: str | None = None) -> list[Prepared]:
-    """Return what `prepare` has placed in the Hugging Face caches, of one namespace or of all."""
-    return [item for item in _placed(namespace) if item.kind != "guard"]
+def prepared(namespace: str | None = None, tasks: str | Iterable[str] = "all") -> list[Prepared]:
+    """Return what `prepare` has placed in the Hugging Face caches, and say what of it is damaged.
+
+    Args:
+        namespace: Only of this namespace; None for all.
+        tasks: ``"all"`` for everything; names of tasks or datasets for these datasets.
+
+    Raises:
+        BendError: Unknown names.
+    """
+    get_tasks(tasks)  # names are checked even where nothing is placed
+    found = [item for item in _placed(namespace) if item.kind != "guard" and _is_of(item, tasks)]
+    for item in found:
+        if item.kind == "dataset" and (problem := file_tools.damage(item.path)):
+            log.warning("%s (%s): %s in %s. Prepare it again.", item.name, item.config, problem, item.path)
+    return found
+
+
+def _is_of(item: Prepared, tasks: str | Iterable[str]) -> bool:
+    """Tell whether something placed is among what tasks' or datasets' names mean; ``"all"`` includes metrics."""
+    names = [tasks] if isinstance(tasks, str) else list(tasks)
+    wanted = {task.dataset for task in get_tasks(names)} | (set(METRICS) if "all" in names else set())
+    return item.name.partition("/")[2] in wanted
 
 
 def _placed(namespace: str | None = None) -> list[Prepared]:
@@ -162,7 +182,7 @@ def _placed(namespace: str | None = None) -> list[Prepared]:
         (_metrics_root(evaluate), f"*--*/*/{MARKER}"),
     )
     found = [_read(path) for root, pattern in patterns for path in sorted(root.glob(pattern))]
-    return [item for item in found if namespace is None or item.name.startswith(f"{namespace}/")]
+    return [item for item in found if item and (namespace is None or item.name.startswith(f"{namespace}/"))]
 
 
 def remove(tasks: str | Iterable[str] = "all", *, namespace: str | None = None) -> list[Prepared]:
@@ -178,9 +198,8 @@ def remove(tasks: str | Iterable[str] = "all", *, namespace: str | None = None) 
     Raises:
         BendError: Unknown names.
     """
-    names = [tasks] if isinstance(tasks, str) else list(tasks)
-    wanted = {task.dataset for task in get_tasks(names)} | (set(METRICS) if "all" in names else set())
-    removed = [item for item in _placed(namespace) if item.name.partition("/")[2] in wanted]
+    get_tasks(tasks)  # names are checked even where nothing is placed
+    removed = [item for item in _placed(namespace) if _is_of(item, tasks)]
     for item in removed:
         _remove(item.path)
     return [item for item in removed if item.kind != "guard"]
@@ -225,14 +244,14 @@ def _place_metric(name: str, namespace: str) -> Prepared:
     root = _metrics_root(evaluate) / f"{namespace}--{name}"
     text = metric_files(name, namespace)[f"{name}.py"]
     path = root / hashlib.sha256(text.encode()).hexdigest()
-    if not path.is_dir():
-        with file_tools.atomic(path) as temporary:
-            temporary.mkdir()
-            (temporary / f"{name}.py").write_text(text, encoding="utf-8")
-            (temporary / "__init__.py").touch()
+    module = path / f"{name}.py"
+    if not module.is_file() or module.read_bytes() != text.encode():
+        with file_tools.atomic(module) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    (path / "__init__.py").touch()
     for package in (root, root.parent, root.parent.parent):
         (package / "__init__.py").touch()
-    (path / f"{name}.py").touch()  # `evaluate` takes the newest
+    module.touch()  # `evaluate` takes the newest
     item = _mark(path, "metric", f"{namespace}/{name}", None, {}, path.name, False)
     _remove_older(item)
     return item
@@ -252,15 +271,20 @@ def _metrics_root(evaluate: Any) -> Path:
 def _mark(
     path: Path, kind: str, name: str, config: str | None, rows: dict[str, int], digest: str, toy: bool
 ) -> Prepared:
-    marker = {"kind": kind, "name": name, "config": config, "rows": rows, "digest": digest, "toy": toy}
+    marker: dict[str, Any] = {"kind": kind, "name": name, "config": config, "rows": rows, "digest": digest, "toy": toy}
     file_tools.write_json(path / MARKER, {**marker, "bend_hf": __version__})
-    return _read(path / MARKER)
+    return Prepared(**marker, size=_size(path), path=path)
 
 
-def _read(marker: Path) -> Prepared:
-    item = json.loads(marker.read_text(encoding="utf-8"))
-    del item["bend_hf"]
-    return Prepared(**item, size=_size(marker.parent), path=marker.parent)
+def _read(marker: Path) -> Prepared | None:
+    """Return what a marker says lies beside it; None, with a message, where the marker is damaged."""
+    try:
+        item = json.loads(marker.read_bytes())
+        del item["bend_hf"]
+        return Prepared(**item, size=_size(marker.parent), path=marker.parent)
+    except (ValueError, KeyError, TypeError):
+        log.warning("%s is damaged. Delete its folder, and prepare again what lay in it.", marker)
+        return None
 
 
 def _in_mirror(repository: Repository) -> list[Prepared]:

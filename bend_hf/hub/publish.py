@@ -26,7 +26,7 @@ from bend_hf.data.builds import GenomeArgument, pinned
 from bend_hf.errors import BendError
 from bend_hf.hub.cards import tasks_of
 from bend_hf.hub.client import Change, Remote, RepoType, commit, compare, explained, remote
-from bend_hf.hub.mirror import Repository, read_mirror, writable, write_mirror
+from bend_hf.hub.mirror import AGAIN, MARKER, Repository, metric_files, read_mirror, writable, write_mirror
 from bend_hf.hub.prepare import check_namespace, locate_datasets
 from bend_hf.hub.push import push_results
 from bend_hf.tasks import get_tasks
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["Upload", "describe", "publish", "push_results"]
 
 SPACE_FILES = ("README.md", "app.py", "requirements.txt")
-AGAIN = "Delete the repository's folder and write it again with: bend-hf prepare --to DIR."
 WRITING_ROLES = ("admin", "write", "contributor")
 
 
@@ -156,25 +155,33 @@ def _check_access(api: HfApi, namespace: str) -> None:
 
 
 def check(repository: Repository, *, toy: bool, incomplete: bool) -> None:
-    """Check that a repository's folder is whole and loads as its card says.
+    """Check that what is uploaded of a repository's folder is what was written there, and loads as its card says.
 
     Raises:
         BendError: What is wrong with which file.
     """
     names = {path.relative_to(repository.path).as_posix() for path in repository.files}
     where = repository.path
+    if problem := file_tools.damage(where):
+        raise BendError(f"{where}: {problem} since bend-hf prepare wrote it. {AGAIN}")
+    for path in repository.files:
+        inside = (path, *(parent for parent in path.parents if parent == where or where in parent.parents))
+        if linked := next((part for part in inside if part.is_symlink()), None):
+            raise BendError(f"{linked} is a symbolic link, which is not uploaded. {AGAIN}")
+    written = {where / name for name in (*names, MARKER, file_tools.FOLDER_SEAL)}
+    for path in sorted(path for path in where.rglob("*") if not path.is_dir() and path not in written):
+        log.warning("%s was not written by bend-hf prepare: it is not uploaded.", path)
     if repository.kind == "metric":
-        for name in (f"{where.name}.py", *SPACE_FILES):
-            if name not in names:
-                raise BendError(f"{where / name} is missing. {AGAIN}")
+        # What runs on other machines is the package's own text, whatever a seal says.
+        for name, text in metric_files(where.name, repository.name.partition("/")[0]).items():
+            if name not in names or (where / name).read_text(encoding="utf-8") != text:
+                raise BendError(f"{where / name} is not the metric of this version of bend_hf. {AGAIN}")
         return
-    if scripts := sorted(name for name in names if name.endswith(".py")):
-        raise BendError(f"{where / scripts[0]}: a dataset repository must not hold scripts; delete it.")
     if repository.marker["toy"] != toy:
         kind = "toy" if repository.marker["toy"] else "real"
         raise BendError(f"{where} holds {kind} data, which is not what was asked for (toy={toy}).")
     head = yaml.safe_load((where / "README.md").read_text(encoding="utf-8").split("---\n")[1])
-    _check_parquet(where, head)
+    _check_parquet(repository, head)
     benchmark = yaml.safe_load((where / "eval.yaml").read_text(encoding="utf-8"))
     splits = {item["config_name"]: {split["name"] for split in item["splits"]} for item in head["dataset_info"]}
     for entry in benchmark["tasks"]:
@@ -191,15 +198,16 @@ def check(repository: Repository, *, toy: bool, incomplete: bool) -> None:
             )
 
 
-def _check_parquet(where: Path, head: Mapping[str, Any]) -> None:
+def _check_parquet(repository: Repository, head: Mapping[str, Any]) -> None:
     import pyarrow.parquet as pq
 
+    where = repository.path
     infos = {item["config_name"]: item for item in head["dataset_info"]}
     for config in head["configs"]:
         declared = {split["name"]: split["num_examples"] for split in infos[config["config_name"]]["splits"]}
         for item in config["data_files"]:
             found = 0
-            for path in sorted(where.glob(item["path"])):
+            for path in (path for path in repository.files if path.match(item["path"])):
                 try:
                     found += pq.read_metadata(path).num_rows
                 except (OSError, ValueError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from pathlib import Path
 
 import datasets
@@ -157,3 +158,29 @@ def test_the_real_slice(tmp_path: Path, caches: Path, real_dir: Path, real_genom
     card = (tmp_path / "bend" / "gene_finding" / "README.md").read_text()
     assert "| `train` | 4,783 | 22 |" in card
     assert "toy" not in card
+
+
+@pytest.mark.parametrize("harm", ["deleted", "cut", "flipped", "marker", "no seal"])
+def test_a_repository_that_lost_or_changed_a_file_is_written_again(
+    mirror: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, harm: str
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(mirror, copy)
+    folder = copy / "bend" / "gene_finding"
+    before = {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    shard = folder / "default" / "test-00000-of-00001.parquet"
+    content = shard.read_bytes()
+    if harm == "deleted":
+        shard.unlink()
+    elif harm == "marker":
+        (folder / mirrors.MARKER).write_bytes(b'{"kind": "dataset"')
+    elif harm == "no seal":
+        (folder / ".seal").unlink()
+    else:
+        shard.write_bytes(content[:-50] if harm == "cut" else content[:200] + bytes([content[200] ^ 1]) + content[201:])
+    prepare("gene_finding", toy=True, to=copy)
+    assert "It is written again" in caplog.text
+    assert {path: path.read_bytes() for path in before} == before
+    caplog.clear()
+    prepare("gene_finding", toy=True, to=copy)
+    assert "again" not in caplog.text

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import bend_hf
+from bend_hf.cli import main
 from bend_hf.errors import BendError
 from bend_hf.hub.prepare import prepare, prepared, remove
 
@@ -60,6 +61,34 @@ def test_listing_says_what_is_there(caches: Path) -> None:
         "someone/auprc",
     }
     assert len(prepared()) == 8
+
+
+def test_listing_knows_names(caches: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare(GENES, toy=True)
+    assert [item.name for item in prepared(tasks="gene_finding")] == ["bend/gene_finding"]
+    assert prepared(tasks="cpg_methylation") == []
+    assert main(["prepare", "--list", "nonsense"]) == 1
+    assert "Unknown task 'nonsense'" in capsys.readouterr().err
+    assert main(["prepare", "--remove", "gene_findin"]) == 1
+    assert "Did you mean 'gene_finding'?" in capsys.readouterr().err
+
+
+def test_what_is_damaged_in_the_caches_is_said_and_placed_again(caches: Path, caplog: pytest.LogCaptureFixture) -> None:
+    [genes, *metrics] = prepare(GENES, toy=True)
+    expected = rows("bend/gene_finding")
+    victim = genes.path / "gene_finding-test.arrow"
+    content = bytearray(victim.read_bytes())
+    content[-5_000] ^= 4
+    victim.write_bytes(content)
+    prepared()
+    assert "gene_finding-test.arrow does not match its SHA-256" in caplog.text
+    (metrics[0].path / "mcc.py").write_text("raise SystemExit")
+    (metrics[1].path / "bend_hf.json").write_text("[")
+    assert len(prepared()) == 3
+    assert "bend_hf.json is damaged" in caplog.text
+    assert prepare(GENES, toy=True) == [genes, *metrics]
+    assert rows("bend/gene_finding") == expected
+    assert "raise SystemExit" not in (metrics[0].path / "mcc.py").read_text()
 
 
 def test_removal_takes_what_was_placed_and_nothing_else(caches: Path) -> None:

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import hub_server
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from hub_client import Client, ClientError
 
+from bend_hf import files as file_tools
 from bend_hf.hub import cards
+from bend_hf.hub import mirror as mirrors
 
 DATASET, SPACE = "bend/gene_finding", "bend/mcc"
 IMPORTS = "from bend_hf.hub.publish import describe, publish"
@@ -76,7 +79,7 @@ def test_dry_run_lists_every_file_and_uploads_nothing(hub: hub_server.Hub, clien
     assert hub.repos == {}
     assert texts[0].startswith("dataset bend/gene_finding (new)\n")
     for path in (mirror / DATASET).rglob("*"):
-        if path.is_file() and path.name != ".bend_hf.json":
+        if path.is_file() and path.name not in (mirrors.MARKER, file_tools.FOLDER_SEAL):
             assert f"{path.stat().st_size:,} B  {path.relative_to(mirror / DATASET)}" in texts[0]
     client.run(publish(mirror))
     hub.create("dataset", DATASET, {**hub.files("dataset", DATASET), "README.md": b"---\nlicense: mit\n---\n"})
@@ -116,34 +119,89 @@ def broken(tmp_path: Path, mirror: Path) -> Path:
     return tmp_path / "mirror"
 
 
-def _script(folder: Path) -> str:
-    (folder / DATASET / "gene_finding.py").write_text("")
-    return "must not hold scripts"
-
-
 def _truncated(folder: Path) -> str:
     path = folder / DATASET / "default" / "test-00000-of-00001.parquet"
     path.write_bytes(path.read_bytes()[:-100])
-    return "no whole Parquet file"
+    return r"default/test-00000-of-00001\.parquet does not match its SHA-256 since bend-hf prepare wrote it"
+
+
+def _swapped(folder: Path) -> str:
+    """Whole Parquet of as many rows, so that nothing but its digest tells."""
+    path = folder / DATASET / "default" / "test-00000-of-00001.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.take(list(range(len(table)))[::-1]), path)
+    return r"test-00000-of-00001\.parquet does not match its SHA-256"
 
 
 def _missing_shard(folder: Path) -> str:
     (folder / DATASET / "default" / "test-00000-of-00001.parquet").unlink()
-    return "0 rows, but README.md declares 16"
+    return r"test-00000-of-00001\.parquet is missing"
 
 
-def _licence(folder: Path) -> str:
+def _card(folder: Path) -> str:
     path = folder / DATASET / "README.md"
     path.write_text(path.read_text().replace("license: unknown", "license: free"))
-    return "does not accept the card's metadata"
+    return r"README\.md does not match"
 
 
 def _app(folder: Path) -> str:
     (folder / SPACE / "app.py").unlink()
-    return "app.py is missing"
+    return r"app\.py is missing"
 
 
-@pytest.mark.parametrize("damage", [_script, _truncated, _missing_shard, _licence, _app])
+def _edited_metric(folder: Path) -> str:
+    """Sealed anew: what runs on other machines is compared with the package's own text."""
+    path = folder / SPACE / f"{Path(SPACE).name}.py"
+    path.write_text(path.read_text() + "\nimport os\n")
+    file_tools.seal_folder(folder / SPACE)
+    return "is not the metric of this version of bend_hf"
+
+
+def _link(folder: Path) -> str:
+    path = folder / DATASET / "eval.yaml"
+    path.rename(folder / "secret.yaml")
+    path.symlink_to(folder / "secret.yaml")
+    return r"eval\.yaml is a symbolic link, which is not uploaded"
+
+
+def _linked_folder(folder: Path) -> str:
+    path = folder / DATASET / "default"
+    path.rename(folder / "elsewhere")
+    path.symlink_to(folder / "elsewhere")
+    return "default is a symbolic link"
+
+
+def _no_seal(folder: Path) -> str:
+    (folder / DATASET / file_tools.FOLDER_SEAL).unlink()
+    return r"its seal \.seal is missing"
+
+
+def _marker(folder: Path) -> str:
+    (folder / DATASET / mirrors.MARKER).write_text("{")
+    return r"\.bend_hf\.json does not match"
+
+
+HARM = [_truncated, _swapped, _missing_shard, _card, _app, _edited_metric, _link, _linked_folder, _no_seal, _marker]
+
+
+def test_nothing_is_uploaded_that_was_not_written_by_prepare(
+    hub: hub_server.Hub, client: Client, mirror: Path, tmp_path: Path
+) -> None:
+    folder = broken(tmp_path, mirror)
+    (folder / "secret").write_text("a password")
+    for name in (".env", "gene_finding.py", "notes.txt", "default/extra.parquet", "default/test-00001.parquet"):
+        (folder / DATASET / name).write_text("a stranger's")
+    (folder / DATASET / "link").symlink_to(folder / "secret")
+    client.run(publish(folder), "None")
+    names = {
+        "README.md",
+        "eval.yaml",
+        *(f"default/{split}-00000-of-00001.parquet" for split in ("train", "validation", "test")),
+    }
+    assert set(hub.files("dataset", DATASET)) - {".gitattributes"} == names
+
+
+@pytest.mark.parametrize("damage", HARM)
 def test_nothing_is_uploaded_when_a_check_fails(
     hub: hub_server.Hub, client: Client, mirror: Path, tmp_path: Path, damage: Any
 ) -> None:
