@@ -10,7 +10,17 @@ import logging
 import os
 from typing import Any
 
+from bend_hf.errors import without_credentials
+
+
+def _without_credentials(record: logging.LogRecord) -> bool:
+    """Take passwords out of the URLs of a message; all messages pass."""
+    record.msg, record.args = without_credentials(record.getMessage()), ()
+    return True
+
+
 log = logging.getLogger("bend_hf")
+log.addFilter(_without_credentials)
 log.setLevel(os.environ.get("BEND_HF_VERBOSITY", "warning").upper())
 
 

@@ -24,11 +24,24 @@ import os
 import re
 from collections.abc import Callable, Iterable
 
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s'\"]*@")
+
 
 class BendError(ValueError):
-    """Bad input or a state that cannot give a trustworthy result; the message says what to do."""
+    """Bad input or a state that cannot give a trustworthy result; the message says what to do.
+
+    A user name and password in a URL never reach the message.
+    """
 
     code = "input"
+
+    def __init__(self, message: object) -> None:
+        super().__init__(without_credentials(str(message)))
+
+
+def without_credentials(text: str) -> str:
+    """Return a text with ``user:password@`` taken out of every URL in it."""
+    return _CREDENTIALS.sub("", text)
 
 
 class DataError(BendError):

@@ -5,7 +5,8 @@
 
 A download resumes where it broke off, is retried with growing pauses, and is put in place only when it is complete and
 is what it should be. Beside each file, ``<file>.json`` records its URL, SHA-256 and size: no checksums are published,
-so that this record is what later runs compare with. ``BEND_HF_DATA_URL`` names a mirror of the released files.
+so that this record is what later runs compare with. ``BEND_HF_DATA_URL`` names a mirror of the released files; a user
+name and password in it are sent to that server, and neither printed nor recorded, nor is what stands behind ``?``.
 """
 
 from __future__ import annotations
@@ -71,19 +72,20 @@ def fetch(url: str, target: Path, *, offline: bool | None = None, decompress: bo
     """
     from huggingface_hub.utils import WeakFileLock
 
+    address = _Address(url)
     if _trusted(target):
         return target
-    _refuse_offline(url, target, offline, decompress)
+    _refuse_offline(address, target, offline, decompress)
     target.parent.mkdir(parents=True, exist_ok=True)
     with WeakFileLock(target.with_name(target.name + ".lock")):
         if _trusted(target):
             return target
         part = target.with_name(target.name + ".part")
-        log.warning("Downloading %s to %s", url, target)
+        log.warning("Downloading %s to %s", address, target)
         try:
-            validator = _download(url, part)
-            _refuse_other_content(url, part, "gzip" if decompress else target.suffix)
-            record = {"url": url, "validator": validator, "downloaded_sha256": files.content_digest(part)}
+            validator = _download(address, part)
+            _refuse_other_content(address, part, "gzip" if decompress else target.suffix)
+            record = {"url": str(address), "validator": validator, "downloaded_sha256": files.content_digest(part)}
             _put_in_place(part, target, record, decompress)
         except OSError as error:
             raise BendError(
@@ -91,6 +93,35 @@ def fetch(url: str, target: Path, *, offline: bool | None = None, decompress: bo
             ) from error
         _discard(part)
     return target
+
+
+class _Address:
+    """A URL, which shows itself without the secrets it may hold.
+
+    Attributes:
+        url: Without user name and password, to be asked for.
+        auth: These, or None.
+    """
+
+    def __init__(self, url: str) -> None:
+        import httpx
+
+        try:
+            whole = httpx.URL(url)
+        except httpx.InvalidURL:
+            whole = httpx.URL("")
+        if whole.scheme not in ("http", "https") or not whole.host:  # not shown: what is wrong may be the password
+            raise BendError("The address to download from is none of http:// or https://. Check BEND_HF_DATA_URL.")
+        self.url = whole.copy_with(userinfo=b"")
+        self.auth = (whole.username, whole.password) if whole.userinfo else None
+
+    def __str__(self) -> str:
+        return str(self.url.copy_with(query=None, fragment=None))
+
+    @property
+    def digest(self) -> str:
+        """Tells this URL from another one without holding its secrets."""
+        return files.digest_of([str(self.url), self.auth])
 
 
 def _trusted(target: Path) -> bool:
@@ -109,7 +140,7 @@ def _trusted(target: Path) -> bool:
     return True
 
 
-def _refuse_offline(url: str, target: Path, offline: bool | None, decompress: bool) -> None:
+def _refuse_offline(url: _Address, target: Path, offline: bool | None, decompress: bool) -> None:
     if offline is None:
         from huggingface_hub import constants
 
@@ -131,7 +162,7 @@ class _PassingError(Exception):
         self.pause = pause
 
 
-def _download(url: str, part: Path) -> str | None:
+def _download(url: _Address, part: Path) -> str | None:
     """Bring `part` to completion; return the server's validator of the content (ETag or date)."""
     failures = 0
     while True:
@@ -152,17 +183,19 @@ def _download(url: str, part: Path) -> str | None:
             time.sleep(pause)
 
 
-def _attempt(url: str, part: Path) -> str | None:
+def _attempt(url: _Address, part: Path) -> str | None:
     import httpx
 
     have = part.stat().st_size if part.exists() else 0
     state = json.loads(_state(part).read_text(encoding="utf-8")) if _state(part).exists() else {}
     headers = {"Accept-Encoding": "identity"}
-    if have and state.get("url") == url and state.get("validator"):
+    if have and state.get("url") == url.digest and state.get("validator"):
         # With If-Range, a server whose file has changed sends the whole new one.
         headers |= {"Range": f"bytes={have}-", "If-Range": state["validator"]}
     try:
-        with httpx.stream("GET", url, headers=headers, follow_redirects=True, timeout=60) as response:
+        with httpx.stream(
+            "GET", url.url, auth=url.auth, headers=headers, follow_redirects=True, timeout=60
+        ) as response:
             if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
                 if response.headers.get("Content-Range") == f"bytes */{have}":
                     return state["validator"]
@@ -179,7 +212,7 @@ def _attempt(url: str, part: Path) -> str | None:
                 raise _PassingError("the server resumed at another place than asked for")
             total = start + int(length) if length else None
             if not resumed:
-                files.write_json(_state(part), {"url": url, "validator": validator})
+                files.write_json(_state(part), {"url": url.digest, "validator": validator})
             bar = progress(
                 name="bend_hf.download", total=total, initial=start, unit="B", unit_scale=True, desc=part.stem
             )
@@ -197,7 +230,7 @@ def _attempt(url: str, part: Path) -> str | None:
     return validator
 
 
-def _raise_for_status(url: str, response: Any) -> None:
+def _raise_for_status(url: _Address, response: Any) -> None:
     """Tell apart what may pass (429, 5xx, a range that no longer fits) from what will not."""
     status = response.status_code
     if status in (200, 206):
@@ -223,7 +256,7 @@ def _discard(part: Path) -> None:
     _state(part).unlink(missing_ok=True)
 
 
-def _refuse_other_content(url: str, part: Path, kind: str) -> None:
+def _refuse_other_content(url: _Address, part: Path, kind: str) -> None:
     """Delete and refuse what does not begin and end like a file of its kind: an error page, a torn file."""
     size = part.stat().st_size
     with part.open("rb") as handle:

@@ -4,8 +4,8 @@
 
 From the mirror's parent folder ``load_dataset("bend/variant_effects")`` and ``evaluate.load("bend/mcc")`` work as they
 are, and of each repository's folder `bend_hf.hub.publish` uploads the files written here. A repository's folder appears
-whole or not at all, and is sealed: a file that was changed or lost since is written again, and never published. Memory is
-bounded by a row group, and nothing but the Parquet files is written.
+whole or not at all, and is sealed: a file that was changed or lost since is written again, and never published.
+Memory is bounded by a row group, and nothing but the Parquet files is written.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def write_mirror(
 
 
 def _read_marker(path: Path) -> dict[str, Any]:
-    """Return what a repository's folder says it is: ``{"kind": None}`` if that is damaged, ``{}`` if it is not there."""
+    """Return what a repository's folder says it is: nothing where that is not there, no kind where it is damaged."""
     marker = path / MARKER
     if not marker.is_file():
         return {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import functools
 import gzip
 import hashlib
@@ -16,6 +18,7 @@ from pathlib import Path
 import pytest
 from data_folder import DataFolder
 
+from bend_hf.console import log
 from bend_hf.data import download
 from bend_hf.data.sources import locate
 from bend_hf.errors import BendError
@@ -30,6 +33,7 @@ class Server:
     content: dict[str, bytes] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     requests: list[tuple[str, str | None]] = field(default_factory=list)
+    authorizations: list[str | None] = field(default_factory=list)
     etag: str | None = '"one"'
     url: str = ""
 
@@ -52,6 +56,7 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             wanted = self.headers.get("Range")
             server.requests.append((self.path, wanted))
+            server.authorizations.append(self.headers.get("Authorization"))
             fault = server.faults.pop(0) if server.faults else ""
             body = server.content.get(self.path)
             if fault.isdigit():
@@ -226,6 +231,54 @@ def test_a_truncated_hdf5_file_is_refused(server: Server, data: DataFolder, tmp_
         else:
             with pytest.raises(BendError, match="no complete hdf5 file"):
                 download.fetch(f"{server.url}/labels.hdf5", target, offline=False)
+
+
+class TestSecrets:
+    """A password or a signed query goes to the server, and nowhere else."""
+
+    def fetch(self, server: Server, target: Path) -> Path:
+        server.content["/task.bed?signature=abc"] = BED
+        address = server.url.replace("://", "://somebody:p%40ss@word@")
+        return download.fetch(f"{address}/task.bed?signature=abc", target, offline=False)
+
+    def test_are_sent(self, server: Server, target: Path) -> None:
+        assert self.fetch(server, target).read_bytes() == BED
+        assert server.authorizations == ["Basic " + base64.b64encode(b"somebody:p@ss@word").decode()]
+
+    @pytest.mark.parametrize(
+        "faults", [[], ["404"], ["html"], ["html as data"], ["500"] * 6, ["drop 100000", *["503"] * 5], ["drop 0"] * 6]
+    )
+    def test_are_neither_printed_nor_kept(
+        self, server: Server, target: Path, caplog: pytest.LogCaptureFixture, faults: list[str]
+    ) -> None:
+        server.faults = faults
+        message = ""
+        with pytest.raises(BendError, match=r"/task\.bed") if faults else contextlib.nullcontext() as error:
+            self.fetch(server, target)
+        cause = error.value if faults else None
+        while cause is not None:
+            message += str(cause)
+            cause = cause.__cause__ or cause.__context__
+        kept = "".join(path.read_text() for path in target.parent.iterdir())
+        for secret in ("ss@word", "p%40ss", "somebody", "signature=abc"):
+            assert secret not in message
+            assert secret not in caplog.text
+            assert secret not in kept
+
+    @pytest.mark.parametrize(
+        "url", ["https://somebody:pass/word@host/x.bed", "ftp://a:password@host/x.bed", "a:password@host", ""]
+    )
+    def test_of_addresses_that_are_none(self, target: Path, url: str) -> None:
+        with pytest.raises(BendError) as error:
+            download.fetch(url, target, offline=False)
+        assert "pass" not in str(error.value)
+        assert "word" not in str(error.value)
+
+    def test_of_any_error_and_message(self, caplog: pytest.LogCaptureFixture) -> None:
+        text = "Could not reach 'https://a:p@ss@host.org/data', nor http://b@c/d"
+        assert str(BendError(text)) == "Could not reach 'https://host.org/data', nor http://c/d"
+        log.warning("%s, says %s", text, "x@y")
+        assert caplog.messages == ["Could not reach 'https://host.org/data', nor http://c/d, says x@y"]
 
 
 class TestGenomes:
