@@ -24,6 +24,7 @@ _WHERE = {
     "get_tasks": "bend_hf.tasks",
     "load_dataset": "bend_hf.data.builder",
     "load_metric": "bend_hf.metric",
+    "register": "bend_hf.tasks",
     "push_results": "bend_hf.hub.publish",
     "read_results": "bend_hf.results.record",
 }

@@ -28,7 +28,7 @@ from bend_hf.files import cache_dir, digest_of
 from bend_hf.identity import Key, code_digest
 from bend_hf.protocols import Protocol, get_protocol
 from bend_hf.runtime import keep_freed_memory
-from bend_hf.tasks import Task, get_tasks
+from bend_hf.tasks import BEND, Task, get_tasks, to_document
 from bend_hf.walk import VARY, Outcome, Road, supervised, zero_shot
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ Folder = str | os.PathLike[str]
 
 def evaluate(
     model: Any,
-    tasks: str | Iterable[str] = "all",
+    tasks: Folder | Iterable[Folder] = "all",
     *,
     data_dir: Folder | None = None,
     genome: Folder | Mapping[str, Folder] | None = None,
@@ -91,7 +91,7 @@ def evaluate(
         model: A Hub id, a folder, a name of the catalogue, a baseline (``"onehot"``, ``"composition"``,
             ``"resnet-supervised"``, ``"basset"``), an object with the interface of
             `bend_hf.embed.interface.SequenceEmbedder`, or a callable ``sequences -> (vectors, lengths)``.
-        tasks: ``"all"``, a name, or several; see `bend_hf.tasks.get_tasks`.
+        tasks: ``"all"``, a name, the folder of a task of one's own, or several; see `bend_hf.tasks.get_tasks`.
         data_dir: Folder in the layout of BEND's release; None for ``$BEND_HF_DATA``, else downloaded.
         genome: A FASTA for every task, or a mapping from build to FASTA.
         genome_checked: Whether you know that the genome is of the tasks' build, where its chromosomes do not tell.
@@ -198,9 +198,9 @@ def evaluate(
     return results if state.is_main_process else []
 
 
-def _applicable(model: Any, tasks: str | Iterable[str]) -> tuple[Task, ...]:
+def _applicable(model: Any, tasks: Folder | Iterable[Folder]) -> tuple[Task, ...]:
     """Return the tasks asked for; where that is all of them, those that a supervised baseline is meant for."""
-    names = [tasks] if isinstance(tasks, str) else list(tasks)
+    names = [tasks] if isinstance(tasks, str | os.PathLike) else list(tasks)
     chosen = get_tasks(names)
     if not (isinstance(model, str) and model in SUPERVISED):
         return chosen
@@ -372,6 +372,7 @@ def _provenance(task: Task, files: TaskFiles, road: Road, key: Key, seed: int | 
         "seed": seed,
         "run": digest_of([key.digest, seed]),
         "task_version": task.version,
+        **({} if task in BEND else {"declaration": to_document(task)}),
         "files": {"build": task.build, "build_known": files.build_known, **files.digests},
         "seconds": {stage: round(seconds, 3) for stage, seconds in road.seconds.items()},
         "peak_memory": peak_memory(),

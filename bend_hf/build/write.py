@@ -24,7 +24,7 @@ import pyarrow.csv
 from bend_hf import __version__, files
 from bend_hf.build.counts import Counts
 from bend_hf.errors import BendError
-from bend_hf.tasks import Task
+from bend_hf.tasks import Task, write_document
 
 
 @dataclass(frozen=True)
@@ -179,11 +179,6 @@ def write_labels(path: Path, labels: Iterable[np.ndarray], rows: int) -> None:
         data = opened.create_dataset("labels", shape=(rows,), dtype=h5py.vlen_dtype(np.int8), track_times=False)
         for row, values in enumerate(labels):
             data[row] = values.astype(np.int8)
-
-
-def write_document(path: Path, task: Task) -> None:
-    """Write a task's declaration as ``task.json``."""
-    files.write_json(path, {"schema": 1} | dataclasses.asdict(task))
 
 
 def _card(task: Task, built: Built, record: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from bend_hf.cli.options import (
     Command,
+    chosen_tasks,
     data_arguments,
     data_options,
     format_option,
@@ -36,6 +37,7 @@ def add(command: Command) -> None:
         "evaluate a model (Hub id, folder, catalogue name or baseline) on the tasks",
         "evaluate LongSafari/hyenadna-tiny-1k-seqlen-hf",
         "evaluate onehot --tasks gene_finding variant_effects --data-dir DATA --genome GRCh38.fa --epochs 5",
+        "evaluate nt-v2-500m --task my_task/ --genome my_genome.fa",
         "evaluate nt-v2-500m --protocol bend-2024 --seeds 5 --store /scratch/vectors",
     )
     sub.add_argument("model", help="Hub id, folder, catalogue name; onehot, composition, resnet-supervised, basset")
@@ -110,7 +112,7 @@ def evaluate(args: Namespace) -> int:
 
     results = evaluate(
         args.model,
-        tasks=args.tasks,
+        tasks=chosen_tasks(args),
         **data_arguments(args),
         num_proc=args.num_proc,
         protocol=args.protocol,
@@ -168,9 +170,9 @@ def embed(args: Namespace) -> int:
     from bend_hf.protocols import get_protocol
     from bend_hf.walk import merged
 
-    chosen = [task for task in get_tasks(args.tasks) if task.recipe is not None]
+    chosen = [task for task in get_tasks(chosen_tasks(args)) if task.recipe is not None]
     if not chosen:
-        raise BendError(f"{' '.join(args.tasks)}: variant tasks keep no vectors; name a supervised task.")
+        raise BendError(f"{' '.join(chosen_tasks(args))}: variant tasks keep no vectors; name a supervised task.")
     files = [locate(task, **data_arguments(args)) for task in chosen]
     rules = get_protocol(args.protocol)
     embedder = load_embedder(args.model, protocol=rules, **loading(args))

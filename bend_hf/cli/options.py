@@ -70,6 +70,14 @@ def tasks_option(parser: argparse.ArgumentParser, *, positional: bool = False) -
         parser.add_argument("tasks", nargs="*", default=["all"], metavar="TASK", help=text)
     else:
         parser.add_argument("--tasks", nargs="+", default=["all"], metavar="TASK", help=text)
+        own = "folder of a task of your own, alone or beside those of --tasks"
+        parser.add_argument("--task", action="append", default=[], metavar="FOLDER", help=own)
+
+
+def chosen_tasks(args: argparse.Namespace) -> list[str]:
+    """Return what ``--tasks`` and ``--task`` name; folders alone mean none of BEND's tasks."""
+    own = getattr(args, "task", [])
+    return [*([] if own and args.tasks == ["all"] else args.tasks), *own]
 
 
 def data_options(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from bend_hf.cli.options import Command, data_arguments, data_options, tasks_option
+from bend_hf.cli.options import Command, chosen_tasks, data_arguments, data_options, tasks_option
 
 
 def add(command: Command) -> None:
@@ -33,7 +33,7 @@ def publish(args: Namespace) -> None:
 
     uploads = publish(
         args.namespace,
-        tasks=args.tasks,
+        tasks=chosen_tasks(args),
         mirror=args.mirror,
         **data_arguments(args),
         toy=args.toy,

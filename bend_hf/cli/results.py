@@ -7,7 +7,7 @@ import tempfile
 from argparse import Namespace
 from pathlib import Path
 
-from bend_hf.cli.options import Command, positive, tasks_option
+from bend_hf.cli.options import Command, chosen_tasks, positive, tasks_option
 from bend_hf.protocols import PROTOCOLS
 
 ENDINGS = {"html": "html", "markdown": "md", "csv": "csv", "latex": "tex", "json": "json"}
@@ -66,7 +66,7 @@ def compare(args: Namespace) -> None:
     """Compare results of models."""
     from bend_hf.results.compare import compare
 
-    print(compare(args.results, tasks=args.tasks, protocol=args.protocol, resamples=args.resamples))
+    print(compare(args.results, tasks=chosen_tasks(args), protocol=args.protocol, resamples=args.resamples))
 
 
 def report(args: Namespace) -> None:

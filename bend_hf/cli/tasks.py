@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bend_hf.cli.options import Command, data_arguments, data_options, format_option, hint, print_columns, tasks_option
-from bend_hf.tasks import get_tasks
+from bend_hf.tasks import get_tasks, to_document
 
 
 def add(command: Command) -> None:
@@ -51,7 +51,7 @@ def tasks(args: Namespace) -> None:
         for task in get_tasks()
     ]
     if args.format == "json":
-        print(json.dumps(rows, indent=1))
+        print(json.dumps([to_document(task) for task in get_tasks()], indent=1))
         return
     print_columns([list(rows[0]), *([f"{value}" for value in row.values()] for row in rows)])
     hint(f"bend-hf evaluate MODEL --tasks {rows[0]['name']}")

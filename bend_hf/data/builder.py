@@ -24,7 +24,7 @@ from bend_hf.data import rows
 from bend_hf.data.builds import GenomeArgument, pinned
 from bend_hf.data.sources import TaskFiles, locate
 from bend_hf.errors import BendError
-from bend_hf.tasks import Task, get_config, get_tasks
+from bend_hf.tasks import BEND, Task, get_config, get_tasks
 
 NAMESPACE = "bend_hf"
 """Datasets built here do not answer for ``load_dataset("bend/…")``; `bend-hf prepare` is what places those."""
@@ -95,8 +95,7 @@ class TaskBuilder(datasets.ArrowBasedBuilder):
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
             description=rows.describe(self.files),
-            citation=CITATION,
-            homepage="https://arxiv.org/abs/2311.12570",
+            **({"citation": CITATION, "homepage": "https://arxiv.org/abs/2311.12570"} if self.task in BEND else {}),
             features=rows.features(self.task),
         )
 
@@ -140,7 +139,9 @@ def _restore(dataset: str, state: dict[str, Any]) -> TaskBuilder:
 
 
 def builder_class(dataset: str) -> type[TaskBuilder]:
-    """Return the builder class of ``dataset_scripts/<dataset>/<dataset>.py``."""
+    """Return the builder class of ``dataset_scripts/<dataset>/<dataset>.py``, or one for a task of one's own."""
+    if all(task.dataset != dataset for task in BEND):
+        return type("TaskBuilder", (TaskBuilder,), {"dataset": dataset, "__module__": __name__})
     module = resources.load_module("dataset_scripts", dataset)
     [kind] = (
         value
@@ -229,7 +230,8 @@ def load_dataset(
     """Build (or stream) a dataset from coordinates and a genome.
 
     Args:
-        name: ``"variant_effects"``, also with a namespace (``"bend/variant_effects"``) or as the path of its script.
+        name: ``"variant_effects"``, also with a namespace (``"bend/variant_effects"``) or as the path of its script,
+            or the folder of a task of one's own (``"my_task/"``).
         config: Configuration, e.g. ``"disease"``; None for the first.
         split: One split, in the notation of `datasets`; None for all.
         data_dir: Folder with the label files; None for ``$BEND_HF_DATA``, else the download cache.

@@ -23,9 +23,10 @@ from bend_hf.console import log
 from bend_hf.data import hdf5
 from bend_hf.data.genome import Genome
 from bend_hf.data.sources import TaskFiles
+from bend_hf.data.tables import read_table
 from bend_hf.errors import BendError
 from bend_hf.kinds import LabelError
-from bend_hf.tasks import Task
+from bend_hf.tasks import BEND, Task
 
 SHARED = "windows in two splits"
 
@@ -76,6 +77,8 @@ def read_text(task: Task, bed: Path) -> pa.Table:
     Raises:
         BendError: The file is empty, has no header, other columns than declared, or a line with too few or too many.
     """
+    if bed.suffix != ".bed":
+        return read_table(task, bed)
     expected = [column.name for column in task.columns]
     with bed.open("rb") as handle:
         first = handle.readline()
@@ -152,13 +155,16 @@ class _Failure:
 
     def line(self, row: int) -> int:
         """Return the line of a row, counted from 1; empty lines are no rows."""
+        if self.bed.suffix != ".bed":
+            return row + 1
         with self.bed.open("rb") as handle:
             filled = (number for number, line in enumerate(handle, start=1) if line.strip(b"\r\n"))
             return next(number for count, number in enumerate(filled) if count == row + 1)
 
     def __call__(self, row: int, column: str, problem: str, *, cause: Exception | None = None) -> NoReturn:
         value = self.text[column][int(row)].as_py()
-        raise BendError(f"{self.bed}, line {self.line(int(row))}, column {column!r}: {value!r} {problem}") from cause
+        what = "line" if self.bed.suffix == ".bed" else "row"
+        raise BendError(f"{self.bed}, {what} {self.line(int(row))}, column {column!r}: {value!r} {problem}") from cause
 
 
 def _first(mask: np.ndarray | pa.ChunkedArray) -> int | None:
@@ -336,9 +342,10 @@ def _compare_with_declaration(task: Task, bed: Path, found: Mapping[str, int]) -
         return
     splits = ", ".join(f"{name} {found[name]:,} of {task.rows[name]:,}" for name in task.rows)
     log.warning(
-        "%s: %s rows, the released file has %s (%s). Scores on it are not comparable with published ones.",
+        "%s: %s rows, %s has %s (%s). Scores on it are not comparable with published ones.",
         bed,
         f"{sum(found.values()):,}",
+        "the released file" if task in BEND else "its declaration",
         f"{sum(task.rows.values()):,}",
         splits,
     )

@@ -29,7 +29,7 @@ from bend_hf.data.coordinates import SHARED, read
 from bend_hf.data.genome import Genome
 from bend_hf.data.sources import TaskFiles
 from bend_hf.errors import BendError
-from bend_hf.tasks import Task
+from bend_hf.tasks import BEND, Task
 
 BASES_PER_BATCH = 1 << 22
 """A batch is made whole in memory: at most this many bases, unless one window is longer."""
@@ -179,7 +179,7 @@ def describe(files: TaskFiles) -> str:
     task = files.task
     digests = "".join(f"; {name} sha256:{value}" for name, value in files.digests.items())
     return (
-        f"BEND (2024 tasks), {task.title}. {task.summary}\n"
+        f"{'BEND (2024 tasks), ' if task in BEND else ''}{task.title}. {task.summary}\n"
         f"Genome {task.build}; coordinates 0-based half-open; rows sha256:{files.digest}{digests}."
     )
 

@@ -17,9 +17,10 @@ from pathlib import Path
 from bend_hf import files
 from bend_hf.data import download
 from bend_hf.data.builds import GenomeArgument, Known, by_build, judge, pinned
+from bend_hf.data.tables import ENDINGS
 from bend_hf.errors import BendError
 from bend_hf.identity import Key
-from bend_hf.tasks import TASKS, Build, Task
+from bend_hf.tasks import BEND, TASKS, Build, Task, to_document
 
 # Raised whenever the same files give other rows, so that datasets built before are not served.
 ROWS_VERSION = 1
@@ -70,9 +71,8 @@ class TaskFiles:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of what decides the rows: the task and its version, the label files and the genome; no paths."""
-        return Key(
-            "rows", task=self.task.name, version=self.task.version, files=self.digests, reader=ROWS_VERSION
-        ).digest
+        named = self.task.name if self.task in BEND else to_document(self.task)
+        return Key("rows", task=named, version=self.task.version, files=self.digests, reader=ROWS_VERSION).digest
 
 
 def locate(
@@ -102,6 +102,8 @@ def locate(
     """
     genome = by_build(genome, [task.build, *(other.build for other in TASKS.values())])
     folders = [pinned(folder) for folder in (data_dir, os.environ.get("BEND_HF_DATA")) if folder]
+    if task not in BEND:
+        return _locate_own(task, folders, genome, genome_checked, strict)
     for folder in folders:
         if not folder.is_dir():
             source = "data_dir" if data_dir else "BEND_HF_DATA"
@@ -123,13 +125,40 @@ def locate(
     return replace(found, build_known=_build_known(found, genome_checked))
 
 
+def _locate_own(
+    task: Task, folders: list[Path], genome: Path | dict[str, Path] | None, checked: bool, strict: bool
+) -> TaskFiles:
+    """Find the files of a task that is none of BEND's: labels in its folder, the genome there or in a data folder."""
+    if task.folder is None:
+        raise BendError(f"{task.name} has no folder: register the folder of {task.name}.bed and task.json.")
+    labels = [task.folder / f"{task.name}{ending}" for ending in ENDINGS]
+    found = [path for path in labels if path.is_file()]
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found or labels)
+        raise BendError(f"{task.folder} holds {'several of' if found else 'none of'} {names}: it needs one of them.")
+    hdf5 = task.folder / f"{task.name}.hdf5" if task.labels_in_hdf5 else None
+    if hdf5 is not None and not hdf5.is_file():
+        raise BendError(f"{hdf5}: there is no such file, and {task.name} has its labels in HDF5 (labels_in_hdf5).")
+    fasta = _find_genome(
+        task.build, [folder for folder in (task.folder, *folders) if (folder / "genomes").is_dir()], genome
+    )
+    if fasta is None and task.build not in download.GENOMES:
+        raise BendError(
+            f"{task.name} is on the genome {task.build}, which cannot be downloaded: pass its FASTA with genome= "
+            f"(--genome), or put it at {task.folder / 'genomes' / task.build}.fa."
+        )
+    fasta = fasta or download.genome(task.build)
+    own = TaskFiles(task=task, bed=found[0], hdf5=hdf5, fasta=fasta, strict=strict)
+    return replace(own, build_known=_build_known(own, checked))
+
+
 def _build_known(found: TaskFiles, checked: bool) -> Known:
     """Return how it is known that the genome is of the task's build; the toy data is known by its manifest."""
     from bend_hf.data.genome import Genome
     from bend_hf.data.toy import genome_digest
 
     if not found.toy:
-        return judge(Genome(found.fasta), found.task.build, checked=checked)
+        return judge(Genome(found.fasta), found.task.build, checked=checked, lengths=found.task.chromosomes)
     folder, build = found.bed.parent.parent, found.task.build
     if found.digests["genome"] != genome_digest(folder, build):
         raise BendError(f"{found.fasta} is not the genome of {build} that {folder} was made with: leave out genome=.")

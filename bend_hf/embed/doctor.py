@@ -21,7 +21,7 @@ from bend_hf.embed.interface import SequenceEmbedder
 from bend_hf.embed.network import Measured, native_half
 from bend_hf.embed.open import load_embedder
 from bend_hf.protocols import get_protocol
-from bend_hf.tasks import TASKS, Task
+from bend_hf.tasks import BEND, Task
 
 GENE_FINDING_LENGTH = 7_330
 """Median length in bp of gene finding's windows, whose lengths vary."""
@@ -145,7 +145,7 @@ def diagnose(model: Any, *, protocol: str = "default", **options: Any) -> Diagno
         rate = speeds[f"{embedder.dtype}, 512 bp"]
     else:
         rate = speeds["512 bp"] = speed(embedder, sequences)
-    costs = tuple(_cost(task, rate, density, embedder.dim) for task in TASKS.values())
+    costs = tuple(_cost(task, rate, density, embedder.dim) for task in BEND)
     entry = CATALOGUE.get(embedder.name)
     about = {"licence": entry.licence if entry else None, "notes": entry.notes if entry else ""}
     common: dict[str, Any] = dict(

@@ -23,9 +23,9 @@ from bend_hf import __version__, resources
 from bend_hf.errors import BendError, unknown
 from bend_hf.metric import METRICS
 from bend_hf.protocols import PROTOCOLS
-from bend_hf.tasks import TASKS, Task
+from bend_hf.tasks import BEND, Task
 
-DATASETS = tuple(dict.fromkeys(task.dataset for task in TASKS.values()))
+DATASETS = tuple(dict.fromkeys(task.dataset for task in BEND))
 LOSSES = {"cross_entropy": "cross-entropy", "binary": "binary cross-entropy"}
 BY_CHROMOSOME = "Split by chromosome: "
 ZERO_SHOT = "There is no training data: the task is zero-shot."
@@ -141,7 +141,7 @@ def tasks_of(dataset: str) -> tuple[Task, ...]:
     """
     if dataset not in DATASETS:
         raise unknown("dataset", dataset, DATASETS)
-    return tuple(task for task in TASKS.values() if task.dataset == dataset)
+    return tuple(task for task in BEND if task.dataset == dataset)
 
 
 def row_columns(task: Task) -> dict[str, tuple[str, str]]:

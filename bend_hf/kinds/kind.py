@@ -9,7 +9,7 @@ A kind is data and functions; numpy and Arrow are all it needs. To add one, writ
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ class Kind:
         losses: Losses of a head that fit; none where nothing is trained.
         column: Name of the labels' column in a dataset's rows.
         keys: Columns that tell rows apart.
+        recipe: Fields of `Recipe` that tasks have by default; None where nothing is trained.
         variants: Whether a row is a variant with two sequences, and not a window with one.
         single: Whether a row has one label, and not a list of them.
         classes: Whether the score is that of the most probable of several classes.
@@ -51,6 +52,7 @@ class Kind:
         per_row: Labels of every row, or None where windows differ in their number.
         label_columns: Labels that are scored side by side, each with its own score: columns of a label array.
         score_columns: Columns of a score array.
+        pool: Nucleotides that a head pools over for a prediction; None for one each.
         by_row: Predictions of all rows one after another, with offsets, as an array per row.
         score: Labels and scores, or called classes, of all rows one after another to the metric's values by name; the
             headline is None where the labels leave it undefined.
@@ -63,6 +65,7 @@ class Kind:
     losses: tuple[str, ...]
     column: str
     keys: tuple[str, ...]
+    recipe: Mapping[str, Any] | None
     variants: bool
     single: bool
     classes: bool
@@ -78,6 +81,7 @@ class Kind:
     per_row: Callable[[Task], int | None]
     label_columns: Callable[[Task], int]
     score_columns: Callable[[Task], int]
+    pool: Callable[[Task], int | None]
     by_row: Callable[[np.ndarray, np.ndarray], list[np.ndarray]]
     score: Callable[[Task, np.ndarray, np.ndarray], dict[str, Any]]
     describe: Callable[[Task, np.ndarray], tuple[dict[str, Any], dict[str, Any]]]

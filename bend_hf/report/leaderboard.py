@@ -19,7 +19,7 @@ from bend_hf.report.elements import (
 )
 from bend_hf.report.groups import Group
 from bend_hf.report.table import METRICS
-from bend_hf.results.board import BASELINES, Row, group_means
+from bend_hf.results.board import BASELINES, Row, group_means, mean_of
 from bend_hf.tasks import TASKS
 from bend_hf.text import duration, number, size
 
@@ -41,8 +41,8 @@ def _leaderboard(group: Group, series: dict[str, int]) -> str:
     means = group_means(group.rows)
     shown = [
         (name, title)
-        for name, title in (("supervised", "5 trained"), ("zero_shot", "2 zero-shot"))
-        if any(means[model, group.protocol, group.toy][name] is not None for model in group.models)
+        for name, title in (("supervised", "5 trained"), ("zero_shot", "2 zero-shot"), ("own", "own tasks"))
+        if any(means[model, group.protocol, group.toy].get(name) is not None for model in group.models)
     ]
     titles = ["Model", *(f"{escape(task.title)}<br>{METRICS[task.metric]}" for task in tasks)]
     titles += [f"Mean of<br>{title},<br>centred" for _, title in shown]
@@ -54,7 +54,7 @@ def _leaderboard(group: Group, series: dict[str, int]) -> str:
         cells = [_score_cell(group, row, spans[name], series[model]) for name, row in rows.items()]
         for name, _ in shown:
             value = means[model, group.protocol, group.toy][name]
-            averaged = [row for task, row in rows.items() if (TASKS[task].recipe is None) == (name == "zero_shot")]
+            averaged = [row for task, row in rows.items() if name == mean_of(TASKS[task])]
             mark = "" if value is None else marks_of(group, *averaged)
             cells.append(f'<td data-v="{"" if value is None else value}">{number(value)}{mark}</td>')
         body.append(f"{row_start(first)}{model_cell(first, series[model])}{''.join(cells)}</tr>")

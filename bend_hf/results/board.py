@@ -20,7 +20,7 @@ from bend_hf.results.apart import told_apart
 from bend_hf.results.conditions import departures
 from bend_hf.results.record import Result
 from bend_hf.results.statistics import centred, seed_spread
-from bend_hf.tasks import TASKS
+from bend_hf.tasks import BEND, TASKS, Task
 
 BASELINES = {
     "onehot": "one-hot CNN",
@@ -152,18 +152,27 @@ def _total(group: list[Result], key: str, over: Any) -> float | None:
     return float(over(numbers)) if numbers else None
 
 
+def mean_of(task: Task) -> str:
+    """Return the mean of `group_means` that a task enters."""
+    if task not in BEND:
+        return "own"
+    return "zero_shot" if task.recipe is None else "supervised"
+
+
 def group_means(rows: Sequence[Row]) -> dict[tuple[str, str, bool], dict[str, float | None]]:
     """Mean centred scores by (model, protocol, toy).
 
     Returns:
-        ``supervised`` (five tasks) and ``zero_shot`` (two), never averaged together; None where a task is missing.
+        ``supervised`` (five tasks) and ``zero_shot`` (two) of BEND, and ``own`` (tasks among the rows that are none of
+        BEND's, where there are some), never averaged together; None where a task is missing.
     """
+    own = [task for name, task in TASKS.items() if task not in BEND and any(row.task == name for row in rows)]
     means: dict[tuple[str, str, bool], dict[str, float | None]] = {}
     for key in dict.fromkeys((row.model, row.protocol, row.toy) for row in rows if row.kind != "published"):
         mine = {row.task: row.centred for row in rows if (row.model, row.protocol, row.toy) == key}
         means[key] = {}
-        for name, trained in (("supervised", True), ("zero_shot", False)):
-            values = [mine.get(task.name) for task in TASKS.values() if (task.recipe is not None) == trained]
+        for name in ("supervised", "zero_shot", "own") if own else ("supervised", "zero_shot"):
+            values = [mine.get(task.name) for task in (*BEND, *own) if mean_of(task) == name]
             numbers = [value for value in values if value is not None]
             means[key][name] = float(np.mean(numbers)) if len(numbers) == len(values) else None
     return means

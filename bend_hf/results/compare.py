@@ -135,12 +135,9 @@ def compare(
         BendError: Protocols, data, test rows or settings of training differ, predictions are missing, or there is
             nothing to compare.
     """
-    wanted = {task.name for task in get_tasks(tasks)}
-    chosen = [
-        result
-        for result in _gather(results)
-        if result.task in wanted and (protocol is None or result.protocol == protocol)
-    ]
+    found = _gather(results)  # which makes tasks of one's own known
+    wanted = {task.name for task in get_tasks(TASKS if tasks in ("all", ["all"]) else tasks)}
+    chosen = [result for result in found if result.task in wanted and (protocol is None or result.protocol == protocol)]
     notes: list[str] = []
     unlike: dict[str, list[str]] = {}
     raw: list[Difference] = []

@@ -29,7 +29,7 @@ from bend_hf.identity import PARTS, Key
 from bend_hf.metric import METRICS
 from bend_hf.protocols import PROTOCOLS
 from bend_hf.results.predictions import Predictions, check, make_predictions, to_parquet
-from bend_hf.tasks import TASKS
+from bend_hf.tasks import TASKS, from_document, register
 
 __all__ = [
     "SCHEMA",
@@ -131,7 +131,7 @@ def _nullable(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model": (lambda v: isinstance(v, str) and bool(v.strip()), "a non-empty string"),
-    "task": (lambda v: v in TASKS, f"one of {', '.join(TASKS)}"),
+    "task": (lambda v: isinstance(v, str) and v in TASKS, f"one of {', '.join(TASKS)}, or declared in provenance"),
     "protocol": (lambda v: v in PROTOCOLS, f"one of {', '.join(PROTOCOLS)}"),
     "seed": (_nullable(lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 0), "an integer >= 0 or null"),
     "metric": (lambda v: v in METRICS, f"one of {', '.join(METRICS)}"),
@@ -173,6 +173,7 @@ def validate(record: Mapping[str, Any], where: str) -> None:
         BendError: A field is missing, unknown, of the wrong type, out of range or at odds with another; the message
             names `where`, the field, its value and what was expected.
     """
+    _declare(record, where)
     for name in record:
         if name not in (*_FIELDS, "schema"):
             raise BendError(f"{where}: {unknown('field', name, _FIELDS)}")
@@ -204,6 +205,16 @@ def validate(record: Mapping[str, Any], where: str) -> None:
         if not isinstance(record["provenance"].get(name), kind):
             value = _short(record["provenance"].get(name))
             raise BendError(f"{where}: provenance.{name} is {value}; expected a {kind.__name__}.")
+
+
+def _declare(record: Mapping[str, Any], where: str) -> None:
+    """Make the task known that a record of a task of one's own declares."""
+    provenance = record.get("provenance")
+    declared = provenance.get("declaration") if isinstance(provenance, Mapping) else None
+    if declared is not None:
+        task = register(from_document(declared, f"{where}: provenance.declaration"))
+        if task.name != record.get("task"):
+            raise BendError(f"{where}: the task is {_short(record.get('task'))}, and {task.name} is declared.")
 
 
 def _short(value: Any) -> str:
@@ -269,7 +280,7 @@ def slug(model: str) -> str:
 def read_results(where: str | Path | Iterable[str | Path]) -> list[Result]:
     """Read records from a folder (at any depth), a file, or several of either.
 
-    In a folder, JSON files that are not named after a task are left out with a warning.
+    In a folder, JSON files that are not named after a task and a protocol are left out with a warning.
 
     Returns:
         The results, sorted by model, task (in the order of declaration), protocol and seed.
@@ -282,7 +293,7 @@ def read_results(where: str | Path | Iterable[str | Path]) -> list[Result]:
         item = Path(item)
         if item.is_dir():
             found = sorted(path for path in item.rglob("*.json") if not path.name.startswith("."))
-            foreign = [path for path in found if path.name.partition(".")[0] not in TASKS]
+            foreign = [path for path in found if not _named_as_record(path)]
             if foreign:
                 log.warning("%s: %d JSON files are no results: %s …", item, len(foreign), foreign[0].name)
             if len(foreign) == len(found):
@@ -304,6 +315,11 @@ def read_results(where: str | Path | Iterable[str | Path]) -> list[Result]:
         seen.values(),
         key=lambda r: (r.model, order.index(r.task), r.protocol, -1 if r.seed is None else r.seed, str(r.path)),
     )
+
+
+def _named_as_record(path: Path) -> bool:
+    task, _, rest = path.name.partition(".")
+    return task in TASKS or rest.partition(".")[0] in PROTOCOLS
 
 
 def read_result(path: str | Path) -> Result:

@@ -1,9 +1,11 @@
 """Tasks: what is measured and how, as data."""
 
-from bend_hf.tasks.registry import TASKS, get_config, get_tasks
-from bend_hf.tasks.task import FOLDS, Build, Column, Recipe, Source, SplitScheme, Task
+from bend_hf.tasks.document import from_document, read_document, to_document, write_document
+from bend_hf.tasks.registry import BEND, TASKS, get_config, get_tasks, register
+from bend_hf.tasks.task import FOLDS, Build, Column, Recipe, Source, SplitScheme, Task, default_recipe
 
 __all__ = [
+    "BEND",
     "FOLDS",
     "TASKS",
     "Build",
@@ -12,6 +14,12 @@ __all__ = [
     "Source",
     "SplitScheme",
     "Task",
+    "default_recipe",
+    "from_document",
     "get_config",
     "get_tasks",
+    "read_document",
+    "register",
+    "to_document",
+    "write_document",
 ]

@@ -1,65 +1,140 @@
-"""The tasks by name."""
+"""The tasks by name: BEND's seven, and those of one's own that were registered or are named by their folder.
+
+    register("my_task/")                             # or a Task
+    get_tasks(["gene_finding", "my_task/"])
+
+A package brings tasks by an entry point of the group ``bend_hf.tasks``: a `Task`, several, or the path of a folder.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
 
-from bend_hf.errors import unknown
-from bend_hf.tasks.bend import (
-    CHROMATIN_ACCESSIBILITY,
-    CPG_METHYLATION,
-    ENHANCER_ANNOTATION,
-    GENE_FINDING,
-    HISTONE_MODIFICATION,
-    VARIANT_EFFECTS_DISEASE,
-    VARIANT_EFFECTS_EXPRESSION,
-)
+from bend_hf.console import log
+from bend_hf.errors import BendError, unknown
+from bend_hf.tasks import bend
+from bend_hf.tasks.document import NAME, read_document
 from bend_hf.tasks.task import Task
 
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
-        GENE_FINDING,
-        ENHANCER_ANNOTATION,
-        CHROMATIN_ACCESSIBILITY,
-        HISTONE_MODIFICATION,
-        CPG_METHYLATION,
-        VARIANT_EFFECTS_EXPRESSION,
-        VARIANT_EFFECTS_DISEASE,
+        bend.GENE_FINDING,
+        bend.ENHANCER_ANNOTATION,
+        bend.CHROMATIN_ACCESSIBILITY,
+        bend.HISTONE_MODIFICATION,
+        bend.CPG_METHYLATION,
+        bend.VARIANT_EFFECTS_EXPRESSION,
+        bend.VARIANT_EFFECTS_DISEASE,
     )
 }
+"""All tasks that are known by now: BEND's, then those registered."""
+
+BEND = tuple(TASKS.values())
+"""The seven tasks of BEND."""
+
+_brought: set[str] = set()
 
 
-def get_tasks(names: str | Iterable[str] = "all") -> tuple[Task, ...]:
-    """Return tasks by name, in the order of declaration.
+def register(task: Task | str | os.PathLike[str]) -> Task:
+    """Make a task known by its name, and return it.
 
     Args:
-        names: ``"all"``, a task's name, a dataset's name (``"variant_effects"`` gives both its tasks), or several.
+        task: A task, or the folder of one (``task.json`` beside its label file).
 
     Raises:
-        BendError: A name is unknown; the message lists the choices.
+        BendError: The folder holds no task, or another task has its name.
     """
+    if not isinstance(task, Task):
+        task = read_document(Path(task) / NAME)
+    known = TASKS.get(task.name)
+    if known in BEND:
+        raise BendError(f"{task.name} is the name of one of BEND's tasks: give yours ({_place(task)}) another.")
+    if known is not None and (known != task or (task.folder and known.folder and known.folder != task.folder)):
+        raise BendError(
+            f"Two tasks have the name {task.name}: that of {_place(known)} and that of {_place(task)}. Rename one."
+        )
+    if known is None or known.folder is None:
+        TASKS[task.name] = task
+    return TASKS[task.name]
+
+
+def _place(task: Task) -> str:
+    return str(task.folder or f"version {task.version}")
+
+
+def get_tasks(names: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = "all") -> tuple[Task, ...]:
+    """Return tasks by name, BEND's first, each in the order of declaration.
+
+    Args:
+        names: ``"all"`` (BEND's seven), a task's name, a dataset's name (``"variant_effects"`` gives both its tasks),
+            the folder of a task, or several of these.
+
+    Raises:
+        BendError: A name is unknown or no name, or a folder holds no task; the message lists the choices.
+    """
+    several = [names] if isinstance(names, str | os.PathLike) else names
+    if not isinstance(several, Iterable):
+        raise BendError(f"tasks={names!r} is no name of a task, nor several.")
     wanted: set[str] = set()
-    for name in [names] if isinstance(names, str) else names:
-        found = {task.name for task in TASKS.values() if name in ("all", task.name, task.dataset)}
-        if not found:
-            datasets = {task.dataset for task in TASKS.values()}
-            raise unknown("task", name, ["all", *sorted(datasets | set(TASKS))])
-        wanted |= found
+    for name in several:
+        wanted |= {task.name for task in _find(name)}
+    for task in TASKS.values():
+        if task.supersedes in wanted:
+            log.warning("%s is superseded by %s.", task.supersedes, task.name)
     return tuple(task for task in TASKS.values() if task.name in wanted)
+
+
+def _find(name: Any) -> list[Task]:
+    if not isinstance(name, str | os.PathLike) or not os.fspath(name):
+        raise BendError(f"{name!r} is no name of a task.")
+    if name == "all":
+        return list(BEND)
+    if found := _named(name):
+        return found
+    _bring()
+    if found := _named(name):
+        return found
+    path = Path(name)
+    if (path / NAME).is_file() or path.is_dir() or os.sep in os.fspath(name):
+        return [register(path)]
+    datasets = {task.dataset for task in TASKS.values()}
+    raise unknown("task", os.fspath(name), ["all", *sorted(datasets | set(TASKS))])
+
+
+def _named(name: Any) -> list[Task]:
+    return [task for task in TASKS.values() if name in (task.name, task.dataset)]
+
+
+def _bring() -> None:
+    """Register the tasks that installed packages bring."""
+    for point in entry_points(group="bend_hf.tasks"):
+        if point.value not in _brought:
+            _brought.add(point.value)
+            brought = point.load()
+            for task in [brought] if isinstance(brought, Task | str | os.PathLike) else brought:
+                register(task)
 
 
 def get_config(dataset: str, config: str | None = None) -> Task:
     """Return the task behind a dataset's configuration.
 
     Args:
-        dataset: Name of the dataset, with or without a namespace (``"bend/variant_effects"``).
+        dataset: Name of the dataset, with or without a namespace (``"bend/variant_effects"``), or a task's folder.
         config: Name of the configuration; None for the dataset's first (default) one.
 
     Raises:
         BendError: Dataset or configuration is unknown; the message lists the choices.
     """
-    name = dataset.rpartition("/")[2]
+    if (Path(dataset) / NAME).is_file():
+        [task] = get_tasks(dataset)
+        name = task.dataset
+    else:
+        name = dataset.rpartition("/")[2]
     configs = {task.config: task for task in TASKS.values() if task.dataset == name}
     if not configs:
         raise unknown("dataset", dataset, dict.fromkeys(task.dataset for task in TASKS.values()))

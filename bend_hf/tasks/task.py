@@ -6,15 +6,20 @@ Coordinates are 0-based half-open everywhere.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from bend_hf.errors import BendError
 from bend_hf.kinds import Kind, get_kind
 
 SplitScheme = Literal["fixed", "folds", "none"]
-Build = Literal["GRCh38", "GRCh37"]
+Build = str
+"""Name of a genome build; BEND's are ``GRCh38`` and ``GRCh37``."""
+
+VALUE_TYPES = ("string", "int8", "int64", "float32", "float64", "bool")
 
 FOLDS = tuple(f"part{k}" for k in range(1, 11))
 
@@ -56,6 +61,18 @@ class Recipe:
     epochs: int = 100
 
 
+def default_recipe(kind: Kind, task: Any) -> Recipe | None:
+    """Return the recipe that tasks of a kind have by default; None where nothing is trained.
+
+    Args:
+        kind: The kind of labels.
+        task: Anything with the `label_names`, `window` and `bin_size` of a task.
+    """
+    if kind.recipe is None:
+        return None
+    return Recipe(pool=kind.pool(task), outputs=kind.score_columns(task), **kind.recipe)
+
+
 @dataclass(frozen=True)
 class Source:
     """Where labels come from: a name, the DOI to cite and the key of its BibTeX entry."""
@@ -95,6 +112,10 @@ class Task:
         caveats: Known defects of the released data.
         version: Version of this declaration.
         turned_labels: For every label its name on the other strand, where labels are per nucleotide and `stranded`.
+        chromosomes: Chromosome → length in bp, of a build that is none of BEND's; None where a FASTA is taken at its
+            user's word.
+        supersedes: Name of the task that this one replaces.
+        folder: Where its files lie, of a task that is none of BEND's; None for BEND's data folders.
 
     Raises:
         BendError: What is declared does not fit the kind of labels.
@@ -116,7 +137,7 @@ class Task:
     split_names: Mapping[str, str] = field(hash=False)
     columns: tuple[Column, ...]
     labels_in_hdf5: bool
-    metric: Literal["mcc", "auroc", "auprc"]
+    metric: str
     recipe: Recipe | None
     rows: Mapping[str, int] = field(hash=False)
     sources: tuple[Source, ...]
@@ -125,18 +146,54 @@ class Task:
     paper_rows: int | None = None
     version: str = "1.0.0"
     turned_labels: tuple[str, ...] | None = None
+    chromosomes: Mapping[str, int] | None = field(default=None, hash=False)
+    supersedes: str | None = None
+    folder: Path | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
+        if problem := self._problem():
+            raise BendError(f"Task {self.name} ({self.label_kind}): {problem}.")
+
+    def _problem(self) -> str | None:
+        """Return what is declared and does not fit."""
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", self.name):
+            return "a name is up to 64 letters, digits, '-' and '_'"
         kind = self.kind
-        problem = kind.problem(self)
         if self.metric not in kind.metrics:
-            problem = f"metric {self.metric!r} does not fit; choices: {', '.join(kind.metrics)}"
+            return f"metric {self.metric!r} does not fit; choices: {', '.join(kind.metrics)}"
         if (self.recipe is None) != (not kind.losses):
-            problem = "recipe is missing" if kind.losses else "recipe is set, and nothing is trained"
-        elif self.recipe is not None and self.recipe.loss not in kind.losses:
-            problem = f"recipe.loss {self.recipe.loss!r} does not fit; choices: {', '.join(kind.losses)}"
-        if problem:
-            raise BendError(f"Task {self.name} ({kind.name}): {problem}.")
+            return "recipe is missing" if kind.losses else "recipe is set, and nothing is trained"
+        if problem := kind.problem(self):
+            return problem
+        return self._problem_of_recipe() or self._problem_of_columns()
+
+    def _problem_of_recipe(self) -> str | None:
+        recipe, kind = self.recipe, self.kind
+        if recipe is None:
+            return None
+        if recipe.loss not in kind.losses:
+            return f"recipe.loss {recipe.loss!r} does not fit; choices: {', '.join(kind.losses)}"
+        for name, wanted in (("outputs", kind.score_columns(self)), ("pool", kind.pool(self))):
+            if getattr(recipe, name) != wanted:
+                return f"recipe.{name} is {getattr(recipe, name)}, and its labels need {wanted}"
+        return None
+
+    def _problem_of_columns(self) -> str | None:
+        names = [column.name for column in self.columns]
+        needed = [*self.kind.keys[1:], "end", "split", *([] if self.labels_in_hdf5 else ["label"])]
+        if missing := [name for name in needed if name not in names]:
+            return f"columns lack {missing[0]!r}; needed: {', '.join(dict.fromkeys(needed))}"
+        for column in self.columns:
+            if column.dtype not in VALUE_TYPES:
+                return f"column {column.name!r} has dtype {column.dtype!r}; choices: {', '.join(VALUE_TYPES)}"
+        splits = {"fixed": {"train", "validation", "test"}, "none": {"test"}}.get(self.split_scheme)
+        if splits is not None and set(self.rows) != splits:
+            return f"rows are of {', '.join(self.rows)}; {self.split_scheme} splits are {', '.join(sorted(splits))}"
+        if set(self.split_names.values()) != set(self.rows):
+            return f"split_names give {', '.join(self.split_names.values())}, and rows are of {', '.join(self.rows)}"
+        if len(set(self.label_names)) < len(self.label_names) or not self.label_names:
+            return "label_names are missing, or one stands there twice"
+        return None
 
     @property
     def kind(self) -> Kind:

@@ -1,0 +1,89 @@
+"""Small tasks that are none of BEND's, on a genome of another organism, and their folders."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+from bend_hf.kinds import get_kind
+from bend_hf.tasks import Column, Task, default_recipe, write_document
+
+LENGTHS = {"IV": 30_000, "scaffold_9": 20_000}
+WINDOW = 100
+
+
+def make_task(name: str = "my_task", **fields: Any) -> Task:
+    values: dict[str, Any] = {
+        "name": name,
+        "dataset": name,
+        "config": "default",
+        "title": "My task",
+        "summary": "Find windows that are rich in G.",
+        "label_kind": "multilabel",
+        "label_names": ("rich", "even"),
+        "label_naming": "released",
+        "build": "WBcel235",
+        "stranded": True,
+        "window": WINDOW,
+        "bin_size": None,
+        "split_scheme": "fixed",
+        "split_names": {"train": "train", "valid": "validation", "test": "test"},
+        "columns": (
+            Column("chromosome", "string", "chromosome", row=True),
+            Column("start", "int64", "start", row=True),
+            Column("end", "int64", "end", row=True),
+            Column("strand", "string", "strand", row=True),
+            Column("label", "string", "labels"),
+            Column("split", "string", "split"),
+        ),
+        "labels_in_hdf5": False,
+        "metric": "auroc",
+        "rows": {"train": 60, "validation": 20, "test": 40},
+        "sources": (),
+        "caveats": (),
+        "chromosomes": LENGTHS,
+    } | fields
+    if "recipe" not in values:
+        values["recipe"] = None
+        shape = type("Shape", (), values)
+        values["recipe"] = default_recipe(get_kind(values["label_kind"]), shape)
+    return Task(**values)
+
+
+def write_genome(path: Path) -> dict[str, str]:
+    generator = random.Random(3)
+    genome = {name: "".join(generator.choices("ACGT", k=length)) for name, length in LENGTHS.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f">{name}\n{sequence}\n" for name, sequence in genome.items()))
+    return genome
+
+
+def label(task: Task, sequence: str) -> str:
+    """Label of a window, from its sequence: a rule a model can learn."""
+    rich = sequence.count("G") > len(sequence) * 0.26
+    return {
+        "multilabel": ",".join(["0"] * rich + ["1"] * (sequence.count("A") % 2)),
+        "window_class": task.label_names[rich] if len(task.label_names) > 1 else "",
+        "window_value": f"{sequence.count('G') * 10 + 500}",
+        "per_nucleotide_class": ",".join(f"{int(base in 'GC')}:1" for base in sequence),
+        "per_bin_binary": ",".join(f"{int('GG' in sequence[i : i + 10])}:1" for i in range(0, len(sequence), 10)),
+    }[task.label_kind]
+
+
+def write_folder(folder: Path, task: Task, *, ending: str = ".bed") -> Path:
+    """Write the folder of a task with 120 windows, and the genome in it."""
+    genome = write_genome(folder / "genomes" / f"{task.build}.fa")
+    splits = ["train"] * 60 + ["valid"] * 20 + ["test"] * 40
+    delimiter = "," if ending == ".csv" else "\t"
+    lines = [delimiter.join(column.name for column in task.columns)]
+    for i, split in enumerate(splits):
+        chromosome = list(LENGTHS)[i % 2]
+        start = 150 * i
+        sequence = genome[chromosome][start : start + WINDOW]
+        text = label(task, sequence)
+        text = f'"{text}"' if ending == ".csv" else text
+        lines.append(delimiter.join([chromosome, str(start), str(start + WINDOW), "+-"[i % 2], text, split]))
+    (folder / f"{task.name}{ending}").write_text("\n".join(lines) + "\n")
+    write_document(folder / "task.json", task)
+    return folder

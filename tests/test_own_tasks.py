@@ -1,0 +1,181 @@
+"""Tasks of one's own: the document, the registry, and the whole road from a folder to a record."""
+
+import dataclasses
+import json
+
+import pytest
+from tasks_of_ones_own import make_task, write_folder
+
+import bend_hf
+from bend_hf.cli import main
+from bend_hf.errors import BendError
+from bend_hf.results.board import board, group_means
+from bend_hf.tasks import BEND, TASKS, from_document, get_tasks, read_document, register, to_document, write_document
+
+
+@pytest.fixture(autouse=True)
+def _as_before(monkeypatch):
+    monkeypatch.setattr("bend_hf.tasks.registry.TASKS", TASKS)
+    before = dict(TASKS)
+    yield
+    TASKS.clear()
+    TASKS.update(before)
+
+
+@pytest.mark.parametrize("task", BEND, ids=lambda task: task.name)
+def test_the_seven_are_documents(task):
+    document = json.loads(json.dumps(to_document(task)))
+    assert from_document(document, "document") == task
+    assert set(document) == {"schema", *(item.name for item in dataclasses.fields(task))} - {"folder"}
+
+
+def document(**changes):
+    fields = to_document(make_task()) | changes
+    return {name: value for name, value in fields.items() if value is not ...}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"label_names": ...}, "field 'label_names' is missing; expected a list, each a string"),
+        ({"labelnames": 3}, r"Unknown field 'labelnames'\. Did you mean 'label_names'\?"),
+        ({"window": "512"}, "field 'window' is \"512\"; expected a whole number or null"),
+        ({"window": True}, "field 'window' is true"),
+        ({"stranded": 1}, "field 'stranded' is 1; expected true or false"),
+        ({"label_names": ["a", 3]}, r"field 'label_names\[1\]' is 3; expected a string"),
+        ({"rows": {"train": 1.5, "validation": 1, "test": 1}}, "field 'rows.train' is 1.5"),
+        ({"split_scheme": "random"}, "field 'split_scheme' is \"random\"; choices: fixed, folds, none"),
+        ({"recipe": {"hidden": 3}}, "field 'recipe.pool' is missing"),
+        ({"columns": [{"name": "a"}]}, r"field 'columns\[0\].dtype' is missing"),
+        ({"schema": 2}, "schema 2 is newer than this bend_hf"),
+        ({"schema": ...}, "field 'schema' is null"),
+        ({"metric": "mcc"}, "metric 'mcc' does not fit; choices: auroc"),
+        ({"recipe": to_document(TASKS["gene_finding"])["recipe"]}, "recipe.loss 'cross_entropy' does not fit"),
+        ({"label_names": ["a", "a"]}, "label_names are missing, or one stands there twice"),
+        ({"name": "my/task"}, "a name is up to 64 letters"),
+        ({"label_kind": "multi_label"}, "Did you mean 'multilabel'"),
+        ({"split_names": {"train": "train"}}, "split_names give train"),
+    ],
+)
+def test_a_wrong_field_is_named(changes, message):
+    with pytest.raises(BendError, match=f"task.json: .*{message}"):
+        from_document(document(**changes), "task.json")
+
+
+def test_the_default_recipe_is_that_of_the_kind():
+    task = from_document(document(recipe="default"), "task.json")
+    assert task.recipe == make_task().recipe
+    assert (task.recipe.pool, task.recipe.outputs, task.recipe.loss) == (100, 2, "binary")
+
+
+def test_a_field_that_stands_twice_is_no_document(tmp_path):
+    (tmp_path / "task.json").write_text('{"schema": 1, "schema": 1}')
+    with pytest.raises(BendError, match="a field stands there twice"):
+        read_document(tmp_path / "task.json")
+
+
+def test_names_are_taken_once(tmp_path):
+    folder = write_folder(tmp_path / "my_task", make_task())
+    [task] = get_tasks(folder)
+    assert get_tasks("my_task") == (task,) == get_tasks(str(folder))
+    assert get_tasks("all") == BEND
+    assert [found.name for found in get_tasks(["my_task", "gene_finding"])] == ["gene_finding", "my_task"]
+    other = write_folder(tmp_path / "other", make_task(version="1.1.0"))
+    with pytest.raises(BendError, match=r"Two tasks have the name my_task: that of .*my_task and that of .*other"):
+        register(other)
+    write_document(folder / "task.json", dataclasses.replace(make_task(), name="gene_finding"))
+    with pytest.raises(BendError, match="gene_finding is the name of one of BEND's tasks"):
+        get_tasks(folder)
+
+
+@pytest.mark.parametrize("name", [None, 3, b"gene_finding", ""])
+def test_what_is_no_name_is_refused(name):
+    with pytest.raises(BendError):
+        get_tasks([name])
+
+
+def test_a_folder_without_a_task_says_what_it_should_hold(tmp_path):
+    with pytest.raises(BendError, match=r"task\.json: cannot be read .*holds a task\.json"):
+        get_tasks(tmp_path)
+
+
+def test_a_superseded_task_says_so(caplog):
+    register(make_task("old"))
+    register(make_task("new", supersedes="old"))
+    get_tasks("old")
+    assert "old is superseded by new" in caplog.text
+
+
+@pytest.mark.parametrize("ending", [".bed", ".csv", ".tsv"])
+def test_rows_of_ones_own(tmp_path, ending):
+    folder = write_folder(tmp_path / "my_task", make_task(), ending=ending)
+    data = bend_hf.load_dataset(str(folder), cache_dir=tmp_path / "cache")
+    assert {name: len(rows) for name, rows in data.items()} == {"train": 60, "validation": 20, "test": 40}
+    for row in data["test"]:
+        forward = row["sequence"] if row["strand"] == "+" else _other_strand(row["sequence"])
+        assert (0 in row["labels"]) == (forward.count("G") > 26)
+
+
+def _other_strand(sequence):
+    return sequence.translate(str.maketrans("ACGT", "TGCA"))[::-1]
+
+
+def test_parquet_holds_the_same_rows(tmp_path):
+    import pyarrow.csv
+    import pyarrow.parquet as pq
+
+    folder = write_folder(tmp_path / "my_task", make_task())
+    first = bend_hf.load_dataset(str(folder), cache_dir=tmp_path / "cache", split="test")
+    bed = folder / "my_task.bed"
+    table = pyarrow.csv.read_csv(bed, parse_options=pyarrow.csv.ParseOptions(delimiter="\t"))
+    pq.write_table(table, folder / "my_task.parquet")
+    with pytest.raises(BendError, match=r"several of my_task\.bed, my_task\.parquet"):
+        bend_hf.load_dataset(str(folder), cache_dir=tmp_path / "cache")
+    bed.unlink()
+    assert bend_hf.load_dataset(str(folder), cache_dir=tmp_path / "cache", split="test")[:] == first[:]
+
+
+@pytest.mark.parametrize("kind", ["multilabel", "per_nucleotide_class"])
+def test_a_folder_is_evaluated(tmp_path, kind):
+    fields = {
+        "multilabel": {},
+        "per_nucleotide_class": {
+            "label_names": ("weak", "strong"),
+            "metric": "mcc",
+            "turned_labels": ("weak", "strong"),
+        },
+        "per_bin_binary": {"label_names": ("double",), "metric": "auprc", "bin_size": 10, "split_scheme": "fixed"},
+    }[kind]
+    folder = write_folder(tmp_path / "my_task", make_task(label_kind=kind, **fields))
+    [result] = bend_hf.evaluate("onehot", tasks=folder, epochs=6, output=tmp_path / "results", device="cpu")
+    assert result.failure is None
+    assert result.score > 0.6
+    assert result.counts["rows"] == 40
+    del TASKS["my_task"]
+    [again] = bend_hf.read_results(tmp_path / "results")
+    assert TASKS["my_task"].label_kind == kind
+    assert again.score == result.score
+
+
+def test_own_tasks_are_compared_and_averaged_by_themselves(tmp_path, capsys):
+    folder = write_folder(tmp_path / "my_task", make_task())
+    output = ["-o", str(tmp_path / "results")]
+    assert main(["evaluate", "composition", "--task", str(folder), *output]) == 0
+    assert main(["evaluate", "onehot", "--task", str(folder), "--epochs", "1", *output]) == 0
+    results = bend_hf.read_results(tmp_path / "results")
+    assert {result.task for result in results} == {"my_task"}
+    comparison = bend_hf.compare(results)
+    assert {item.task for item in comparison.differences} == {"my_task"}
+    rows = board(results)
+    means = group_means(rows)["onehot", "default", False]
+    assert means["supervised"] is None
+    assert means["own"] == pytest.approx(2 * next(row.score for row in rows if row.model == "onehot") - 1)
+    page = tmp_path / "report.html"
+    assert main(["report", str(tmp_path / "results"), "-o", str(page)]) == 0
+    assert "own tasks" in page.read_text()
+    capsys.readouterr()
+
+
+def test_the_list_of_tasks_is_made_of_documents(capsys):
+    assert main(["tasks", "--format", "json"]) == 0
+    assert [from_document(item, "tasks") for item in json.loads(capsys.readouterr().out)] == list(BEND)
