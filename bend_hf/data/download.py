@@ -132,10 +132,10 @@ def _trusted(target: Path) -> bool:
     if not record_path.is_file():
         log.warning("%s has no record of a download; it is used as it is.", target)
         return True
-    record = json.loads(record_path.read_text(encoding="utf-8"))
-    if target.stat().st_size != record["size"] or files.content_digest(target) != record["sha256"]:
+    record = _read_json(record_path)
+    if target.stat().st_size != record.get("size") or files.content_digest(target) != record.get("sha256"):
         raise BendError(
-            f"{target} was changed after its download (see {record_path.name}). Delete both to download it again."
+            f"{target} was changed after its download, or {record_path.name} was. Delete both to download it again."
         )
     return True
 
@@ -187,7 +187,7 @@ def _attempt(url: _Address, part: Path) -> str | None:
     import httpx
 
     have = part.stat().st_size if part.exists() else 0
-    state = json.loads(_state(part).read_text(encoding="utf-8")) if _state(part).exists() else {}
+    state = _read_json(_state(part))
     headers = {"Accept-Encoding": "identity"}
     if have and state.get("url") == url.digest and state.get("validator"):
         # With If-Range, a server whose file has changed sends the whole new one.
@@ -198,7 +198,7 @@ def _attempt(url: _Address, part: Path) -> str | None:
         ) as response:
             if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
                 if response.headers.get("Content-Range") == f"bytes */{have}":
-                    return state["validator"]
+                    return str(state["validator"])
                 part.unlink()
             _raise_for_status(url, response)
             validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
@@ -244,6 +244,14 @@ def _raise_for_status(url: _Address, response: Any) -> None:
 
 
 _ELSEWHERE = "Pass data_dir= and genome= (--data-dir, --genome), or set BEND_HF_DATA_URL to a mirror."
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Return what was noted of a download; nothing where there is no note, or none that can be read."""
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def _state(part: Path) -> Path:

@@ -55,6 +55,8 @@ def rerun_command(
             arguments = [str(model) if Path(word).name == name else word for word in arguments]
     else:
         arguments = ["evaluate", str(model or result.model), *_settings(result)]
+        if result.provenance.get("files", {}).get("build_known") == "user":
+            arguments.append("--genome-checked")
     arguments += ["--tasks", result.task, "--protocol", result.protocol, "--output", str(output)]
     for option, value in (("--data-dir", data_dir), ("--genome", genome)):
         arguments += [option, str(value)] if value is not None else []

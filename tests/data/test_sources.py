@@ -312,6 +312,23 @@ def test_what_was_changed_after_its_download_is_not_trusted(server: Server, targ
         fetch(server, target)
 
 
+@pytest.mark.parametrize("record", [b"", b"{", b"[]", b"3", b'{"size": 1}'])
+def test_a_damaged_record_is_one_clear_error(server: Server, target: Path, record: bytes) -> None:
+    fetch(server, target)
+    (target.parent / "task.bed.json").write_bytes(record)
+    with pytest.raises(BendError, match=r"or task\.bed\.json was\. Delete both"):
+        fetch(server, target)
+
+
+def test_a_damaged_note_of_a_part_is_not_believed(server: Server, target: Path) -> None:
+    server.faults = ["drop 100000", *["500"] * 5]
+    with pytest.raises(BendError):
+        fetch(server, target)
+    (target.parent / "task.bed.part.json").write_bytes(b"{")
+    assert fetch(server, target).read_bytes() == BED
+    assert server.requests[-1] == ("/task.bed", None)
+
+
 def test_a_file_put_there_by_hand_is_used(server: Server, target: Path, caplog: pytest.LogCaptureFixture) -> None:
     target.parent.mkdir()
     target.write_bytes(BED)

@@ -43,6 +43,13 @@ def test_a_run_from_python_is_rebuilt_from_its_settings() -> None:
     ]  # fmt: skip
 
 
+def test_what_the_user_knew_of_the_genome_is_said_again() -> None:
+    provenance = {**PROVENANCE, "command": "notebook.py", "files": {"build": "GRCh38", "build_known": "user"}}
+    assert "--genome-checked" in rerun_command(make_result("gene_finding", provenance=provenance), output="again")
+    provenance["files"] = {"build": "GRCh38", "build_known": "lengths"}
+    assert "--genome-checked" not in rerun_command(make_result("gene_finding", provenance=provenance), output="again")
+
+
 def test_a_model_that_moved_can_be_named() -> None:
     provenance = {**PROVENANCE, "command": "bend-hf evaluate --seeds 2 runs/my-model --data-dir data"}
     result = make_result("gene_finding", model="my-model", provenance=provenance)
