@@ -136,14 +136,14 @@ class Saved:
         state.epoch, state.step = self.place
 
 
-def read(path: Path, device: torch.device) -> Saved | None:
+def read(path: Path) -> Saved | None:
     """Read a state; return None where there is none, or none that can be trusted (which is said)."""
     if not path.is_file():
         return None
     try:
         if problem := damage(path):
             raise ValueError(problem)
-        with safe_open(path, "pt", device=str(device)) as file:
+        with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
             return Saved(tensors, json.loads(file.metadata()["state"]))
     except (SafetensorError, OSError, ValueError) as error:

@@ -297,7 +297,7 @@ def _fit(run: Run) -> list[Fitted]:
         if run.file is not None:
             run = replace(run, file=run.file.with_suffix(f".{_key(run, state.heads).digest[:24]}.safetensors"))
             assert run.file is not None
-            saved = checkpoint.read(run.file, run.device)
+            saved = checkpoint.read(run.file)
     if same_on_all(saved and saved.place) and saved is not None:
         saved.restore(state)
         log.info("%s: going on from epoch %d, step %d.", run.task.name, state.epoch + 1, state.step)

@@ -1,0 +1,100 @@
+"""Ctrl-C at a terminal while heads are trained: the step is given up, the state saved, the exit code 130, in order."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import select
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bend_hf.files import damage
+
+pty = pytest.importorskip("pty")
+TRIALS = int(os.environ.get("BEND_HF_INTERRUPT_TRIALS", "2"))
+ROOT = Path(__file__).parents[2]
+
+
+class Terminal:
+    """A command that runs in a terminal of its own."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.output = ""
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+        self.process, self.descriptor = pty.fork()
+        if not self.process:
+            os.execve(command[0], command, environment)
+
+    def read(self, seconds: float) -> bool:
+        """Read what it prints, for so long at most; return whether it is still there."""
+        if not select.select([self.descriptor], [], [], seconds)[0]:
+            return True
+        try:
+            read = os.read(self.descriptor, 65536)
+        except OSError:  # the other side has closed it
+            return False
+        self.output += read.decode(errors="replace")
+        return bool(read)
+
+    def wait_for(self, what: Callable[[], object], seconds: float = 120) -> None:
+        """Read until something is so."""
+        end = time.monotonic() + seconds
+        while not what():
+            assert self.read(0.1), self.output[-3000:]
+            assert time.monotonic() < end, self.output[-3000:]
+
+    def press_ctrl_c(self) -> None:
+        os.write(self.descriptor, b"\x03")
+
+    def exit_code(self) -> int:
+        """Wait for the end: the exit code, or minus the signal that ended it."""
+        end = time.monotonic() + 60
+        while self.read(0.1):
+            assert time.monotonic() < end, self.output[-3000:]
+        os.close(self.descriptor)
+        return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+
+
+def begin(toy_dir: Path, output: Path) -> Terminal:
+    """Begin a training that would go on for hours, and wait until it is under way."""
+    arguments = "evaluate onehot --tasks cpg_methylation --epochs 100000 --seeds 2".split()
+    terminal = Terminal(
+        [sys.executable, "-m", "bend_hf", *arguments, "--data-dir", str(toy_dir), "--output", str(output)]
+    )
+    known = bool(states(output))
+    terminal.wait_for(lambda: "going on from epoch" in terminal.output if known else states(output))
+    return terminal
+
+
+def states(output: Path) -> list[Path]:
+    return sorted((output / ".states").rglob("*.safetensors"))
+
+
+def test_ctrl_c_saves_and_exits_with_130(toy_dir: Path, tmp_path: Path) -> None:
+    """Set BEND_HF_INTERRUPT_TRIALS=20 (or 200) for the long version; each begins where the one before was stopped."""
+    draw = random.Random(0)
+    for trial in range(TRIALS):
+        terminal = begin(toy_dir, tmp_path)
+        time.sleep(draw.uniform(0, 0.5))
+        terminal.press_ctrl_c()
+        code = terminal.exit_code()
+        assert code == 130, f"trial {trial}: {code}\n{terminal.output[-3000:]}"
+        assert "stopping and saving" in terminal.output
+        assert "the same command goes on where it stopped" in terminal.output
+        assert not re.search("Traceback|terminate called|Aborted|core dumped", terminal.output)
+        assert ("going on from epoch" in terminal.output) == (trial > 0)
+        (state,) = states(tmp_path)
+        assert damage(state) is None
+
+
+def test_a_second_ctrl_c_leaves_in_order_too(toy_dir: Path, tmp_path: Path) -> None:
+    terminal = begin(toy_dir, tmp_path)
+    terminal.press_ctrl_c()
+    terminal.press_ctrl_c()
+    assert terminal.exit_code() == 130, terminal.output[-3000:]
+    assert not re.search("terminate called|Aborted|core dumped", terminal.output)
