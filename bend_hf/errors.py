@@ -22,7 +22,7 @@ import difflib
 import errno
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/?#\s'\"]*@")
 
@@ -142,6 +142,63 @@ def _os_error(error: OSError) -> BendError | None:
     return kind(f"{where}{text}")
 
 
+def hub_answer(error: BaseException, *, writing: bool = False) -> str | None:
+    """Return what an exception of the Hub's client, or one behind it, means and what to do; None where it is none.
+
+    Args:
+        error: The exception; the chain of its causes is looked through.
+        writing: Whether something was to be uploaded.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        name = type(seen).__name__
+        response = getattr(seen, "response", None)
+        if name == "OfflineModeIsEnabled":
+            return "offline mode is on; unset HF_HUB_OFFLINE."
+        if response is not None and hasattr(response, "status_code"):
+            return _of_status(int(response.status_code), str(seen), dict(response.headers), writing)
+        if name in ("FileMetadataError", "SSLError", "SSLCertVerificationError") or "certificate" in str(seen).lower():
+            login = name == "FileMetadataError"
+            what = "a page that is no file of the Hub's" if login else "a certificate that cannot be trusted"
+            return f"something between here and the Hub answers with {what} ({_NETWORK})."
+        if name == "ProxyError":
+            return f"the proxy does not let the request through ({_NETWORK})."
+        # The client's HTTP library has changed its name between versions.
+        if type(seen).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore", "requests"):
+            return f"the connection to the Hub broke ({name}). Try again; what is cached is used with HF_HUB_OFFLINE=1."
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+_NETWORK = "a login page, a proxy or a firewall; check HTTPS_PROXY and REQUESTS_CA_BUNDLE"
+
+
+def _of_status(status: int, detail: str, headers: Mapping[str, str], writing: bool) -> str:
+    wait = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
+    if status == 401:
+        return (
+            "the Hub does not accept the token, or there is none (401). Log in with: hf auth login, or set HF_TOKEN to "
+            f"a token{' with write access' if writing else ''}. The Hub answers the same for a private repository one "
+            "may not see."
+        )
+    if status == 403 and writing:
+        return "the token may not write there (403). Use one with write access to this namespace."
+    if status == 403:
+        return "the token may not read it (403): it is gated or private. Ask for access on its page; hf auth login."
+    if status == 404:
+        return "the Hub has no such repository or revision, or it is private (404). Check the name."
+    if status == 407:
+        return f"the proxy wants to know who asks (407; {_NETWORK})."
+    if status in (409, 412):
+        return f"the repository was changed meanwhile ({status}). Run the command again."
+    if status == 429:
+        pause = f"{wait} seconds" if wait and wait.isdecimal() else "a few minutes"
+        return f"the Hub takes no more requests for now (429). Wait {pause} and run the command again."
+    if status >= 500:
+        return f"the Hub failed ({status}). Try again later."
+    return f"the Hub refused ({status}): {' '.join(detail.split())[:300]}"
+
+
 _MEMORY = "Use smaller batches (--batch-size), a lower precision (--dtype), fewer processes or another device."
 _FOREIGN: tuple[tuple[str, str, type[BendError], Callable[[str], str]], ...] = (
     ("torch", "OutOfMemoryError", OutOfMemoryError, lambda text: f"memory ran out on the device. {_MEMORY}"),
@@ -157,9 +214,6 @@ _FOREIGN: tuple[tuple[str, str, type[BendError], Callable[[str], str]], ...] = (
     ("multiprocess", "", InternalError, lambda text: f"a worker process ended ({text}). Use fewer (--num-proc)."),
     ("concurrent", "BrokenProcessPool", InternalError, lambda text: f"a worker process ended ({text}). Use fewer."),
     ("huggingface_hub", "", HubError, lambda text: f"the Hub does not give what was asked for ({text})."),
-    ("httpx", "", HubError, lambda text: f"the connection broke ({text}). Try again, or set HF_HUB_OFFLINE=1."),
-    ("httpcore", "", HubError, lambda text: f"the connection broke ({text}). Try again, or set HF_HUB_OFFLINE=1."),
-    ("requests", "", HubError, lambda text: f"the connection broke ({text}). Try again, or set HF_HUB_OFFLINE=1."),
 )
 """Top-level package and name of an exception's type (``""``: any) → what it means."""
 
@@ -183,6 +237,8 @@ def _meaning(error: BaseException) -> BendError | None:
         return error
     if isinstance(error, OSError) and (found := _os_error(error)) is not None:
         return found
+    if (said := hub_answer(error)) is not None:
+        return HubError(said)
     for base in type(error).__mro__:
         for package, name, kind, text in _FOREIGN:
             if base.__module__.partition(".")[0] == package and name in ("", base.__name__):

@@ -17,7 +17,7 @@ from bend_hf.embed.reading import read_scheme
 from bend_hf.embed.stock import quiet
 from bend_hf.embed.tokens import Scheme, block_scheme, character_scheme, overlapping_scheme
 from bend_hf.errors import BendError
-from bend_hf.models.checkpoint import find_file
+from bend_hf.models.checkpoint import cached_only, find_file
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -81,7 +81,7 @@ def load_scheme(
             return _read_strides(words, tokenizer_config)
     kind = config.get("model_type")
     code = (tokenizer_config.get("auto_map") or {}).get("AutoTokenizer")
-    options: dict[str, Any] = {"revision": revision}
+    options: dict[str, Any] = {"revision": revision, "local_files_only": cached_only(source, revision)}
     if code and not trust:
         raise BendError(
             f"{source!r} has a tokenizer of its own code ({code}). Read it, then pass trust_remote_code=True "

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bend_hf import files as file_tools
-from bend_hf.errors import BendError
+from bend_hf.errors import BendError, HubError, hub_answer
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -43,47 +43,10 @@ def explained(action: str) -> Iterator[None]:
     except BendError:
         raise
     except Exception as error:
-        text = _explanation(error)
+        text = hub_answer(error, writing=True)
         if text is None:
             raise
-        raise BendError(f"{action}: {text}") from error
-
-
-def _explanation(error: BaseException) -> str | None:
-    """Return what an exception of the Hub's client means, or None where it is none of those."""
-    from huggingface_hub.errors import OfflineModeIsEnabled
-
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OfflineModeIsEnabled):
-            return "offline mode is on; unset HF_HUB_OFFLINE."
-        response = getattr(seen, "response", None)
-        if response is not None:
-            return _of_status(int(response.status_code), str(seen))
-        # The client's HTTP library has changed its name between versions.
-        if type(seen).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore", "requests"):
-            return f"the connection to the Hub broke ({type(seen).__name__}). Try again."
-        seen = seen.__cause__ or seen.__context__
-    return None
-
-
-def _of_status(status: int, detail: str) -> str:
-    if status == 401:
-        return (
-            "the Hub does not accept the token, or there is none (401). Log in with: hf auth login, or set HF_TOKEN to "
-            "a token with write access. The Hub answers the same for a private repository one may not see."
-        )
-    if status == 403:
-        return "the token may not write there (403). Use one with write access to this namespace."
-    if status == 404:
-        return "the Hub has no such repository or revision, or it is private (404). Check the name."
-    if status in (409, 412):
-        return f"the repository was changed meanwhile ({status}). Run the command again."
-    if status == 429:
-        return "the Hub takes no more requests for now (429). Wait a few minutes and run the command again."
-    if status >= 500:
-        return f"the Hub failed ({status}). Try again later."
-    return f"the Hub refused ({status}): {detail.strip()}"
+        raise HubError(f"{action}: {text}") from error
 
 
 def remote(api: HfApi, repo_id: str, repo_type: RepoType) -> Remote:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from bend_hf.errors import BendError
+from bend_hf.console import log
+from bend_hf.errors import BendError, HubError, hub_answer
 
 WEIGHT_FILES = (
     "model.safetensors.index.json",
@@ -45,7 +47,7 @@ def find_file(source: str | Path, name: str, revision: str | None = None) -> Pat
     if Path(source).is_dir():
         path = Path(source) / name
         return path if path.is_file() else None
-    from huggingface_hub import _CACHED_NO_EXIST, constants, hf_hub_download, try_to_load_from_cache
+    from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -56,18 +58,17 @@ def find_file(source: str | Path, name: str, revision: str | None = None) -> Pat
 
     of = f"{source!s}" if revision is None else f"{source!s} at revision {revision}"
     fixed = revision is not None and re.fullmatch("[0-9a-f]{40}", revision)
-    if fixed and try_to_load_from_cache(str(source), name, revision=revision) is _CACHED_NO_EXIST:
-        return None  # a commit does not change: no need to ask again
     try:
-        return Path(hf_hub_download(str(source), name, revision=revision))
-    except LocalEntryNotFoundError as error:
         cached = [try_to_load_from_cache(str(source), file, revision=revision) for file in (name, "config.json")]
-        if cached[0] is _CACHED_NO_EXIST or (constants.HF_HUB_OFFLINE and isinstance(cached[1], str)):
+        if fixed and cached[0] is _CACHED_NO_EXIST:
+            return None  # a commit does not change: no need to ask again
+        offline = cached_only(source, revision)
+        return Path(hf_hub_download(str(source), name, revision=revision, local_files_only=offline))
+    except LocalEntryNotFoundError as error:
+        if cached[0] is _CACHED_NO_EXIST or (offline and isinstance(cached[1], str)):
             return None
-        reason = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else "no connection"
-        raise BendError(
-            f"{name} of {of} is not in the cache, and the Hub cannot be asked ({reason}): connect, or give a folder."
-        ) from error
+        reason = hub_answer(error) or "HF_HUB_OFFLINE is set; unset it, connect, or give a folder."
+        raise HubError(f"{name} of {of} is not in the cache, and the Hub cannot be asked: {reason}") from error
     except EntryNotFoundError:
         return None
     except GatedRepoError as error:
@@ -79,7 +80,34 @@ def find_file(source: str | Path, name: str, revision: str | None = None) -> Pat
     except RevisionNotFoundError as error:
         raise BendError(f"{source!s} has no revision {revision}: --revision main is the newest.") from error
     except Exception as error:  # of an invalid name, or of the HTTP library where a connection breaks
-        raise BendError(f"{name} of {of} cannot be had: {error}") from error
+        raise HubError(f"{name} of {of} cannot be had: {hub_answer(error) or error}") from error
+
+
+def cached_only(source: str | Path, revision: str | None = None) -> bool:
+    """Whether what is cached of a Hub's model is to be taken for all there is: the Hub may not or cannot be asked.
+
+    The client would try an unreachable Hub for half a minute per file before it takes what is cached.
+    """
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    if constants.HF_HUB_OFFLINE or Path(source).is_dir():
+        return constants.HF_HUB_OFFLINE
+    known = isinstance(try_to_load_from_cache(str(source), "config.json", revision=revision), str)
+    return known and not _reachable(constants.ENDPOINT)
+
+
+@cache
+def _reachable(endpoint: str) -> bool:
+    """Whether the Hub answers at all, asked once in a process."""
+    import httpx
+
+    try:
+        httpx.head(endpoint, timeout=5)
+    except httpx.TransportError as error:
+        kind = type(error).__name__
+        log.warning("The Hub cannot be reached (%s): what is cached is used, as with HF_HUB_OFFLINE=1.", kind)
+        return False
+    return True
 
 
 def weight_files(source: str | Path, revision: str | None = None) -> list[Path]:
