@@ -270,7 +270,7 @@ def zero_shot(task: Task, data: datasets.DatasetDict, road: Road) -> list[Outcom
     from accelerate import PartialState
     from accelerate.utils import gather_object
 
-    from bend_hf.results.crossfit import compare_scores
+    from bend_hf.results.crossfit import class_rates, compare_scores, halves
     from bend_hf.results.record import make_predictions
     from bend_hf.zero_shot.controls import control_scores
     from bend_hf.zero_shot.variants import score_variants
@@ -288,6 +288,11 @@ def zero_shot(task: Task, data: datasets.DatasetDict, road: Road) -> list[Outcom
     found = {name: np.concatenate([part[name] for part, _ in gathered]) for name in found}
     facts = {name: sum(part[name] for _, part in gathered) for name in facts}
     truth = np.asarray(rows.with_format("numpy")["label"][:])
+    if "consequence" in rows.column_names:
+        chromosomes, start, classes = (np.asarray(rows[name]) for name in ("chromosome", "start", "consequence"))
+        half, unit = halves(chromosomes, start, truth)
+        if unit is not None:
+            found["consequence_class"] = class_rates(classes, truth, half)
     headline = "gc_change" if road.embedder is None else road.scores[0]
     predictions = make_predictions(task, rows, found[headline], truth, found)
     with road.timed("scoring"):

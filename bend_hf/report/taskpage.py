@@ -28,6 +28,7 @@ from bend_hf.report.elements import (
 )
 from bend_hf.report.groups import Group
 from bend_hf.report.plot import draw, has_picture
+from bend_hf.report.scores import scores_table
 from bend_hf.report.table import METRICS
 from bend_hf.results.board import Row
 from bend_hf.results.breakdown import Part, breakdowns
@@ -92,6 +93,7 @@ def task_page(task: Task, groups: Sequence[Group], references: Sequence[Row], se
             _pictures(rows, details),
             _classes(task, rows),
             _labels(task, rows),
+            scores_table(rows),
             _folds(rows),
             *(_parts(name, rows, details) for name in dict.fromkeys(n for d in details.values() for n in d.parts)),
             _provenance(rows),

@@ -90,3 +90,25 @@ def test_what_cannot_be_given_is_said_before_anything_is_made(
     with pytest.raises(BendError, match=message):
         bend_hf.evaluate(folders.get(model, model), tasks, data_dir=toy_dir, scores=[scores], output=output)
     assert not output.exists()
+
+
+def test_the_report_shows_every_score(result, tmp_path):
+    from bend_hf.report.write import write_report
+
+    page = write_report(result.path.parent.parent, tmp_path / "report.html", resamples=50).read_text()
+    shown = page[page.index("<summary>All scores</summary>") :]
+    for name, value in result.secondary["by_score"].items():
+        assert f'<th scope="row">{name}</th><td data-v="{value}">{value:.3f}' in shown
+
+
+def test_a_class_is_a_baseline_that_has_not_seen_its_own_half(result):
+    from bend_hf.results.crossfit import halves
+
+    predictions = read_predictions(result)
+    rates, classes = predictions.by("consequence_class").scores, predictions.column("consequence")
+    half, unit = halves(predictions.column("chromosome"), predictions.column("start"), predictions.labels)
+    assert unit == "chromosome"
+    for name in set(classes):
+        other = (classes == name) & half
+        learnt = (predictions.labels[other].sum() + predictions.labels[half].mean()) / (other.sum() + 1)
+        assert rates[(classes == name) & ~half] == pytest.approx(learnt)
