@@ -21,8 +21,8 @@ def composition(windows: Windows, genome: Genome) -> tuple[np.ndarray, np.ndarra
     """Return the share of G and C, of soft-masked bases and of N in each window: (n,) float64 each."""
     gc, masked, unknown = [], [], []
     for begin in range(0, len(windows.code), _AT_ONCE):
-        part = slice(begin, begin + _AT_ONCE)
-        code, start, end = windows.code[part], windows.start[part], windows.end[part]
+        part = windows.part(slice(begin, begin + _AT_ONCE))
+        code, start, end = part.code, part.start, part.end
         letters, offsets = genome.gather(code, start, end)
         lengths = end - start
         gc.append(np.add.reduceat(_GC[letters], offsets[:-1]) / lengths)
@@ -66,7 +66,7 @@ def matched_windows(
     for begin in range(0, len(code), _AT_ONCE):
         if not room.any():
             break
-        part = Windows(*(each[begin : begin + _AT_ONCE] for each in (code, start, start + width)))
+        part = Windows(code, start, start + width).part(slice(begin, begin + _AT_ONCE))
         gc, masked, unknown = composition(part, genome)
         strata = _strata(gc, masked)
         strata[unknown > 0] = -1

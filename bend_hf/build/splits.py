@@ -77,6 +77,10 @@ class Windows:
     names: tuple[str, ...] | None = None
     labels: np.ndarray | None = None
 
+    def part(self, rows: np.ndarray | slice) -> Windows:
+        """Return some of the windows, without names and labels."""
+        return Windows(self.code[rows], self.start[rows], self.end[rows])
+
 
 @dataclass(frozen=True)
 class Assigned:

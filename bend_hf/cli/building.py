@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bend_hf.cli.options import Command, hint
+from bend_hf.cli.options import Command, data_arguments, data_options, format_option, hint, tasks_option
+from bend_hf.tasks import get_tasks
 
 if TYPE_CHECKING:
     from bend_hf.build.splits import Scheme
@@ -37,6 +39,18 @@ def add(command: Command) -> None:
         if name != "variants":
             _splits(sub)
         return sub
+
+    sub = command(
+        "audit",
+        audit,
+        "look for leaks between splits, contradictions and signs that a task is too easy",
+        "audit gene_finding cpg_methylation",
+        "audit gene_finding --data-dir DATA --genome GRCh38.fa --strict",
+    )
+    tasks_option(sub, positional=True)
+    data_options(sub)
+    sub.add_argument("--queries", type=int, default=10_000, metavar="N", help="held-out pieces to search (10000)")
+    format_option(sub)
 
     sub = kind("genes", genes, "one class per nucleotide around coding transcripts, from a GTF or GFF3")
     sub.add_argument("annotation", type=Path, help="GTF or GFF3, plain or compressed")
@@ -109,6 +123,20 @@ def _named_files(values: Sequence[str]) -> list[Path] | dict[str, Path]:
     if len(named) < len(pairs) or not all(sign for _, sign, _ in pairs):
         raise BendError("Name every track, each with another name (NAME=FILE), or none.")
     return named
+
+
+def audit(args: Namespace) -> int:
+    """Audit tasks; with --strict, 1 if any has a problem."""
+    from bend_hf.build import audit
+    from bend_hf.data.sources import locate
+
+    arguments = data_arguments(args) | {"strict": False}
+    found = [audit(locate(task, **arguments), queries=args.queries) for task in get_tasks(args.tasks)]
+    if args.format == "json":
+        print(json.dumps([each.to_json() for each in found], indent=1))
+    else:
+        print("\n\n".join(map(str, found)))
+    return int(args.strict and any(each.problems for each in found))
 
 
 def genes(args: Namespace) -> None:
