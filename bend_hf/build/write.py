@@ -1,4 +1,4 @@
-"""Writes a built task as a folder: BED, HDF5, ``task.json``, ``sources.json`` and a card.
+"""Writes a built task as a folder: BED, HDF5, ``task.json``, ``sources.json``, ``audit.json`` and a card.
 
     write(Path("my_task"), built, command="bend-hf build genes …")
 
@@ -15,16 +15,23 @@ import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
 from bend_hf import __version__, files
+from bend_hf.build.audit import Audit, audit
 from bend_hf.build.counts import Counts
+from bend_hf.data.builds import LENGTHS
+from bend_hf.data.genome import Genome
+from bend_hf.data.sources import TaskFiles
 from bend_hf.errors import BendError
 from bend_hf.tasks import Task, write_document
+
+QUERIES = 2_000
+"""Held-out pieces that are searched for near-duplicates when a task is built; `bend-hf audit` searches more."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,8 @@ def declare(template: Task, *, build: str, summary: str, **changes: Any) -> Task
         **changes: Other fields.
     """
     fields = {"sources": (), "caveats": (), "positives": None, "paper_rows": None, "version": "1.0.0"} | changes
-    return dataclasses.replace(template, build=cast(Any, build), summary=summary, **fields)
+    rows = dict.fromkeys(changes.get("split_names", template.split_names).values(), 0)
+    return dataclasses.replace(template, build=build, summary=summary, rows=rows, **fields)
 
 
 class Sources:
@@ -126,7 +134,8 @@ def write(output: Path, built: Built, sources: Sources, *, command: str | None) 
     built.counts.tell()
     if not len(built.table):
         raise BendError(f"No row is left for {output.name}. Left out: {built.counts.text()}.")
-    task = declared(built, output.name)
+    genome = sources.paths["genome"]
+    task = declared(built, output.name, Genome(genome))
     columns = [column.name for column in task.columns]
     if built.table.column_names != columns:
         raise AssertionError(f"{built.table.column_names} are not the declared columns {columns}")
@@ -136,6 +145,8 @@ def write(output: Path, built: Built, sources: Sources, *, command: str | None) 
         if built.labels is not None:
             write_labels(folder / f"{output.name}.hdf5", built.labels, len(built.table))
         write_document(folder / "task.json", task)
+        audited = _audited(folder, task, genome)
+        files.write_json(folder / "audit.json", audited.to_json())
         record = {
             "bend_hf": __version__,
             "command": command,
@@ -146,17 +157,27 @@ def write(output: Path, built: Built, sources: Sources, *, command: str | None) 
             "seen_and_kept": built.counts.noted,
         }
         files.write_json(folder / "sources.json", record)
-        (folder / "README.md").write_text(_card(task, built, record), encoding="utf-8")
+        (folder / "README.md").write_text(_card(task, built, record, audited), encoding="utf-8")
     return output
 
 
-def declared(built: Built, name: str) -> Task:
-    """Return the task's declaration with its name and its rows."""
+def _audited(folder: Path, task: Task, genome: Path) -> Audit:
+    """Read the written files back as everyone will, which checks every row, and audit them."""
+    stem = folder / task.name
+    hdf5 = stem.with_suffix(".hdf5") if task.labels_in_hdf5 else None
+    read = TaskFiles(task=task, bed=stem.with_suffix(".bed"), hdf5=hdf5, fasta=genome)
+    return audit(read, queries=QUERIES, easy=False)
+
+
+def declared(built: Built, name: str, genome: Genome) -> Task:
+    """Return the task's declaration with its name, its rows and its chromosomes."""
     found = dict(zip(*np.unique(built.table["split"].to_pylist(), return_counts=True), strict=True))
     rows: dict[str, int] = {}
     for written, split in built.task.split_names.items():
         rows[split] = rows.get(split, 0) + int(found.get(written, 0))
-    return dataclasses.replace(built.task, name=name, dataset=name, config="default", rows=rows)
+    used = built.table["chromosome"].unique().to_pylist()
+    lengths = None if built.task.build in LENGTHS else {each: genome.lengths[each] for each in sorted(used)}
+    return dataclasses.replace(built.task, name=name, dataset=name, config="default", rows=rows, chromosomes=lengths)
 
 
 def write_bed(path: Path, table: pa.Table) -> None:
@@ -181,7 +202,7 @@ def write_labels(path: Path, labels: Iterable[np.ndarray], rows: int) -> None:
             data[row] = values.astype(np.int8)
 
 
-def _card(task: Task, built: Built, record: dict[str, Any]) -> str:
+def _card(task: Task, built: Built, record: dict[str, Any], audited: Audit) -> str:
     """Return the README of a task folder: what it is, how it was made, what was left out."""
     lines = [f"# {task.name}", "", task.summary, ""]
     if built.method:
@@ -200,6 +221,7 @@ def _card(task: Task, built: Built, record: dict[str, Any]) -> str:
         lines += [f"| {reason} | {number:,} |" for reason, number in built.counts.noted.items()]
     if task.caveats:
         lines += ["", "## Caveats", "", *(f"* {caveat}" for caveat in task.caveats)]
+    lines += ["", "## Audit", "", "```", str(audited), "```"]
     if record["command"]:
         lines += ["", "## Command", "", "```", record["command"], "```"]
     return "\n".join([*lines, ""])

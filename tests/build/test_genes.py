@@ -196,7 +196,7 @@ def test_two_builds_are_byte_equal_and_an_error_leaves_nothing(tmp_path):
         (tmp_path / place).mkdir()
         folders.append(make(tmp_path, path, name=f"{place}/task", command="bend-hf build genes"))
     names = sorted(each.name for each in folders[0].iterdir())
-    assert names == ["README.md", "sources.json", "task.bed", "task.hdf5", "task.json"]
+    assert names == ["README.md", "audit.json", "sources.json", "task.bed", "task.hdf5", "task.json"]
     for name in names:
         assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
     with pytest.raises(BendError, match="exists"):

@@ -1,0 +1,85 @@
+"""Task folders: whole or not there, readable by everyone, and audited."""
+
+import json
+
+import numpy as np
+import pytest
+from made_up import A, B, C, genome, gtf
+
+from bend_hf import build
+from bend_hf.build import write as write_module
+from bend_hf.build.splits import Split
+from bend_hf.cli.parser import main
+from bend_hf.data.coordinates import read
+from bend_hf.data.genome import Genome
+from bend_hf.data.sources import locate
+from bend_hf.errors import BendError
+from bend_hf.tasks import get_tasks
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    return gtf(tmp_path / "a.gtf", [A, B, C]), genome(tmp_path / "g.fa", [A, B, C], {"c1": 3000, "c2": 1500})
+
+
+def make(inputs, output):
+    return build.genes(*inputs, output, build="toy-1", flanks=20, split=Split("none"))
+
+
+def test_the_folder_is_a_task_for_everyone(inputs, tmp_path, capsys):
+    folder = make(inputs, tmp_path / "built_for_everyone")
+    [task] = get_tasks(folder)
+    assert task.rows == {"train": 3, "validation": 0, "test": 0}
+    assert task.chromosomes == {"c1": 3000, "c2": 1500}
+    files = locate(task, genome=inputs[1])
+    table = read(files, Genome(inputs[1]))["train"]
+    assert [len(labels) for labels in table["labels"].to_pylist()] == [440, 520, 420]
+    audited = json.loads((folder / "audit.json").read_text())
+    assert audited["rows"] == {"train": 3}
+    assert main(["audit", str(folder), "--genome", str(inputs[1]), "--queries", "0"]) == 0
+    assert "built_for_everyone: 3 rows" in capsys.readouterr().out
+    assert "built_for_everyone: 3 rows" in (folder / "README.md").read_text()
+
+
+def test_a_failure_on_the_way_leaves_nothing(inputs, tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(write_module, "write_document", fail)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(OSError, match="No space"):
+        make(inputs, tmp_path / "out" / "task")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_source_that_changes_meanwhile_is_noticed(inputs, tmp_path, monkeypatch):
+    written = write_module.write_labels
+
+    def meddle(*arguments):
+        inputs[0].write_text(inputs[0].read_text() + "#\n")
+        written(*arguments)
+
+    monkeypatch.setattr(write_module, "write_labels", meddle)
+    with pytest.raises(BendError, match=r"a\.gtf was changed while the task was built"):
+        make(inputs, tmp_path / "task")
+    assert not (tmp_path / "task").exists()
+
+
+@pytest.mark.parametrize("name", ["with space", "a.b", "é"])
+def test_names_that_no_task_can_have(inputs, tmp_path, name):
+    with pytest.raises(BendError, match="the folder's name becomes the task's"):
+        make(inputs, tmp_path / name)
+
+
+def test_command_lines_name_files_and_not_places(tmp_path):
+    line = write_module.command_line(["bend-hf", "build", "genes", str(tmp_path / "a b.gtf"), "--flanks", "10"])
+    assert line == "bend-hf build genes 'a b.gtf' --flanks 10"
+
+
+def test_labels_of_one_width_are_a_matrix(tmp_path):
+    import h5py
+
+    write_module.write_labels(tmp_path / "x.hdf5", np.eye(3), 3)
+    with h5py.File(tmp_path / "x.hdf5") as opened:
+        assert opened["labels"].shape == (3, 3)
+        assert opened["labels"].dtype == np.int8
