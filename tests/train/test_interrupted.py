@@ -75,6 +75,7 @@ def states(output: Path) -> list[Path]:
     return sorted((output / ".states").rglob("*.safetensors"))
 
 
+@pytest.mark.timeout(120 + 60 * TRIALS)
 def test_ctrl_c_saves_and_exits_with_130(toy_dir: Path, tmp_path: Path) -> None:
     """Set BEND_HF_INTERRUPT_TRIALS=20 (or 200) for the long version; each begins where the one before was stopped."""
     draw = random.Random(0)
