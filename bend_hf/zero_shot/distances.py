@@ -24,16 +24,13 @@ over its nucleotides; at its last token."""
 def cosine(reference: Tensor, alternate: Tensor) -> Tensor:
     """Return 1 - cosine similarity, BEND's distance; 1 where one vector is zero, 0 where both are.
 
-    Computed as half the squared distance of the vectors at length 1: the same number, but without the cancellation that
-    leaves of 1 - 0.9999999 only a digit, and exactly 0 for equal vectors.
+    Computed as (‖r - a‖² - (‖r‖ - ‖a‖)²) / (2 ‖r‖ ‖a‖): the same number, but without the cancellation that leaves of
+    1 - 0.9999999 only a digit, and exactly 0 for equal vectors.
     """
-    lengths = reference.norm(dim=-1), alternate.norm(dim=-1)
-    units = (
-        vector / length.clamp_min(torch.finfo(torch.float64).tiny)[..., None]
-        for vector, length in zip((reference, alternate), lengths, strict=True)
-    )
-    half = l2(*units).square() / 2
-    return torch.where((lengths[0] == 0) ^ (lengths[1] == 0), 1.0, half)
+    one, other = reference.norm(dim=-1), alternate.norm(dim=-1)
+    apart = (l2(reference, alternate).square() - (one - other).square()).clamp_min(0.0)
+    found = apart / (2 * one * other).clamp_min(torch.finfo(torch.float64).tiny)
+    return torch.where((one == 0) | (other == 0), ((one == 0) ^ (other == 0)).double(), found)
 
 
 def l2(reference: Tensor, alternate: Tensor) -> Tensor:

@@ -243,3 +243,25 @@ def test_a_distance_is_registered_in_one_line(schemes, monkeypatch):
     found = score_variants(Toy(schemes["6-mers"]), dataset, protocol=DEFAULT, scores=("l1", "mean_l1", "l2"))
     assert found["l1"] == found["l2"] > 0
     assert found["mean_l1"] == pytest.approx(found["l1"] * 6 / 512)
+
+
+@pytest.mark.parametrize("apart", [1.0, 1e-3, 1e-6])
+def test_the_cosine_keeps_its_digits(apart):
+    """Against decimal arithmetic of forty digits, down to distances that 1 - cos in float64 has no digit of."""
+    from decimal import Decimal, getcontext
+
+    import torch
+
+    from bend_hf.zero_shot.distances import cosine
+
+    getcontext().prec = 40
+    random = np.random.default_rng(5)
+    one = random.normal(size=64).astype(np.float32)
+    two = (one * np.float32(1.5) + np.float32(apart) * random.normal(size=64)).astype(np.float32)
+    a, b = ([Decimal(float(value)) for value in vector] for vector in (one, two))
+    norms = [sum(value * value for value in vector).sqrt() for vector in (a, b)]
+    exact = 1 - sum(x * y for x, y in zip(a, b, strict=True)) / norms[0] / norms[1]
+    found = float(cosine(torch.from_numpy(one).double(), torch.from_numpy(two).double()))
+    assert found == pytest.approx(float(exact), rel=1e-3 if apart < 1e-5 else 1e-8)
+    zero = torch.zeros(3, dtype=torch.float64)
+    assert [float(cosine(x, y)) for x in (zero, zero + 1) for y in (zero, zero + 1)] == [0, 1, 1, 0]
