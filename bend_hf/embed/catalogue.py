@@ -9,20 +9,11 @@ entries add where it lies, its licence and the context of models that do not sta
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from bend_hf.errors import BendError, unknown
+from bend_hf.errors import unknown
 
-if TYPE_CHECKING:
-    from bend_hf.embed.tokens import Scheme
-
-LONGEST = 131_072
-"""Tokens given at once to models without a limit of their own whose cost grows with length, not its square."""
-LONGEST_ATTENTION = 2_048
-"""The same for models with attention."""
 SHARE_FILES = (
     "config.json",
     "tokenizer.json",
@@ -294,57 +285,3 @@ def fetch(name: str) -> Path:
     for file in SHARE_FILES:
         download.fetch(f"{root}/{file}", folder / file)
     return folder
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How long an input may be.
-
-    Attributes:
-        context: Most tokens at once, special ones included; None for any.
-        content: The same without special tokens: the size of windows; None for any.
-        alibi: Whether positions are biases of attention, so that no length is too long for the weights.
-        reason: Where `context` is known from.
-    """
-
-    context: int | None
-    content: int | None
-    alibi: bool
-    reason: str
-
-
-def limits(
-    config: Mapping[str, Any], tokenizer_config: Mapping[str, Any], scheme: Scheme, context: int | None = None
-) -> Limits:
-    """Return a model's longest input from its configuration.
-
-    Args:
-        config: ``config.json``.
-        tokenizer_config: ``tokenizer_config.json``.
-        scheme: How it reads DNA.
-        context: Overrides what the configuration says.
-
-    Raises:
-        BendError: `context` leaves no room for a token.
-    """
-    attention = any(key in config for key in ("num_attention_heads", "n_head", "num_heads"))
-    alibi = "alibi_starting_size" in config or config.get("position_embedding_type") == "alibi"
-    layer = config.get("layer")
-    if isinstance(layer, Mapping):  # HyenaDNA before its -hf repositories
-        config = {"max_seq_len": layer.get("l_max"), **config}
-    stated = next((key for key in ("max_position_embeddings", "n_positions", "max_seq_len") if config.get(key)), None)
-    if context is not None:
-        most, reason = context, "given"
-    elif stated is not None and not alibi:
-        most, reason = int(config[stated]), f"{stated} of config.json"
-        if config.get("model_type") in ("esm", "roberta", "xlm-roberta", "camembert"):
-            most -= int(config.get("pad_token_id") or 1) + 1  # positions are counted from behind the padding id
-    else:
-        most = LONGEST_ATTENTION if attention else LONGEST
-        reason = "no limit of its own; " + (
-            "attention costs the square of the length" if attention else "cut for memory"
-        )
-    content = most - scheme.specials
-    if content < max(1, scheme.k if scheme.family == "overlapping k-mers" else 1):
-        raise BendError(f"A context of {most} tokens leaves no room beside {scheme.specials} special tokens.")
-    return Limits(most, content, alibi, reason)

@@ -21,8 +21,8 @@ import torch
 
 from bend_hf.console import log
 from bend_hf.embed.batching import Batches
-from bend_hf.embed.catalogue import Limits, limits
 from bend_hf.embed.interface import Tokens
+from bend_hf.embed.limits import Limits, limits
 from bend_hf.embed.loading import Loaded, load, load_again
 from bend_hf.embed.network import (
     KINDS,
@@ -116,7 +116,7 @@ class Embedder:
         if folds:  # a special token at one end would tell the strands apart
             self.scheme = replace(self.scheme, prefix=(), suffix=())
         self.network = Network(loaded.model, self.name, chosen, layer=layer, fold_strands=folds)
-        self.limits: Limits = limits(loaded.config, loaded.tokenizer_config, self.scheme, context)
+        self.limits: Limits = limits(self.network, loaded.config, self.scheme, context)
         dtype = self.protocol.dtype if dtype == "auto" else dtype
         if dtype == "auto":
             half = None if loaded.config.get("model_type") in FLOAT32_ONLY else native_half(chosen)

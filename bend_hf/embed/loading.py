@@ -89,12 +89,17 @@ def read_json(source: str, name: str, revision: str | None) -> dict[str, Any] | 
     if path is None:
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"), object_hook=_number)
     except ValueError as error:
         raise BendError(f"{path} is no JSON ({error}): download it again.") from error
     if not isinstance(found, dict):
         raise BendError(f"{path} holds a {type(found).__name__}, not an object with fields: download it again.")
     return found
+
+
+def _number(found: dict[str, Any]) -> Any:
+    """A JSON object, or the number that transformers writes as one because JSON has no infinity."""
+    return float(found["__float__"]) if found.keys() == {"__float__"} else found
 
 
 def _refuse_no_folder(source: str) -> None:
@@ -304,8 +309,8 @@ def _vocabulary_notes(source: str, model: nn.Module, scheme: Scheme) -> list[str
             f"{source!r}: its tokenizer gives ids up to {scheme.largest}, but its embedding matrix has {rows} rows: "
             "tokenizer and weights belong to different models."
         )
-    other = next((k for k in range(2, 9) if k != scheme.k and 4**k < rows <= 4**k + 64), None)
-    if scheme.k > 1 and other is not None:
+    other = max(k for k in range(1, 10) if k == 1 or 4**k < rows)  # the longest k-mers that find room
+    if 1 < scheme.k < other and rows <= 4**other + 64:
         raise BendError(
             f"{source!r}: its tokenizer reads {scheme.k}-mers, but its embedding matrix has {rows} rows, as many as "
             f"{other}-mers need: tokenizer and weights belong to different models."

@@ -21,6 +21,8 @@ from bend_hf.errors import BendError
 from bend_hf.models.checkpoint import find_file, read_tensors, some
 
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+NOT_MERGED = ("modules_to_save", "task_type", "auto_mapping", "base_model_name_or_path", "revision")
+"""Fields of ``adapter_config.json`` that say nothing of the matrices."""
 ROOT = "base_model.model."
 """What peft puts before the names of the modules it adapts."""
 PLACE = re.compile(r"^(?P<module>.+?)\.(?P<part>(lora|lokr|hada|oft|ia3|vera|modules_to_save).*)$")
@@ -77,7 +79,7 @@ def merge(model: nn.Module, adapter: Mapping[str, Any], path: Path, name: str) -
         ) from error
     state = {key.removeprefix(ROOT): value for key, value in read_tensors(path).items()}
     placed, left_out = _place(model, state, name)
-    kept = {key: value for key, value in adapter.items() if key not in ("modules_to_save", "task_type", "auto_mapping")}
+    kept = {key: value for key, value in adapter.items() if key not in NOT_MERGED}
     before = {module: model.get_parameter(f"{module}.weight").clone() for module in placed}
     try:
         settings = peft.get_peft_config({**kept, "target_modules": sorted(placed), "inference_mode": True})

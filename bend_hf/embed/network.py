@@ -42,6 +42,41 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 
+SHAPED: dict[str, Callable[[Tensor], Tensor]] = {
+    "attention_mask": torch.ones_like,
+    "token_type_ids": torch.zeros_like,
+    "position_ids": lambda ids: torch.arange(ids.shape[1], device=ids.device).expand_as(ids),
+}
+"""What is given of arguments that some models cannot do without, for ids of one sequence per row."""
+
+
+def required_arguments(model: nn.Module, name: str) -> list[str]:
+    """Return the arguments of `SHAPED` that a model's forward cannot do without.
+
+    Raises:
+        BendError: It takes no ids of tokens, or cannot do without something else.
+    """
+    accepted = inspect.signature(model.forward).parameters
+    needed = [
+        key
+        for key, it in accepted.items()
+        if it.default is it.empty and it.kind not in (it.VAR_KEYWORD, it.VAR_POSITIONAL)
+    ]
+    keywords = any(it.kind is it.VAR_KEYWORD for it in accepted.values())
+    if "input_ids" not in accepted and not (keywords and not needed):
+        raise BendError(
+            f"{name} takes no ids of tokens: its forward takes {', '.join(accepted)} (one-hot letters, perhaps). "
+            "Wrap it as a callable that gives its vectors for sequences (see docs/embeddings.md)."
+        )
+    foreign = [key for key in needed if key != "input_ids" and key not in SHAPED]
+    if foreign:
+        raise BendError(
+            f"{name} cannot do without {', '.join(foreign)}, which DNA alone does not give. Wrap it as a callable that "
+            "gives its vectors for sequences (see docs/embeddings.md)."
+        )
+    return [key for key in needed if key != "input_ids"]
+
+
 def fixed_arguments(model: nn.Module) -> dict[str, Any]:
     """Return the arguments that every call gets: outputs by name, no cache for generation; where they are taken."""
     accepted = inspect.signature(model.forward).parameters
@@ -81,6 +116,8 @@ class Network:
         keywords = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
         self.deep = "output_hidden_states" in accepted or (keywords and isinstance(model, PreTrainedModel))
         self.fixed = fixed_arguments(model)
+        self.required = required_arguments(model, name)
+        self.multiple, self.pad = 1, 0  # ids are padded with `pad` to a multiple; see `limits`
         self.vocabulary = _vocabulary(model)
         self.n_layers: int | None = None
         self.layers = self.check_layers(layer)
@@ -105,7 +142,11 @@ class Network:
         Raises:
             BendError: The model gives no such vectors.
         """
-        arguments = dict(self.fixed, input_ids=ids.to(self.device))
+        tokens = ids.shape[1]
+        if tokens % self.multiple:
+            lengths = torch.full((len(ids),), tokens) if lengths is None else lengths
+            ids = nn.functional.pad(ids, (0, -tokens % self.multiple), value=self.pad)
+        arguments = self._arguments(ids)
         if lengths is not None and self.masked:
             mask = torch.arange(ids.shape[1])[None, :] < lengths[:, None]
             arguments["attention_mask"] = mask.to(self.device, torch.long)
@@ -113,7 +154,7 @@ class Network:
         if inner:
             arguments["output_hidden_states"] = True
         with torch.inference_mode(), self.precision():
-            output = self.call(**arguments)
+            output = self._run(arguments)
             states = _states(output) if inner else None
             if inner and states is None:
                 raise BendError(f"{self.name} gives no hidden states of inner layers: use layer=-1.")
@@ -125,8 +166,27 @@ class Network:
                         f"{self.name} gives vectors of shape {tuple(vectors.shape)} for ids of shape "
                         f"{tuple(ids.shape)}: want one vector per token."
                     )
+                vectors = vectors[:, :tokens]
                 found.append(fold(vectors) if self.fold_strands else vectors)
             return found
+
+    def _arguments(self, ids: Tensor) -> dict[str, Any]:
+        """What every call gets: ids (B, T), and the arguments that follow from their shape."""
+        given = ids.to(self.device)
+        return self.fixed | {"input_ids": given} | {key: SHAPED[key](given) for key in self.required}
+
+    def _run(self, arguments: dict[str, Any]) -> Any:
+        """Call the model; what it raises becomes an error that names it."""
+        try:
+            return self.call(**arguments)
+        except Exception as error:  # whatever a model's own code raises
+            if out_of_memory(error) or isinstance(error, BendError):
+                raise
+            rows, tokens = arguments["input_ids"].shape
+            raise BendError(
+                f"{self.name}: its forward fails for {rows} × {tokens} tokens ({type(error).__name__}: {error}). Give "
+                "another length (context=), or wrap it as a callable that gives its vectors (see docs/embeddings.md)."
+            ) from error
 
     def check_layers(self, layer: Layer) -> tuple[int, ...]:
         """Return layers by number: -1 for the model's output, else 0 (embeddings) to the number of its layers.
@@ -154,7 +214,7 @@ class Network:
     def count_layers(self, ids: Tensor) -> int | None:
         """Find out how many layers there are above the embeddings, by running ids (1, T); None where none are shown."""
         if self.deep:
-            arguments = dict(self.fixed, input_ids=ids.to(self.device), output_hidden_states=True)
+            arguments = self._arguments(ids) | {"output_hidden_states": True}
             try:
                 with torch.inference_mode(), self.precision():
                     states = _states(self.call(**arguments))
@@ -267,8 +327,8 @@ class Measured:
         return not WILD[0] <= median <= WILD[1] or largest > WILD[2]
 
 
-def _probe_ids(scheme: Scheme, tokens: int, seed: int) -> np.ndarray:
-    """`tokens` ids of random DNA, with the special tokens around them."""
+def probe_ids(scheme: Scheme, tokens: int, seed: int) -> np.ndarray:
+    """Return `tokens` ids of random DNA, with the special tokens around them."""
     letters = np.random.default_rng(seed).choice(list("ACGT"), tokens * 12 * max(scheme.k, 1) + 64)
     ids = scheme.encode(["".join(letters)])[0].ids[:tokens]
     return np.concatenate((scheme.prefix, ids, scheme.suffix)).astype(np.int64)
@@ -289,7 +349,7 @@ def measure(network: Network, scheme: Scheme, half: torch.dtype | None = None, m
     own, network.dtype = network.dtype, torch.float32
     try:
         size = min(128, most or 128) - scheme.specials
-        long, short = _probe_ids(scheme, size, 1), _probe_ids(scheme, max(1, size // 3), 2)
+        long, short = probe_ids(scheme, size, 1), probe_ids(scheme, max(1, size // 3), 2)
         ids = torch.from_numpy(long)[None]
         layers = network.count_layers(ids)
 
@@ -422,11 +482,11 @@ def _count(kind: str) -> int:
 
 def agrees_with_cpu(model: nn.Module, name: str, scheme: Scheme, device: torch.device) -> bool:
     """Whether a device that is seldom tried gives a model's vectors as the CPU does, in float32."""
-    ids = torch.from_numpy(_probe_ids(scheme, 32, 1))[None]
+    ids = torch.from_numpy(probe_ids(scheme, 32, 1))[None]
     expected = Network(model, name, torch.device("cpu"))(ids)
     try:
         found = Network(model, name, device)(ids).cpu()
-    except (RuntimeError, NotImplementedError) as error:
+    except (RuntimeError, BendError) as error:
         log.warning("%s does not run on %s (%s): computing on the CPU.", name, device, error)
         return False
     if apart := _apart([found], [expected], 1e-3):

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bend_hf.embed import windows
-from bend_hf.embed.catalogue import Limits
+from bend_hf.embed.limits import Limits
 from bend_hf.embed.rules import read_bases
 from bend_hf.embed.tokens import Scheme
 from bend_hf.protocols import Protocol

@@ -103,13 +103,14 @@ class _Tokenizer:
             self.asked[text] = whole[len(self.front) :]
         return self.asked[text]
 
-    def write(self, text: str, k: int, spacing: int | None) -> str:
+    def write(self, text: str, candidate: _Candidate | None = None) -> str:
         """A sequence as the tokenizer is fed with it."""
         cased = write_bases(read_bases([text]), self.letters)[0]
-        if spacing is None:
+        if candidate is None or candidate.spacing is None:
             return cased
-        stop = len(cased) if spacing == k else len(cased) - k + 1
-        return " ".join(cased[i : i + k] for i in range(0, stop, spacing))
+        rest = candidate.family == "k-mer blocks"  # whose last one may be shorter
+        stop = len(cased) if rest else len(cased) - candidate.k + 1
+        return " ".join(cased[i : i + candidate.k] for i in range(0, stop, candidate.spacing))
 
     def table(self, k: int, missing: int | None) -> np.ndarray | None:
         """Ids of all k-mers over A C G T N, by their number in base 5; None where the 4^k plain ones are not there."""
@@ -123,7 +124,7 @@ class _Tokenizer:
     def blocks(self) -> tuple[int, np.ndarray, int] | None:
         """The length of blocks, their ids and that of a block with N, asked of a tokenizer without looking at names."""
         size = 840  # divisible by every k
-        count = len(self.ids(self.write(_random(size, 3), 1, None)))
+        count = len(self.ids(self.write(_random(size, 3))))
         k = size // count if count else 0
         if not 2 <= k <= 8 or k * count != size:
             return None
@@ -158,7 +159,7 @@ class _Tokenizer:
         """Whether a rule gives the tokenizer's ids: True on all probes, None without N only, False not even there."""
         same = True
         for text in probes(max(candidate.k, 2)):
-            fed = self.write(text, candidate.k, candidate.spacing)
+            fed = self.write(text, candidate)
             if candidate.rule(read_bases([text]), 0)[0].ids.tolist() != self.ids(fed):
                 if "N" not in text:
                     return False
@@ -262,10 +263,9 @@ def _candidates(known: _Tokenizer, wanted: str | None, stride: int | None) -> It
     if table is not None:
         k, top = sizes[0], int(table.max())
         overlapping = partial(read_overlapping, k=k, table=table)
-        if missing in known.ids(known.write("ACGTTGCA" * k, k, None)):  # else it reads unspaced DNA: none of k-mers
-            for step in [stride or 1]:
-                rule: Rule = partial(overlapping, stride=step)
-                yield _Candidate("overlapping k-mers", k, step, rule, top, spacing=step)
+        if missing in known.ids(known.write("ACGTTGCA" * k)):  # else it reads unspaced DNA: none of k-mers
+            step = stride or 1
+            yield _Candidate("overlapping k-mers", k, step, partial(overlapping, stride=step), top, spacing=step)
             if wanted == "k-mer blocks" and missing is not None:
                 yield _Candidate(
                     "k-mer blocks", k, 1, partial(read_blocks, k=k, table=table, unknown=missing), top, spacing=k
@@ -354,7 +354,7 @@ def _build(
     tokenizer, missing = known.tokenizer, known.unknown
     probe = probes(max(candidate.k, 6))[-5].replace("N", "A")
     content = [int(i) for i in candidate.rule(read_bases([probe]), 0)[0].ids]
-    prefix, suffix = known.specials(known.write(probe, candidate.k, candidate.spacing), content)
+    prefix, suffix = known.specials(known.write(probe, candidate), content)
     pad = next((i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id, missing) if i is not None), 0)
     if known.letters != LETTERS:
         origin += f"; written with {known.letters}"

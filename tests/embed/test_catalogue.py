@@ -11,8 +11,9 @@ import tiny_models
 import torch
 
 from bend_hf.embed import catalogue, embedder
-from bend_hf.embed.catalogue import CATALOGUE, limits, resolve
+from bend_hf.embed.catalogue import CATALOGUE, resolve
 from bend_hf.embed.embedder import Embedder
+from bend_hf.embed.limits import stated_limits
 from bend_hf.embed.open import load_embedder
 from bend_hf.embed.tokens import character_scheme
 from bend_hf.errors import BendError
@@ -167,7 +168,7 @@ CHARACTERS = character_scheme(prefix=(0,))  # two special tokens
     ],
 )
 def test_limits(config, context, reason):
-    found = limits(config, {}, CHARACTERS)
+    found = stated_limits(config, CHARACTERS, attention="hidden_size" not in config)
     assert (found.context, found.content) == (context, context - 2)
     assert reason in found.reason
-    assert limits(config, {}, CHARACTERS, 100).content == 98
+    assert stated_limits(config, CHARACTERS, 100).content == 98
