@@ -20,6 +20,7 @@ from bend_hf.embed.estimate import size_text, time_text
 from bend_hf.embed.interface import SequenceEmbedder
 from bend_hf.embed.network import Measured, native_half
 from bend_hf.embed.open import load_embedder
+from bend_hf.embed.tokens import Scheme
 from bend_hf.protocols import get_protocol
 from bend_hf.tasks import BEND, Task
 
@@ -28,6 +29,11 @@ GENE_FINDING_LENGTH = 7_330
 VARIANT_WINDOW = 512
 SECONDS = 1.0
 """Least time over which a speed is measured."""
+
+
+EXAMPLE = "ACGTTGCATTAGGCCATACGATCGGATTACANNACGTACGTTAGCCATGGCATTACGGATCAGTTACGACCATG"
+"""DNA whose tokens are shown: every nucleotide in several surroundings, and two N."""
+DISTANCES = ("distances at the variant and over its window",)
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,10 @@ class Diagnosis:
         speeds: Nucleotides per second by precision and length of input.
         costs: Per task, at the speed of `dtype` on 512 bp.
         ignored: Checkpoint keys without influence on embeddings.
+        reads: Ten tokens with the nucleotides they own, for a person to check.
+        rank: Directions that carry 99 % of the variance of the vectors of 512 nucleotides; None where not measured.
+        zero_shot: Scores of variants that the model can give.
+        verdict: ``ready``, ``ready with care: …`` or ``not usable: …``.
         licence: Of the weights, where the catalogue has it.
         notes: From the catalogue.
     """
@@ -83,6 +93,10 @@ class Diagnosis:
     speeds: dict[str, float]
     costs: tuple[Cost, ...]
     ignored: tuple[str, ...]
+    reads: str
+    rank: int | None
+    zero_shot: tuple[str, ...]
+    verdict: str
     licence: str | None
     notes: str
 
@@ -91,6 +105,7 @@ class Diagnosis:
 
     def text(self) -> str:
         """Return the diagnosis for people."""
+        rank = "" if self.rank is None else f", of rank {self.rank} (99 % of their variance)"
         agreement = "not tried" if self.agreement is None else f"mean cosine {self.agreement:.5f} to float32"
         batches = {True: "yes, measured", False: "no, measured: batches of one length", None: "does not apply"}
         lines = [
@@ -98,7 +113,9 @@ class Diagnosis:
             ("architecture", self.architecture),
             ("parameters", "unknown" if self.parameters is None else f"{self.parameters:,}"),
             ("tokens", f"{self.tokens}; {self.tokens_per_kilobase:.0f} per kilobase"),
-            ("vectors", f"{self.dim} wide, {'causal' if self.causal else 'bidirectional'}"),
+            ("reads", self.reads),
+            ("vectors", f"{self.dim} wide, {'causal' if self.causal else 'bidirectional'}{rank}"),
+            ("zero-shot", ", ".join(self.zero_shot)),
             *([("scale", self.scale)] if self.scale else []),
             ("context", self.context),
             ("longer input", self.windows),
@@ -121,7 +138,7 @@ class Diagnosis:
             f"{'-' if cost.store_bytes is None else size_text(cost.store_bytes):>12}"
             for cost in self.costs
         ]
-        return "\n".join([*table, "", header, *costs])
+        return "\n".join([*table, "", header, *costs, "", f"verdict: {self.verdict}"])
 
 
 def diagnose(model: Any, *, protocol: str = "default", **options: Any) -> Diagnosis:
@@ -170,9 +187,14 @@ def diagnose(model: Any, *, protocol: str = "default", **options: Any) -> Diagno
             agreement=None,
             device="its own",
             ignored=(),
+            reads="not known: its own",
+            rank=None,
+            zero_shot=DISTANCES,
+            verdict="ready with care: what it is and how it reads DNA is up to its own code",
             **common,
         )
     scheme = embedder.scheme
+    rank = _rank(embedder, sequences[0])
     return Diagnosis(
         architecture=embedder.loaded.architecture,
         parameters=sum(weight.numel() for weight in embedder.loaded.model.parameters()),
@@ -185,8 +207,64 @@ def diagnose(model: Any, *, protocol: str = "default", **options: Any) -> Diagno
         agreement=embedder.measured.agreement if embedder.network.autocast else embedder.measured.held,
         device=str(embedder.network.device),
         ignored=embedder.loaded.ignored,
+        reads=reads_text(scheme),
+        rank=rank,
+        zero_shot=_zero_shot(embedder),
+        verdict=_verdict(embedder, rank),
         **common,
     )
+
+
+def reads_text(scheme: Scheme, count: int = 10) -> str:
+    """Show the first tokens of a stretch of DNA: each one's id and the nucleotides that it owns."""
+    ids, lengths = scheme.encode([EXAMPLE])[0]
+    ends = np.cumsum(lengths)
+    shown = [
+        f"{number}={EXAMPLE[end - length : end] or '(mark)'}"
+        for number, length, end in zip(ids[:count], lengths[:count], ends[:count], strict=True)
+    ]
+    front = f"{scheme.mark!r} in front; " if scheme.mark else ""
+    return f"{front}{' '.join(shown)} … of {EXAMPLE[:24]}…"
+
+
+def _rank(embedder: Embedder, sequence: str) -> int:
+    """How many directions carry 99 % of the variance of a sequence's vectors."""
+    vectors = next(embedder.embed([sequence])).vectors.double()
+    power = torch.linalg.svdvals(vectors - vectors.mean(0)).square()
+    share = power.cumsum(0) / power.sum().clamp_min(1e-300)
+    return int((share < 0.99).sum()) + 1 if float(power.sum()) > 0 else 0
+
+
+def _zero_shot(embedder: Embedder) -> tuple[str, ...]:
+    """The kinds of variant scores that a model can give: distances always, likelihoods with a head."""
+    architectures = embedder.loaded.config.get("architectures") or ()
+    kinds = ("MaskedLM", "CausalLM", "LMHead", "ForPreTraining")
+    headed = any(kind in str(name) for name in architectures for kind in kinds)
+    scheme = embedder.scheme
+    likely = headed and (embedder.causal or (scheme.mask is not None and scheme.family != "subwords"))
+    return (*DISTANCES, *(("likelihoods (its head)",) if likely else ()))
+
+
+def _verdict(embedder: Embedder, rank: int) -> str:
+    """Say in one line whether a model can be benchmarked, and what to look at first."""
+    measured = embedder.measured
+    least, _, largest = measured.deviations
+    if not largest or not rank:
+        return "not usable: its vectors are the same for every nucleotide"
+    cares = list(embedder.loaded.notes)
+    if least == 0:
+        cares.append("some channels never change")
+    if rank <= max(2, embedder.dim // 50):
+        cares.append(f"its vectors have only {rank} directions")
+    if measured.wild:
+        cares.append("the scale of its vectors is far from the recipe's: try standardize")
+    if embedder.network.multiple > 1:
+        cares.append(f"inputs are padded to multiples of {embedder.network.multiple} tokens")
+    if embedder.loaded.reading.get("scheme") == "text":
+        cares.append("DNA is read as text")
+    if embedder.loaded.trusted:
+        cares.append("code that came with it has run")
+    return f"ready with care: {'; '.join(cares)}" if cares else "ready"
 
 
 def scale_text(measured: Measured) -> str:

@@ -200,12 +200,12 @@ def load(
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()  # safetensors gives views of the file, which change (or crash) with it
     identity: dict[str, Any] = {
-        **_files(source, revision),
+        **digest_of_files(source, revision),
         "class": f"{type(model).__module__}.{type(model).__qualname__}".removeprefix("transformers_modules."),
         "tokens": tokens.identity,
     }
     if place != source:
-        identity["tokenizer"] = _files(place, place_revision)
+        identity["tokenizer"] = digest_of_files(place, place_revision)
     loaded = Loaded(
         source,
         model,
@@ -328,8 +328,8 @@ def _embedding_rows(model: nn.Module) -> int | None:
     return getattr(table, "num_embeddings", None)
 
 
-def _files(source: str, revision: str | None) -> dict[str, Any]:
-    """The commit of a Hub checkpoint, or a digest of a folder's files."""
+def digest_of_files(source: str, revision: str | None) -> dict[str, Any]:
+    """Return the commit of a Hub checkpoint, or a digest of the files of a folder that may change its vectors."""
     folder = Path(source)
     if not folder.is_dir():
         known = (find_file(source, name, revision) for name in ("config.json", *TOKENIZER_FILES))

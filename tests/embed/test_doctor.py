@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import tiny_models
 import torch
+from safetensors.torch import load_file, save_file
 
 from bend_hf.embed import doctor
 from bend_hf.embed.doctor import diagnose
@@ -55,3 +56,21 @@ def test_what_is_missing(tmp_path):
     tiny_models.write(tmp_path / "empty", "config.json", {"model_type": "bert"})
     with pytest.raises(BendError, match="has no tokenizer"):
         diagnose(str(tmp_path / "empty"))
+
+
+def test_what_a_person_can_check(tmp_path):
+    """Ten tokens with their nucleotides, the vectors' rank, the scores that are possible, and a verdict."""
+    text = diagnose(str(tiny_models.esm(tmp_path / "esm", lm=True)), device="cpu").text()
+    assert "=ACGTTG " in text
+    assert "=CATTAG " in text
+    assert "likelihoods" in text
+    assert text.splitlines()[-1] == "verdict: ready"
+
+
+def test_constant_vectors_are_not_usable(tmp_path):
+    folder = tiny_models.dnabert(tmp_path / "flat", k=3)
+    state = load_file(folder / "model.safetensors")
+    for name in ("weight", "bias"):
+        state[f"encoder.layer.1.output.LayerNorm.{name}"] = torch.zeros(32)
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    assert diagnose(str(folder), device="cpu").verdict.startswith("not usable: its vectors are the same")
