@@ -73,8 +73,10 @@ def evaluate(
     trust_remote_code: bool = False,
     dtype: str = "auto",
     layer: int | str | Sequence[int] = -1,
+    tokenizer: Any = None,
     prefix: str | None = None,
     scheme: str | None = None,
+    name: str | None = None,
     strand: str = "forward",
     device: str | None = None,
     store: Folder | None = None,
@@ -89,8 +91,10 @@ def evaluate(
 
     Args:
         model: A Hub id, a folder, a name of the catalogue, a baseline (``"onehot"``, ``"composition"``,
-            ``"resnet-supervised"``, ``"basset"``), an object with the interface of
-            `bend_hf.embed.interface.SequenceEmbedder`, or a callable ``sequences -> (vectors, lengths)``.
+            ``"resnet-supervised"``, ``"basset"``), a Python object by name (``"my_model.py:embed"``,
+            ``"package.module:object"``), a torch model in memory with its tokenizer (or a pair of both, or a pipeline),
+            an object with the interface of `bend_hf.embed.interface.SequenceEmbedder`, or a callable
+            ``sequences -> (vectors, lengths)``.
         tasks: ``"all"``, a name, the folder of a task of one's own, or several; see `bend_hf.tasks.get_tasks`.
         data_dir: Folder in the layout of BEND's release; None for ``$BEND_HF_DATA``, else downloaded.
         genome: A FASTA for every task, or a mapping from build to FASTA.
@@ -111,8 +115,10 @@ def evaluate(
         trust_remote_code: Whether to run Python that comes with the model.
         dtype: Of the model's forward: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         layer: Hidden state to use; -1 for the last; several are concatenated.
+        tokenizer: Of a model in memory; folder or Hub id of that of a checkpoint without one.
         prefix: Text before every sequence; None for the mark that the model's tokenizer is known to need.
         scheme: How DNA is read, where that is not found rightly.
+        name: The model's name in results, instead of its own.
         strand: ``"forward"``, or ``"average"`` over both strands.
         device: Torch device; None for the best there is.
         store: Folder for token vectors; None for the package's cache.
@@ -149,11 +155,18 @@ def evaluate(
     from bend_hf.data.builder import build
     from bend_hf.embed.catalogue import resolve
     from bend_hf.embed.estimate import parse_size
+    from bend_hf.embed.open import BASELINES, in_python
     from bend_hf.train.processes import main_first, process_state
     from bend_hf.zero_shot.variants import as_scored, offered
 
-    if isinstance(model, str) and model not in ("onehot", COMPOSITION, *SUPERVISED):
-        resolve(model)
+    loading = {"revision": revision, "trust_remote_code": trust_remote_code, "dtype": dtype, "layer": layer}
+    reading = {"tokenizer": tokenizer, "prefix": prefix, "scheme": scheme, "name": name}
+    options = loading | reading | {"strand": strand, "device": device}
+    opened = None
+    if isinstance(model, str | os.PathLike) and str(model) not in BASELINES and not in_python(str(model)):
+        resolve(str(model))
+    else:  # what lies in no folder is opened before any row is built
+        opened = _open(model, rules, options)
     limit = parse_size(str(store_limit)) if store_limit is not None else None
     state = process_state()
     data: dict[str, datasets.DatasetDict | BendError] = {}
@@ -166,13 +179,11 @@ def evaluate(
                 raise
             data[task.name] = described(error)
 
-    loading = {"revision": revision, "trust_remote_code": trust_remote_code, "dtype": dtype, "layer": layer}
-    reading = {"prefix": prefix, "scheme": scheme}
-    name, embedder, network = _open(model, rules, loading | reading | {"strand": strand, "device": device})
+    shown, embedder, network = opened or _open(model, rules, options)
     if scores is not None and (embedder is None or all(task.recipe for task in chosen)):
         raise BendError("scores= (--scores) is for models on variant tasks: leave it out.")
     road = Road(
-        name=name,
+        name=shown,
         embedder=embedder,
         network=network,
         protocol=rules,
@@ -188,6 +199,7 @@ def evaluate(
         device=device,
         trackers=trackers,
         store=store or cache_dir("vectors"),
+        stored=store is not None,
         store_limit=limit,
         states=output,
     )
@@ -216,8 +228,10 @@ def _applicable(model: Any, tasks: Folder | Iterable[Folder]) -> tuple[Task, ...
 
 def _open(model: Any, rules: Protocol, options: dict[str, Any]) -> tuple[str, Any, Callable[..., Any] | None]:
     """Return a model's name in results, its embedder (None: letters only), and what is trained in the head's place."""
-    from bend_hf.embed.open import load_embedder
+    from bend_hf.embed.open import load_embedder, refuse_options
 
+    if isinstance(model, str) and model in (COMPOSITION, *SUPERVISED):
+        refuse_options(model, options)
     if isinstance(model, str) and model == COMPOSITION:
         return model, None, None
     if isinstance(model, str) and model in SUPERVISED:

@@ -53,6 +53,7 @@ class Road:
         device: Torch device, or None.
         trackers: Names of Accelerate's trackers.
         store: Folder for token vectors that do not fit in memory.
+        stored: Whether those that fit go there too, because somebody named the folder.
         store_limit: Bytes they may take there for one task.
         states: Folder for the states of interrupted trainings.
         seconds: Seconds that each stage of the present task took.
@@ -76,6 +77,7 @@ class Road:
     device: str | None
     trackers: Sequence[str]
     store: Path
+    stored: bool
     store_limit: int | None
     states: Path
     seconds: dict[str, float] = field(default_factory=dict)
@@ -210,6 +212,7 @@ def _vectors(task: Task, whole: datasets.Dataset, road: Road) -> VectorSource:
         whole["sequence"],
         store_dir=road.store,
         limit_bytes=road.store_limit,
+        memory_bytes=0 if road.stored else None,
         precision=road.vectors,
     )
     width = {"float32": 4, "int8": 1}.get(road.vectors, 2)

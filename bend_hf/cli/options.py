@@ -116,6 +116,7 @@ def model_options(parser: argparse.ArgumentParser) -> None:
         "--layer", type=layers, default=-1, help="hidden state: last (default), an index, or several: 4,8"
     )
     group.add_argument("--strand", choices=["forward", "average"], default="forward", help="average: of both strands")
+    group.add_argument("--tokenizer", metavar="DIR", help="of a checkpoint that lies without one: a folder or Hub id")
     group.add_argument("--prefix", metavar="TEXT", help="before every sequence, as '<dna>' (default: what it needs)")
     group.add_argument("--scheme", metavar="NAME", help="how DNA is read, if found wrongly: characters, k-mers, text …")
     group.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best there is)")
@@ -161,7 +162,7 @@ def _genome(values: Sequence[str] | None) -> Path | dict[str, Path] | None:
 
 def loading(args: Namespace) -> dict[str, Any]:
     """Return the options that loading a model takes."""
-    names = ("revision", "trust_remote_code", "dtype", "layer", "strand", "prefix", "scheme", "device")
+    names = ("revision", "trust_remote_code", "dtype", "layer", "strand", "tokenizer", "prefix", "scheme", "device")
     return {name: getattr(args, name) for name in names}
 
 

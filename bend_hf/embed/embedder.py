@@ -20,16 +20,20 @@ import numpy as np
 import torch
 
 from bend_hf.console import log
+from bend_hf.embed import fingerprint
 from bend_hf.embed.batching import Batches
 from bend_hf.embed.interface import Tokens
 from bend_hf.embed.limits import Limits, limits
 from bend_hf.embed.loading import Loaded, load, load_again
+from bend_hf.embed.memory import borrow, in_memory, place_of, settled
 from bend_hf.embed.network import (
     KINDS,
     Layer,
     Measured,
     Network,
     agrees_with_cpu,
+    answer,
+    differs,
     measure,
     native_half,
     pick_device,
@@ -106,6 +110,12 @@ class Embedder:
         self.name = name or loaded.source
         self.scheme: Scheme = scheme_of(self.protocol, loaded.scheme, loaded.config)
         self.strand, self.kmer_shift = strand, self.protocol.kmer_shift
+        half: torch.dtype | None = None
+        asked = self.protocol.dtype if dtype == "auto" else dtype
+        if loaded.borrowed:
+            loaded = settled(loaded, None if device is None else pick_device(device), asked)
+            device, half = place_of(loaded.model)
+        as_found = loaded.borrowed and half != torch.float32
         chosen = pick_device(device)
         if device is None and chosen.type in KINDS[1:]:
             proven = agrees_with_cpu(loaded.model, self.name, self.scheme, chosen)
@@ -116,23 +126,26 @@ class Embedder:
         if folds:  # a special token at one end would tell the strands apart
             self.scheme = replace(self.scheme, prefix=(), suffix=())
         self.network = Network(loaded.model, self.name, chosen, layer=layer, fold_strands=folds)
+        if as_found:
+            self.network.dtype, self.network.autocast = half or torch.float32, False
         self.limits: Limits = limits(self.network, loaded.config, self.scheme, context)
-        dtype = self.protocol.dtype if dtype == "auto" else dtype
-        if dtype == "auto":
+        if as_found:
+            half = None
+        elif asked == "auto":
             half = None if loaded.config.get("model_type") in FLOAT32_ONLY else native_half(chosen)
         else:
-            half = None if dtype == "float32" else DTYPES[dtype]
+            half = None if asked == "float32" else DTYPES[asked]
         self.measured: Measured = measure(self.network, self.scheme, half, self.limits.context)
         agreement = self.measured.agreement
-        if half is not None and dtype != "auto" and agreement is None:
-            raise BendError(f"{self.name} cannot compute in {dtype}: use dtype='float32' (--dtype float32).")
-        if half is not None and dtype == "auto" and (agreement or 0) < AGREEMENT:
+        if half is not None and asked != "auto" and agreement is None:
+            raise BendError(f"{self.name} cannot compute in {asked}: use dtype='float32' (--dtype float32).")
+        if half is not None and asked == "auto" and (agreement or 0) < AGREEMENT:
             why = "cannot be used" if agreement is None else f"agrees with float32 to a cosine of only {agreement:.4f}"
             log.info("%s: %s %s; computing in float32.", self.name, half, why)
             half = None
-        if half is not None and (self.measured.held or 0) >= AGREEMENT:
+        if half is not None and (self.measured.held or 0) >= AGREEMENT and not loaded.borrowed:
             self.network.hold_weights_in(half)  # a fifth faster than autocast, where it agrees as well
-        else:
+        elif not as_found:
             self.network.dtype = half or torch.float32
         self.dim, self.causal = self.measured.dim, self.measured.causal
         self.cut = Cut.of(self.protocol, self.scheme, loaded.config, self.limits, self.causal)
@@ -148,6 +161,7 @@ class Embedder:
             padding_safe=self.measured.padding_safe,
             tokens=batch_tokens or usual,
         )
+        self._answer = self._answer_now()
 
     @property
     def batch_tokens(self) -> int:
@@ -178,8 +192,10 @@ class Embedder:
         protocol: str | Protocol = "default",
         batch_tokens: int | None = None,
         context: int | None = None,
+        tokenizer: str | None = None,
         prefix: str | None = None,
         scheme: str | None = None,
+        name: str | None = None,
     ) -> Embedder:
         """Load a model from the catalogue, the Hub or a folder.
 
@@ -197,8 +213,10 @@ class Embedder:
                 upsampled as the BEND reference did, for comparison with published numbers.
             batch_tokens: Most tokens in a batch, padding included. It changes no result.
             context: Most tokens the model is given at once, special ones included; by default what the model states.
+            tokenizer: Folder or Hub id of the tokenizer, where it does not lie with the weights.
             prefix: Text before every sequence (``"<dna>"``); None for the mark that the tokenizer is known to need.
             scheme: How DNA is read, where that is not found rightly; see `bend_hf.embed.reading.read_scheme`.
+            name: In results, instead of the catalogue's or the folder's.
 
         Raises:
             BendError: The model cannot be loaded so that its vectors are right; the message says why.
@@ -210,18 +228,73 @@ class Embedder:
             found.source,
             revision=revision or found.revision,
             trust_remote_code=trust_remote_code,
+            tokenizer=tokenizer,
             prefix=prefix,
             scheme=scheme,
         )
         return cls(
             loaded,
-            name=found.name,
+            name=name or found.name,
             dtype=dtype,
             layer=layer,
             strand=strand,
             device=device,
             protocol=protocol,
             context=context or found.context,
+            batch_tokens=batch_tokens,
+        )
+
+    @classmethod
+    def from_model(
+        cls,
+        model: Any,
+        tokenizer: Any = None,
+        *,
+        name: str | None = None,
+        dtype: str = "auto",
+        layer: Layer = -1,
+        strand: str = "forward",
+        device: str | torch.device | None = None,
+        protocol: str | Protocol = "default",
+        batch_tokens: int | None = None,
+        context: int | None = None,
+        prefix: str | None = None,
+        scheme: str | None = None,
+    ) -> Embedder:
+        """Take a model that is in memory, and leave it as it is: its device, dtype, mode and weights.
+
+        Args:
+            model: A module, wrapped or not (DataParallel, torch.compile, PEFT), a pair of it and its tokenizer, or an
+                object that has both (a pipeline, a trainer).
+            tokenizer: Of transformers or ``tokenizers``, or a folder or Hub id of one.
+            name: In results; by default the class's.
+            dtype: As for `from_pretrained`; ``"auto"`` for half-precision weights means as they are. Another type than
+                theirs, or another device, makes a copy.
+            layer: As for `from_pretrained`.
+            strand: As for `from_pretrained`.
+            device: None for where the model is.
+            protocol: As for `from_pretrained`.
+            batch_tokens: As for `from_pretrained`.
+            context: As for `from_pretrained`.
+            prefix: As for `from_pretrained`.
+            scheme: As for `from_pretrained`.
+
+        Raises:
+            BendError: There is no tokenizer, or it is none of DNA, or the vectors would not be right.
+        """
+        found = in_memory(model, tokenizer)
+        if found is None:
+            raise BendError(f"A {type(model).__name__} is no torch module: give a model and its tokenizer.")
+        loaded = borrow(*found, name=name, prefix=prefix, scheme=scheme)
+        return cls(
+            loaded,
+            name=name,
+            dtype=dtype,
+            layer=layer,
+            strand=strand,
+            device=device,
+            protocol=protocol,
+            context=context,
             batch_tokens=batch_tokens,
         )
 
@@ -237,8 +310,31 @@ class Embedder:
         """
         if self._options["dtype"] != "auto" or self.dtype == "float32":
             return self
-        loaded = self.loaded if self.network.autocast else load_again(self.loaded)
+        loaded = self.loaded
+        if self.replaced:
+            model = copy.deepcopy(self.network.model).float()
+            loaded = replace(loaded, model=model, identity=self.identity(), borrowed=True, head=None)
+        elif not self.network.autocast and not loaded.borrowed:
+            loaded = load_again(loaded)
         return Embedder(loaded, **self._options | {"dtype": "float32"})
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the model computes something else than when it was loaded, as with weights put in since."""
+        return differs(self._answer_now(), self._answer)
+
+    def _answer_now(self) -> torch.Tensor:
+        return answer(self.network, self.scheme, self.limits.context)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what determines weights and tokens: those of the checkpoint, or of the weights as they are now."""
+        known = dict(self.loaded.identity)
+        if self.replaced:
+            known = {"class": known.get("class"), "tokens": self.scheme.identity}
+            known["weights"] = fingerprint.of_weights(self.network.model)
+        if self.loaded.borrowed:  # whose code is not known
+            known["computed"] = fingerprint.of_vectors([self._answer_now()])
+        return known
 
     def plain(self) -> Embedder:
         """Return the same embedder for the forward strand, overlapping k-mers in natural order, sharing the model."""
@@ -252,7 +348,7 @@ class Embedder:
         """Return what determines the vectors, JSON-able: ``"key"``, and what is worth knowing beside it."""
         return {
             "key": {
-                "model": self.loaded.identity,
+                "model": self.identity(),
                 "dtype": self.dtype,
                 "autocast": self.network.autocast and self.dtype != "float32",
                 "layer": list(self.network.layers),
@@ -270,6 +366,7 @@ class Embedder:
                 "version": 1,
             },
             "name": self.name,
+            **({"object": "a model in memory"} if self.loaded.borrowed else {}),
             "architecture": self.loaded.architecture,
             "tokens": self.scheme.family,
             "k": self.scheme.k,

@@ -63,6 +63,8 @@ class Loaded:
         trusted: Whether code that came with the checkpoint was allowed to run.
         notes: What a user should know of how it was loaded.
         reading: How the tokens were asked for: ``tokenizer``, ``prefix`` and ``scheme`` of `load`.
+        borrowed: Whether the model is the caller's own (`bend_hf.embed.memory`), to be left as it is.
+        head: The caller's model with its head, where `model` is its trunk.
     """
 
     source: str
@@ -77,6 +79,8 @@ class Loaded:
     trusted: bool = False
     notes: tuple[str, ...] = ()
     reading: dict[str, str | None] = field(default_factory=dict)
+    borrowed: bool = False
+    head: nn.Module | None = None
 
 
 def read_json(source: str, name: str, revision: str | None) -> dict[str, Any] | None:
@@ -191,7 +195,7 @@ def load(
         place, config, tokenizer_config, place_revision, trust_remote_code, prefix=prefix, scheme=scheme
     )
     model, architecture, ignored = _load_model(source, config, revision, trust_remote_code, lm_head)
-    notes += _vocabulary_notes(source, model, tokens)
+    notes += vocabulary_notes(source, model, tokens)
     if ignored:
         log.info("%s: without influence on embeddings and left out: %s", source, ", ".join(ignored))
     for note in notes:
@@ -299,7 +303,7 @@ def _tokenizer_place(source: str, revision: str | None, tokenizer: str | None) -
     return source, revision, []
 
 
-def _vocabulary_notes(source: str, model: nn.Module, scheme: Scheme) -> list[str]:
+def vocabulary_notes(source: str, model: nn.Module, scheme: Scheme) -> list[str]:
     """Compare the tokenizer with the embedding matrix: an error where they belong to different models."""
     rows = _embedding_rows(model)
     if rows is None:

@@ -11,7 +11,8 @@ sees what follows it and whether padding reaches a vector are all looked up or m
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -83,6 +84,19 @@ def fixed_arguments(model: nn.Module) -> dict[str, Any]:
     return {key: value for key, value in (("return_dict", True), ("use_cache", False)) if key in accepted}
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Switch dropout and their like off, and on again where they were."""
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
 class Network:
     """A model on a device, computing in a dtype.
 
@@ -106,7 +120,9 @@ class Network:
         layer: Layer = -1,
         fold_strands: bool = False,
     ) -> None:
-        self.model, self.name, self.device, self.dtype = model.to(device), name, device, dtype
+        there = next((weight.device for weight in model.parameters()), None)
+        self.model = model if there == device else model.to(device)
+        self.name, self.device, self.dtype = name, device, dtype
         self.call: Callable[..., Any] = self.model
         self.autocast = True
         self.fold_strands = fold_strands
@@ -153,7 +169,7 @@ class Network:
         inner = any(layer != -1 for layer in layers)
         if inner:
             arguments["output_hidden_states"] = True
-        with torch.inference_mode(), self.precision():
+        with torch.inference_mode(), self.precision(), evaluating(self.model):
             output = self._run(arguments)
             states = _states(output) if inner else None
             if inner and states is None:
@@ -216,7 +232,7 @@ class Network:
         if self.deep:
             arguments = self._arguments(ids) | {"output_hidden_states": True}
             try:
-                with torch.inference_mode(), self.precision():
+                with torch.inference_mode(), self.precision(), evaluating(self.model):
                     states = _states(self.call(**arguments))
             except Exception as error:  # whatever a model's own code raises
                 log.info("%s does not run with output_hidden_states=True (%s).", self.name, error)
@@ -403,6 +419,17 @@ def measure(network: Network, scheme: Scheme, half: torch.dtype | None = None, m
 
 def _scale(vectors: Tensor) -> float:
     return float(vectors.float().square().mean().sqrt())
+
+
+def answer(network: Network, scheme: Scheme, most: int | None = None) -> Tensor:
+    """Return the vectors of a probe of 32 tokens or `most`, (T, D) float32 on CPU: what the network computes now."""
+    room = min(32, most or 32) - scheme.specials
+    return network(torch.from_numpy(probe_ids(scheme, max(1, room), 3))[None])[0].float().cpu()
+
+
+def differs(some: Tensor, other: Tensor) -> bool:
+    """Whether two answers are those of different models, and not of one model and its rounding."""
+    return some.shape != other.shape or bool(_apart([some], [other], REPEATS))
 
 
 def _apart(some: Sequence[Tensor], others: Sequence[Tensor], most: float) -> float:

@@ -42,7 +42,7 @@ def rerun_command(
         genome: FASTA instead of the recorded one.
 
     Raises:
-        BendError: `output` holds the old result.
+        BendError: `output` holds the old result, or the model was a Python object and `model` is not given.
     """
     if result.path is not None and Path(output).resolve() in result.path.resolve().parents:
         raise BendError(f"{output} holds the result that is to be made again; choose another folder.")
@@ -54,6 +54,12 @@ def rerun_command(
             name = Path(result.model).name
             arguments = [str(model) if Path(word).name == name else word for word in arguments]
     else:
+        made_of = (result.provenance.get("model") or {}).get("object")
+        if model is None and made_of:
+            raise BendError(
+                f"{result.model} was {made_of}, which no record can hold: name the object that gives it, as in --model "
+                "my_model.py:embed."
+            )
         arguments = ["evaluate", str(model or result.model), *_settings(result)]
         if result.provenance.get("files", {}).get("build_known") == "user":
             arguments.append("--genome-checked")

@@ -198,7 +198,15 @@ def language_model(embedder: Any) -> Any:
         BendError: The checkpoint has none.
     """
     from bend_hf.embed.loading import load_again
+    from bend_hf.embed.memory import head_of
 
+    if embedder.loaded.borrowed:
+        return head_of(embedder.loaded, embedder.network.device, embedder.dtype)
+    if embedder.replaced:
+        raise BendError(
+            f"{embedder.name}: its weights were replaced since it was loaded, and the head belongs to those "
+            "before. Give the model with its head: Embedder.from_model(model, tokenizer)."
+        )
     return load_again(embedder.loaded, lm_head=True).model.to(embedder.network.device)
 
 

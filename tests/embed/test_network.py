@@ -228,6 +228,8 @@ def test_a_device_that_computes_something_else_is_not_believed(caplog):
             return (self.embedding(input_ids) * self.calls,)
 
     class Failing(Toy):
+        device = torch.device("cpu")
+
         def to(self, device):
             self.device = device
             return self
