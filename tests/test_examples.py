@@ -1,5 +1,6 @@
 """The examples run as they stand."""
 
+import json
 import os
 import subprocess
 import sys
@@ -38,3 +39,20 @@ def test_an_untrained_control_is_a_model(tmp_path):
     [tokens] = embedder.embed(["ACGTACGTAC"])
     assert tokens.vectors.shape == (8, 64)
     assert tokens.lengths.sum() == 10
+
+
+def test_from_the_sources_of_any_species_to_a_score(tmp_path):
+    assert run(EXAMPLES / "any_species" / "make_species.py", cwd=tmp_path).returncode == 0
+    done = run(EXAMPLES / "any_species" / "score.py", "onehot", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "plant_genes" in done.stdout
+    assert "plant_variants" in done.stdout
+    rows = [line.split("\t") for line in (tmp_path / "plant_genes" / "plant_genes.bed").read_text().splitlines()[1:]]
+    assert len(rows) == 57  # 60 genes, of which 3 are too near to an end of their chromosome
+    effects = (tmp_path / "plant_variants" / "plant_variants.bed").read_text().splitlines()[1:]
+    by_label = {label: {row.split("\t")[8] for row in effects if row.split("\t")[6] == label} for label in "01"}
+    assert by_label["1"] == {"coding_sequence_variant"}
+    assert "coding_sequence_variant" not in by_label["0"]
+    sources = [json.loads((tmp_path / name / "sources.json").read_text()) for name in ("plant_genes", "plant_variants")]
+    assert sources[0]["left_out"] == {"window leaves the chromosome": 3}
+    assert sources[1]["left_out"] == {}

@@ -188,7 +188,7 @@ def genes(
         }
     )
     template = TASKS["gene_finding"]
-    task = declare(template, build=build, summary=template.summary, caveats=template.caveats[1:])
+    task = declare(template, build=build, title=output.name, summary=template.summary, caveats=template.caveats[1:])
     built = Built(
         task=task,
         table=table,

@@ -161,10 +161,13 @@ def allot(groups: np.ndarray, fractions: Sequence[float], seed: int, labels: np.
     chosen = np.empty(count, np.int64)
     weight = np.ones(features.shape[1])
     weight[0] = max(1, features.shape[1] - 1)  # rows count as much as all labels together
-    for group in order.tolist():
+    for remaining, group in zip(range(count, 0, -1), order.tolist(), strict=True):
         # The squared error after the group is added, relative to the split's size: what differs between splits.
         room = (target - have) / target
         gain = ((room - features[group] / target / 2) * features[group] * weight).sum(1)
+        empty = have[:, 0] == 0
+        if remaining <= empty.sum():  # no split stays empty where there are groups enough
+            gain[~empty] = -np.inf
         best = int(np.argmax(gain))
         have[best] += features[group]
         chosen[group] = best

@@ -95,6 +95,11 @@ def test_groups_are_allotted_whole_and_balanced_by_rows_and_labels():
     assert (allot(groups, (0.8, 0.1, 0.1), 0, labels) == chosen).all()
 
 
+def test_every_split_gets_a_group_where_there_are_enough():
+    assert sorted(allot(np.repeat(np.arange(5), 12), (0.8, 0.1, 0.1), 0)[::12].tolist()) == [0, 0, 0, 1, 2]
+    assert sorted(allot(np.arange(3), (0.8, 0.1, 0.1), 0).tolist()) == [0, 1, 2]
+
+
 def test_one_giant_cluster_cannot_be_split(tmp_path):
     text = "".join(np.random.default_rng(0).choice(list("ACGT"), 500))
     genome = Genome(fasta(tmp_path / "g.fa", {f"c{i}": text for i in range(30)}))
