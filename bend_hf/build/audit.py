@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from bend_hf.build.controls import composition
 from bend_hf.build.easy import composition_score
-from bend_hf.build.near import Found, near_duplicates
+from bend_hf.build.near import COVERED, Found, near_duplicates
 from bend_hf.build.splits import Windows
 from bend_hf.data.coordinates import read
 from bend_hf.data.genome import Genome
@@ -26,7 +26,7 @@ from bend_hf.data.sources import TaskFiles
 QUERIES = 10_000
 SAMPLE = 20_000
 WIDTH = 512
-IDENTITY, COVERED = 0.8, 0.5
+IDENTITY = 0.8
 BINS = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 NEAR_VARIANTS = 512
 

@@ -4,9 +4,9 @@
     found.identity, found.covered              # of the best alignment of each query, 0 where none was found
 
 It shares nothing with the search that splits (`bend_hf.build.homology`: minimizers, no alignment), so that one does not
-repeat the other's blind spots. Every query window's spaced seeds (12 of 18 bases; one in eight, by hash) are kept in a
+repeat the other's blind spots. Every query window's spaced seeds (12 of 18 bases; one in four, by hash) are kept in a
 table; the targets' seeds, on both strands, are looked up in it; a pair with two seeds on one diagonal is a candidate,
-and the best three of each query are aligned (Smith–Waterman in a band of 33 diagonals; match 1, mismatch −1, gap −2).
+and the best six of each query are aligned (Smith–Waterman in a band of 33 diagonals; match 1, mismatch −1, gap −2).
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from bend_hf.console import progress
 from bend_hf.data.genome import Genome
 
 SEED = "111010110100110111"  # 12 bases that must agree
-KEPT = 8
-MOST = 16  # windows that one seed may name: young repeats would name thousands
-CANDIDATES = 3
+KEPT = 4
+MOST = 32  # windows that one seed may name: young repeats would name thousands
+CANDIDATES = 6
+COVERED = 0.5
 BAND = 16
 _CHUNK = 1 << 13
 _PAIRS = 1 << 10
@@ -33,7 +34,9 @@ _OFFSETS = [at for at, kept in enumerate(SEED) if kept == "1"]
 
 @dataclass(frozen=True)
 class Found:
-    """The best alignment of each query with a target that it shares no base with: (n,) arrays.
+    """The alignment of each query with a target that it shares no base with: (n,) arrays.
+
+    Of several, that with the highest identity among those that cover at least `COVERED`, else that which covers most.
 
     Attributes:
         target: Row of the target; −1 where there is no candidate.
@@ -169,23 +172,24 @@ def _aligned(
     minus: np.ndarray,
     diagonal: np.ndarray,
 ) -> Found:
-    """Align the candidates, and keep each query's alignment with most equal bases."""
+    """Align the candidates, and keep one alignment of each query."""
     count, width = letters.shape
     found = Found(np.full(count, -1), np.zeros(count, bool), np.zeros(count), np.zeros(count))
-    equal = np.zeros(count, np.int64)
+    merit = np.zeros(count)
     rows, ranks = np.nonzero(candidate)
     for begin in range(0, len(rows), _PAIRS):
         row, rank = rows[begin : begin + _PAIRS], ranks[begin : begin + _PAIRS]
         which, turned = target[row, rank], minus[row, rank]
         other, _ = genome.gather(targets.code[which], targets.start[which], targets.end[which], minus=turned)
         matches, columns = align(letters[row], _CODES[other].reshape(len(row), -1), diagonal[row, rank])
+        identity, covered = matches / np.maximum(1, columns), columns / width
+        value = np.where(covered >= COVERED, 1 + identity, np.minimum(covered, 1) / 2)
         for at in range(CANDIDATES):
-            chosen = np.flatnonzero((rank == at) & (matches > equal[row]))
+            chosen = np.flatnonzero((rank == at) & (value > merit[row]))
             into = row[chosen]
-            equal[into] = matches[chosen]
+            merit[into] = value[chosen]
             found.target[into], found.minus[into] = which[chosen], turned[chosen]
-            found.identity[into] = matches[chosen] / columns[chosen]
-            found.covered[into] = columns[chosen] / width
+            found.identity[into], found.covered[into] = identity[chosen], covered[chosen]
     return found
 
 

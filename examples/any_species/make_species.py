@@ -60,7 +60,7 @@ def main():
                 line("CDS", start, end, -before % 3, f"ID={name}.1.CDS;Parent={name}.1")
                 before += end - start
             sequence += text + dna(random.randint(400, 900))
-            places = {parts[0][0] + 40: "high", parts[-1][1] - 40: "high"}  # in coding sequence; the others are not
+            places = {parts[0][0] + 20: "high", parts[-1][1] - 20: "high"}  # in coding sequence; the others are not
             places |= {-random.randint(20, 300): "low", len(text) + random.randint(20, 300): "low"}
             for place, effect in sorted(places.items()):
                 position = at + place
