@@ -3,9 +3,9 @@
     python tests/benchmarks/homology.py ../shared/real          # needs pip install parasail
 
 The slice is cut into windows of 512 bp; a random sample of them is aligned all against all, on both strands, with the
-same scores as the audit's (Smith–Waterman; match 1, mismatch −1, gap −2). A pair is homologous if its best alignment has at
-least the identity over at least the coverage of a window. Recall: homologous pairs that the search joins. Precision: joined
-pairs that are homologous.
+same scores as the audit's (Smith–Waterman; match 1, mismatch −1, gap −2). A pair is homologous if its best alignment
+has at least the identity over at least the coverage of a window. Recall: homologous pairs that the search joins.
+Precision: joined pairs that are homologous.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main(folder: Path) -> None:
     truth = exact(texts)
     print(f"{SAMPLE} windows of {WIDTH} bp, {SAMPLE * (SAMPLE - 1) // 2:,} pairs, coverage {COVERAGE}\n")
     print(
-        "| search | identity | homologous pairs | found | recall | joined | precision |\n|---|---:|---:|---:|---:|---:|---:|"
+        "| search | identity | homologous | found | recall | joined | precision |\n|---|---:|---:|---:|---:|---:|---:|"
     )
     for identity in IDENTITIES:
         wanted = {pair for pair, value in truth.items() if value >= identity}
