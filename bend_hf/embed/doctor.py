@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.stats import spearmanr
 
 from bend_hf.embed.catalogue import CATALOGUE
 from bend_hf.embed.embedder import Embedder
@@ -64,6 +65,7 @@ class Diagnosis:
         dtype: What it computes in here.
         scale: Deviations of the vectors' channels, and what to do where they are wild; None where not measured.
         agreement: Mean cosine of half precision to float32; None where the hardware has none.
+        differences: Rank correlation, with float32, of how far single letters move the vectors; None in float32.
         device: Where it ran.
         speeds: Nucleotides per second by precision and length of input.
         costs: Per task, at the speed of `dtype` on 512 bp.
@@ -89,6 +91,7 @@ class Diagnosis:
     dtype: str
     scale: str | None
     agreement: float | None
+    differences: float | None
     device: str
     speeds: dict[str, float]
     costs: tuple[Cost, ...]
@@ -107,6 +110,7 @@ class Diagnosis:
         """Return the diagnosis for people."""
         rank = "" if self.rank is None else f", of rank {self.rank} (99 % of their variance)"
         agreement = "not tried" if self.agreement is None else f"mean cosine {self.agreement:.5f} to float32"
+        moved = "" if self.differences is None else f"; of differences: rank correlation {self.differences:.3f}"
         batches = {True: "yes, measured", False: "no, measured: batches of one length", None: "does not apply"}
         lines = [
             ("model", self.name),
@@ -120,7 +124,7 @@ class Diagnosis:
             ("context", self.context),
             ("longer input", self.windows),
             ("padding-safe", batches[self.padding_safe]),
-            ("precision", f"{self.dtype} on {self.device}; half precision: {agreement}"),
+            ("precision", f"{self.dtype} on {self.device}; half precision: {agreement}{moved}"),
             *((f"speed, {what}", f"{rate:,.0f} nucleotides/s") for what, rate in self.speeds.items()),
         ]
         if self.ignored:
@@ -185,6 +189,7 @@ def diagnose(model: Any, *, protocol: str = "default", **options: Any) -> Diagno
             dtype="its own",
             scale=None,
             agreement=None,
+            differences=None,
             device="its own",
             ignored=(),
             reads="not known: its own",
@@ -205,6 +210,7 @@ def diagnose(model: Any, *, protocol: str = "default", **options: Any) -> Diagno
         dtype=embedder.dtype,
         scale=scale_text(embedder.measured),
         agreement=embedder.measured.agreement if embedder.network.autocast else embedder.measured.held,
+        differences=_differences(embedder, sequences[0][:120]),
         device=str(embedder.network.device),
         ignored=embedder.loaded.ignored,
         reads=reads_text(scheme),
@@ -225,6 +231,20 @@ def reads_text(scheme: Scheme, count: int = 10) -> str:
     ]
     front = f"{scheme.mark!r} in front; " if scheme.mark else ""
     return f"{front}{' '.join(shown)} … of {EXAMPLE[:24]}…"
+
+
+def _differences(embedder: Embedder, sequence: str) -> float | None:
+    """Compare how far single changed letters move the vectors, here and in float32: variants are such differences."""
+    exact = embedder.in_float32()
+    if exact is embedder:
+        return None
+    changed = [sequence[:at] + "ACGT"["CGTA".index(sequence[at])] + sequence[at + 1 :] for at in range(6, 114, 4)]
+
+    def moved(by: Embedder) -> np.ndarray:
+        means = [found.vectors.double().mean(0) for found in by.embed([sequence, *changed])]
+        return np.array([float((mean - means[0]).norm()) for mean in means[1:]])
+
+    return float(spearmanr(moved(embedder), moved(exact)).statistic)
 
 
 def _rank(embedder: Embedder, sequence: str) -> int:

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from bend_hf.embed import doctor
 from bend_hf.embed.doctor import diagnose
+from bend_hf.embed.embedder import Embedder
 from bend_hf.errors import BendError
 from bend_hf.tasks import TASKS
 
@@ -74,3 +75,18 @@ def test_constant_vectors_are_not_usable(tmp_path):
         state[f"encoder.layer.1.output.LayerNorm.{name}"] = torch.zeros(32)
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     assert diagnose(str(folder), device="cpu").verdict.startswith("not usable: its vectors are the same")
+
+
+def test_half_precision_is_judged_by_differences(tmp_path, monkeypatch):
+    """What bfloat16 does to small differences, which a cosine of vectors does not show."""
+    folder = str(tiny_models.gpt2(tmp_path / "gpt2"))
+    assert diagnose(folder, device="cpu", dtype="float32").differences is None
+    embedder = Embedder.from_pretrained(folder, device="cpu")
+    if embedder.dtype == "float32":
+        pytest.skip("no half precision on this processor")
+    assert 0.5 < doctor._differences(embedder, tiny_models.dna(120, 4)) <= 1
+    monkeypatch.setattr(
+        Embedder, "in_float32", lambda self: Embedder.from_pretrained(folder, dtype="float32", device="cpu")
+    )
+    exact = Embedder.from_pretrained(folder, dtype="float32", device="cpu")
+    assert doctor._differences(exact, tiny_models.dna(120, 4)) == pytest.approx(1)
