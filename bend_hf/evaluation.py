@@ -60,7 +60,7 @@ def evaluate(
     genome_checked: bool = False,
     strict: bool = False,
     protocol: str = "default",
-    seeds: int | Sequence[int] = 1,
+    seeds: int | Sequence[int] = 3,
     epochs: int | None = None,
     batch_size: int | None = None,
     patience: int | None = None,
@@ -101,7 +101,8 @@ def evaluate(
         genome_checked: Whether you know that the genome is of the tasks' build, where its chromosomes do not tell.
         strict: Whether a window that lies in two splits is an error, instead of a warning.
         protocol: ``"default"``, or ``"bend-2024"`` to reproduce the reference code.
-        seeds: Number of heads to train side by side, or their seeds.
+        seeds: Number of heads to train side by side in one pass over the vectors, or their seeds. With one, models
+            cannot be ranked: nothing then says how much training again would change a score.
         epochs: Instead of the recipe's 100.
         batch_size: Rows per optimiser step, over all processes; instead of the recipe's.
         patience: Stop a head after that many epochs without a better validation score.
@@ -258,7 +259,7 @@ def _results(
     key = _key(task, files, road)
     found = {} if overwrite else _existing(output / slug(road.name), key)
     results: dict[int | None, Result] = {}
-    numbers = seeds if task.recipe else (None,)
+    numbers = seeds if task.recipe and road.embedder is not None else (None,)
     for seed in numbers:
         if seed in found:
             log.info("%s: %s is there already (overwrite=True makes it again)", task.name, found[seed].path)
@@ -290,7 +291,7 @@ def _results(
             raise data
         outcomes: list[Outcome] = []
         if missing:
-            trained = [seed for seed in missing if seed is not None]
+            trained = [seed or 0 for seed in missing]  # the composition baseline has none
             outcomes = supervised(task, data, road, trained) if task.recipe else zero_shot(task, data, road)
         for seed, outcome in zip(missing, outcomes, strict=True):
             if outcome.predictions is None:

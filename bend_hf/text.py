@@ -56,6 +56,8 @@ def size(count: float | None) -> str:
     raise AssertionError
 
 
-def p_value(p: float) -> str:
-    """A p-value as text, ``<0.0001`` below that."""
+def p_value(p: float | None) -> str:
+    """A p-value as text, ``<0.0001`` below that, ``-`` for none."""
+    if p is None:
+        return "-"
     return "<0.0001" if p < 1e-4 else f"{p:.4f}"

@@ -229,12 +229,12 @@ def _fit(
     road: Road,
     seeds: Sequence[int],
 ) -> list[Any]:
-    """Train on one fold; the composition baseline is the same for every seed."""
+    """Train on one fold; the composition baseline has no seeds."""
     if source is None:
         from bend_hf.train.composition import Texts, composition
 
         texts = [Texts(whole["sequence"], labels, rows) for rows in (plan.train, plan.validation, plan.test)]
-        return [composition(task, train=texts[0], validation=texts[1], test=texts[2])] * len(seeds)
+        return [composition(task, train=texts[0], validation=texts[1], test=texts[2])]
     from bend_hf.embed.onehot import OneHotEmbedder
     from bend_hf.train.fit import Split, fit
 

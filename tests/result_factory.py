@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bend_hf.results.record import Predictions, Result, make_predictions
+from bend_hf.results.record import Predictions, Result, make_predictions, write_result
+from bend_hf.results.statistics import summarise
 from bend_hf.tasks import FOLDS, TASKS
 
 PROVENANCE = {
@@ -96,6 +99,18 @@ def make_result(
         "failure": None,
     }
     return Result(**{**values, **changes})
+
+
+def scored(name: str, predictions: Predictions, *, resamples: int = 20, **changes: Any) -> Result:
+    """A result that says of predictions what they say themselves."""
+    summary = dataclasses.asdict(summarise(predictions, resamples=resamples))
+    return make_result(name, **{**summary, **changes})
+
+
+def stored(folder: Path, name: str, predictions: Predictions | None = None, **changes: Any) -> Path:
+    """The file of such a result, its predictions beside it."""
+    predictions = predictions or simulate(name)
+    return write_result(folder, scored(name, predictions, **changes), predictions)
 
 
 @pytest.fixture(params=sorted(TASKS))

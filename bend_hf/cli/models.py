@@ -19,6 +19,7 @@ from bend_hf.cli.options import (
     model_options,
     positive,
     print_columns,
+    seeds,
     share,
     store_options,
     tasks_option,
@@ -42,7 +43,9 @@ def add(command: Command) -> None:
     )
     sub.add_argument("model", help="Hub id, folder, catalogue name; onehot, composition, resnet-supervised, basset")
     tasks_option(sub)
-    sub.add_argument("--seeds", type=positive, default=1, metavar="N", help="heads to train, side by side (1)")
+    sub.add_argument(
+        "--seeds", type=seeds, default=3, metavar="N", help="heads to train side by side (3), or which: 0,7"
+    )
     sub.add_argument("--epochs", type=positive, metavar="N", help="instead of the recipe's 100")
     sub.add_argument("--batch-size", type=positive, metavar="N", help="rows per step, instead of the recipe's")
     sub.add_argument("--patience", type=positive, metavar="N", help="stop after N epochs without a better one")

@@ -39,6 +39,21 @@ def whole_number(text: str) -> int:
     return value
 
 
+def level(text: str) -> float:
+    """A level of confidence, such as 0.95."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no level: give a number between 0 and 1, such as 0.95")
+    return value
+
+
+def seeds(text: str) -> int | list[int]:
+    """How many training seeds, or which: ``3`` are seeds 0, 1 and 2; ``0,7`` and ``42,`` are these."""
+    if "," not in text:
+        return positive(text)
+    return [whole_number(part) for part in text.split(",") if part.strip()]
+
+
 def share(text: str) -> tuple[int, int]:
     """``I/N``: share I, from 0, of N."""
     first, _, count = text.partition("/")

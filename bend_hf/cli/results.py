@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import tempfile
 from argparse import Namespace
 from pathlib import Path
 
-from bend_hf.cli.options import Command, chosen_tasks, positive, tasks_option
+from bend_hf.cli.options import Command, chosen_tasks, format_option, level, positive, tasks_option, whole_number
 from bend_hf.protocols import PROTOCOLS
 
 ENDINGS = {"html": "html", "markdown": "md", "csv": "csv", "latex": "tex", "json": "json"}
@@ -18,14 +19,17 @@ def add(command: Command) -> None:
     sub = command(
         "compare",
         compare,
-        "compare models on the same test rows: paired differences, rankings with ties",
+        "compare models on the same test rows: paired differences, intervals of ranks",
         "compare bend-results",
         "compare results/a results/b --tasks gene_finding",
     )
     sub.add_argument("results", nargs="+", type=Path, help="folders or files of results")
     tasks_option(sub)
     sub.add_argument("--protocol", choices=list(PROTOCOLS), help="where results of both are there")
+    sub.add_argument("--level", type=level, default=0.95, metavar="P", help="of intervals and ranks (0.95)")
     sub.add_argument("--resamples", type=positive, default=1000, metavar="N", help="of the bootstrap (1000)")
+    sub.add_argument("--seed", type=whole_number, default=0, metavar="N", help="of the bootstrap (0)")
+    format_option(sub)
 
     sub = command(
         "report",
@@ -59,6 +63,11 @@ def add(command: Command) -> None:
     sub.add_argument("--model", help="instead of the recorded one, e.g. the folder it lies in now")
     sub.add_argument("--data-dir", type=Path, help="data folder instead of the recorded one")
     sub.add_argument("--genome", type=Path, metavar="FASTA", help="genome instead of the recorded one")
+    sub.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="run Python that comes with the model; a record cannot ask for it",
+    )
     sub.add_argument("--dry-run", action="store_true", help="print the command only")
 
 
@@ -66,7 +75,15 @@ def compare(args: Namespace) -> None:
     """Compare results of models."""
     from bend_hf.results.compare import compare
 
-    print(compare(args.results, tasks=chosen_tasks(args), protocol=args.protocol, resamples=args.resamples))
+    found = compare(
+        args.results,
+        tasks=chosen_tasks(args),
+        protocol=args.protocol,
+        resamples=args.resamples,
+        seed=args.seed,
+        level=args.level,
+    )
+    print(json.dumps(found.to_json(), indent=1) if args.format == "json" else found)
 
 
 def report(args: Namespace) -> None:
@@ -92,7 +109,12 @@ def rerun(args: Namespace) -> int:
     from bend_hf.results.rerun import compare_rerun, rerun_command
 
     old = read_result(args.result)
-    options = {"model": args.model, "data_dir": args.data_dir, "genome": args.genome}
+    options = {
+        "model": args.model,
+        "data_dir": args.data_dir,
+        "genome": args.genome,
+        "trust_remote_code": args.trust_remote_code,
+    }
     if args.dry_run:
         print(subprocess.list2cmdline(rerun_command(old, output="rerun", **options)))
         return 0

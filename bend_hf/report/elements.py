@@ -7,6 +7,7 @@ from html import escape
 
 from bend_hf.report.charts import scatter, series_class
 from bend_hf.report.groups import Group
+from bend_hf.report.table import AT_CHANCE, NO_BETTER
 from bend_hf.results.board import Row
 
 
@@ -27,6 +28,11 @@ def marks_of(group: Group, *rows: Row | None) -> str:
     letters = group.marks
     texts = dict.fromkeys(row.departures for row in rows if row is not None and row.departures)
     return "".join(f'<sup class="off" title="{escape(text)}">{letters[text]}</sup>' for text in texts)
+
+
+def mark_of(row: Row) -> str:
+    """The mark of a score that is no better than chance."""
+    return f'<sup title="{escape(NO_BETTER)}">{AT_CHANCE}</sup>' if row.at_chance else ""
 
 
 def departure_of(group: Group, row: Row) -> str:

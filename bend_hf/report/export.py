@@ -13,14 +13,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from bend_hf.report.groups import Group
-from bend_hf.report.table import METRICS, TOY
+from bend_hf.report.table import AT_CHANCE, METRICS, NO_BETTER, TOY, chance_of
 from bend_hf.results.board import Row, group_means
 from bend_hf.tasks import TASKS
 from bend_hf.text import number
 
 NOTE = (
-    "Scores with 95 % intervals over test rows (cluster bootstrap); ± is the deviation over training seeds and not "
-    "part of the interval. Ranks in brackets; models that cannot be told apart share one."
+    "Scores with 95 % intervals, over test rows (clusters resampled) and, with several seeds, over training; ± is the "
+    "deviation over training seeds. In brackets the interval of a rank: from 1 + the number of models that are "
+    f"significantly better to n - the number that are significantly worse. {AT_CHANCE}: {NO_BETTER}."
 )
 
 
@@ -38,7 +39,7 @@ def markdown(groups: Sequence[Group], references: Sequence[Row]) -> str:
         for model in group.models:
             cells = [_markdown_cell(row, rank, group.marks) for row, rank in _cells(group, model)]
             lines.append([_title(group, model), *cells])
-        lines.append(["chance", *(number(_chance(group, task)) for task in group.tasks)])
+        lines.append(["chance", *(_chance(group, task) for task in group.tasks)])
         blocks += [f"## {group.title}", *([f"**{TOY}**"] if group.toy else []), _pipes(lines)]
         blocks += [f"- <sup>{letter}</sup> {text}" for text, letter in group.marks.items()]
         blocks += [f"- {note}" for note in group.comparison.notes]
@@ -62,19 +63,22 @@ def _markdown_cell(row: Row | None, rank: str | None, marks: dict[str, str]) -> 
     ends = f" [{row.interval[0]:.3f}, {row.interval[1]:.3f}]" if row.interval else ""
     spread = f" ±{row.spread['deviation']:.3f}" if row.spread else ""
     mark = f"<sup>{marks[row.departures]}</sup>" if row.departures else ""
-    return f"{row.score:.3f}{mark}{ends}{spread}{place}"
+    low = AT_CHANCE if row.at_chance else ""
+    return f"{row.score:.3f}{low}{mark}{ends}{spread}{place}"
 
 
 def _title(group: Group, model: str) -> str:
     return next(row.title for row in group.rows if row.model == model)
 
 
-def _chance(group: Group, task: str) -> float | None:
-    return next((row.chance for row in group.rows if row.task == task and row.chance is not None), None)
+def _chance(group: Group, task: str) -> str:
+    return next((chance_of(row) for row in group.rows if row.task == task and row.chance is not None), "-")
 
 
 def _record(row: Row, rank: str | None) -> dict[str, Any]:
     low, high = row.interval or (None, None)
+    sampling_low, sampling_high = row.sampling or (None, None)
+    chance_low, chance_high = row.chance_interval or (None, None)
     spread: dict[str, Any] = row.spread or {}
     return {
         "model": row.model,
@@ -86,10 +90,15 @@ def _record(row: Row, rank: str | None) -> dict[str, Any]:
         "score": row.score,
         "low": low,
         "high": high,
+        "sampling_low": sampling_low,
+        "sampling_high": sampling_high,
         "rank": rank,
-        "seeds": len(row.results),
+        "seeds": 0 if row.trained is False else len(row.results),
         "seed_deviation": spread.get("deviation"),
         "chance": row.chance,
+        "chance_low": chance_low,
+        "chance_high": chance_high,
+        "at_chance": row.at_chance,
         "centred": row.centred,
         "seconds": row.seconds,
         "peak_memory": row.memory,
@@ -141,6 +150,7 @@ _SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "–": "--",
     "±": r"$\pm$",
     "−": "$-$",
+    AT_CHANCE: r"$^\circ$",
 }
 
 
@@ -160,7 +170,7 @@ def latex(groups: Sequence[Group], references: Sequence[Row]) -> str:
             [escape(_title(group, model)), *(_latex_cell(row, rank, group.marks) for row, rank in _cells(group, model))]
             for model in group.models
         ]
-        chance = ["chance", *(number(_chance(group, task)) for task in group.tasks)]
+        chance = ["chance", *(_chance(group, task) for task in group.tasks)]
         notes = "".join(f" ({letter}) {text}." for text, letter in group.marks.items())
         caption = f"BEND results. {group.title}. {TOY + ' ' if group.toy else ''}{NOTE}{notes}"
         blocks.append(_tabular([head, under], lines, [chance], caption, "l" + "r" * len(group.tasks)))
@@ -177,8 +187,8 @@ def latex(groups: Sequence[Group], references: Sequence[Row]) -> str:
 def _latex_cell(row: Row | None, rank: str | None, marks: dict[str, str]) -> str:
     if row is None or row.score is None:
         return "--"
-    best = rank is not None and rank.partition("–")[0] == "1"
-    value = rf"\textbf{{{row.score:.3f}}}" if best else f"{row.score:.3f}"
+    value = rf"\textbf{{{row.score:.3f}}}" if rank == "1" else f"{row.score:.3f}"
+    value += escape(AT_CHANCE) if row.at_chance else ""
     ends = rf" {{\scriptsize [{row.interval[0]:.3f}, {row.interval[1]:.3f}]}}" if row.interval else ""
     spread = rf" {{\scriptsize $\pm${row.spread['deviation']:.3f}}}" if row.spread else ""
     mark = rf"\textsuperscript{{{marks[row.departures]}}}" if row.departures else ""

@@ -60,10 +60,11 @@ class Group:
 
     def unlike(self, row: Row) -> bool:
         """Whether a row is kept out of its task's ranking, having been made with other settings than those in it."""
-        return bool(row.departures and row.task in self.comparison.ranking and self.rank(row) is None)
+        compared = any(row.model in (item.a, item.b) for item in self.comparison.differences if item.task == row.task)
+        return bool(row.departures and row.task in self.comparison.ranking and not compared)
 
     def rank(self, row: Row) -> str | None:
-        """The place of a row among the compared, with ties (``"2–4"``)."""
+        """The rank of a row, an interval (``"2–4"``); None where it is not ranked."""
         places = {model: place for place, model in self.comparison.ranking.get(row.task, [])}
         return places.get(row.model)
 

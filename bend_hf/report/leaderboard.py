@@ -11,6 +11,7 @@ from bend_hf.report.elements import (
     ends_text,
     header,
     key,
+    mark_of,
     marks_of,
     model_cell,
     row_start,
@@ -18,7 +19,7 @@ from bend_hf.report.elements import (
     table,
 )
 from bend_hf.report.groups import Group
-from bend_hf.report.table import METRICS
+from bend_hf.report.table import AT_CHANCE, METRICS, NO_BETTER, chance_of
 from bend_hf.results.board import BASELINES, Row, group_means, mean_of
 from bend_hf.tasks import TASKS
 from bend_hf.text import duration, number, size
@@ -60,12 +61,12 @@ def _leaderboard(group: Group, series: dict[str, int]) -> str:
         body.append(f"{row_start(first)}{model_cell(first, series[model])}{''.join(cells)}</tr>")
     chance = ['<tr><th scope="row">chance</th>']
     for task in tasks:
-        known = [row.chance for row in group.rows if row.task == task.name and row.chance is not None]
-        chance.append(f'<td class="none">{number(known[0] if known else None)}</td>')
+        known = [chance_of(row) for row in group.rows if row.task == task.name and row.chance is not None]
+        chance.append(f'<td class="none">{known[0] if known else "-"}</td>')
     chance += ['<td class="none">0.000</td>' for _ in shown]
     caption = (
-        f"{group.title}: score with its 95 % interval over test rows. Small numbers before a score are ranks; models "
-        "that cannot be told apart share one."
+        f"{group.title}: score with its 95 % interval, over test rows and (with several seeds) training. Small numbers "
+        f"before a score are the interval of its rank. {AT_CHANCE}: {NO_BETTER}."
     )
     last = f'<tbody class="apart">{"".join(chance)}</tr></tbody>'
     return table(caption, header(titles), "".join(body), last, name="board")
@@ -79,12 +80,12 @@ def _score_cell(group: Group, row: Row | None, span: tuple[float, float], series
         return f'<td class="none" data-v="">{word}</td>'
     rank = group.rank(row)
     place = f'<span class="rank" title="rank">{rank}</span>' if rank else ""
-    best = ' class="best"' if rank and rank.startswith("1") and rank[1:2] in ("", "–") else ""
+    best = ' class="best"' if rank == "1" else ""
     bar = interval_bar(row.score, row.interval, row.chance, *span, series).replace(
         'class="bar ', 'class="bar under ', 1
     )
     ends = f'<span class="ends">{ends_text(row)}</span>' if row.interval else ""
-    score = f'<span class="score">{row.score:.3f}</span>{marks_of(group, row)}'
+    score = f'<span class="score">{row.score:.3f}{mark_of(row)}</span>{marks_of(group, row)}'
     return f'<td{best} data-v="{row.score}">{place}{score}{bar}{ends}</td>'
 
 

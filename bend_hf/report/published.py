@@ -34,7 +34,9 @@ def published(tasks: Iterable[str]) -> list[Row]:
             toy=False,
             score=entry["score"],
             interval=None,
+            sampling=None,
             spread=None,
+            trained=None,
             chance=METRICS[TASKS[entry["task"]].metric].chance,
             source=f"{entry['source']} ({entry['status']})",
         )

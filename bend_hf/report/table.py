@@ -2,8 +2,8 @@
 
     print(table(read_results("bend-results")))
 
-One line per task and model: the score with its interval over test rows, its deviation over seeds, chance, the one-hot
-baseline and the time. Toy data is announced above everything else. Models that were not trained by the task's recipe
+One line per task and model: the score with its interval, its deviation over seeds, chance, the one-hot baseline and the
+time. Toy data is announced above everything else. Models that were not trained by the task's recipe
 bear a letter, which a line below explains.
 """
 
@@ -22,6 +22,9 @@ from bend_hf.text import aligned, duration, interval, number
 TOY = "TOY DATA: these numbers show that every part works; they say nothing about a model."
 METRICS = {metric.name: metric.title for metric in metric.METRICS.values()}
 """Metrics, for headings."""
+AT_CHANCE = "°"
+NO_BETTER = "not told from chance: within the interval of random scores, or chance within the score's"
+"""The mark of a score that is no better than chance, and what it says."""
 HEADER = ("task", "metric", "model", "score", "95 % interval", "seeds", "chance", "one-hot", "time")
 
 
@@ -41,7 +44,8 @@ def table(results: Iterable[Result]) -> str:
                 line[0] = line[1] = ""
         failed = [f"FAILED {row.title} on {row.task}: {row.failure}" for row in chosen if row.failure]
         head = [TOY] if toy else []
-        body = [*aligned([list(HEADER), *lines], left=3), *explained(marks), *_excluded(chosen), *failed]
+        low = [f"{AT_CHANCE} {NO_BETTER}."] if any(row.at_chance for row in chosen) else []
+        body = [*aligned([list(HEADER), *lines], left=3), *explained(marks), *low, *_excluded(chosen), *failed]
         blocks.append("\n".join([*head, f"protocol: {protocol}", "", *body]))
     return "\n\n".join(blocks)
 
@@ -60,15 +64,27 @@ def _excluded(rows: Iterable[Row]) -> list[str]:
     ]
 
 
+def seeds_of(row: Row) -> str:
+    """Training seeds for a cell: their number and deviation; none for what is not trained at random."""
+    if row.trained is False:
+        return "no seeds"
+    return f"±{row.spread['deviation']:.3f} (n={len(row.results)})" if row.spread else str(len(row.results))
+
+
+def chance_of(row: Row) -> str:
+    """The chance level for a cell, with its interval where it has one."""
+    return number(row.chance) + (f" ({interval(row.chance_interval)})" if row.chance_interval else "")
+
+
 def _cells(row: Row, onehot: Row | None, marks: Mapping[str, str]) -> list[str]:
     return [
         TASKS[row.task].title,
         TASKS[row.task].metric,
         row.title + marked(row.departures, marks),
-        "failed" if row.score is None and row.failure else number(row.score),
+        "failed" if row.score is None and row.failure else number(row.score) + (AT_CHANCE if row.at_chance else ""),
         interval(row.interval),
-        f"±{row.spread['deviation']:.3f} (n={len(row.results)})" if row.spread else str(len(row.results)),
-        number(row.chance),
+        seeds_of(row),
+        chance_of(row),
         "-" if onehot is None else number(onehot.score) + marked(onehot.departures, marks),
         duration(row.seconds),
     ]

@@ -20,6 +20,7 @@ from bend_hf.report.elements import (
     header,
     key,
     legend,
+    mark_of,
     model_cell,
     row_start,
     short,
@@ -29,12 +30,11 @@ from bend_hf.report.elements import (
 from bend_hf.report.groups import Group
 from bend_hf.report.plot import draw, has_picture
 from bend_hf.report.scores import scores_table
-from bend_hf.report.table import METRICS
+from bend_hf.report.table import AT_CHANCE, METRICS, NO_BETTER, chance_of, seeds_of
 from bend_hf.results.board import Row
-from bend_hf.results.breakdown import Part, breakdowns
+from bend_hf.results.breakdown import TOO_FEW, Part, breakdowns
 from bend_hf.results.curves import Curve, confusion, learning_curve, precision_recall_curve, roc_curve
 from bend_hf.results.record import Predictions, read_predictions
-from bend_hf.results.statistics import TOO_FEW
 from bend_hf.tasks import Task
 from bend_hf.text import duration, number, p_value
 
@@ -114,21 +114,20 @@ def _ranking(task: Task, group: Group, rows: list[Row], elsewhere: Sequence[Row]
     body = []
     for row in rows:
         rank = group.rank(row)
-        seeds = f"±{row.spread['deviation']:.3f} ({len(row.results)})" if row.spread else str(len(row.results))
         cells = [
             _cell("" if rank is None else rank.partition("–")[0], rank or "–"),
-            _cell(row.score, number(row.score), strong=True),
+            _cell(row.score, number(row.score) + mark_of(row), strong=True),
             _cell(None if row.interval is None else row.interval[0], ends_text(row)),
             f"<td>{interval_bar(row.score, row.interval, row.chance, *span, series[row.model])}</td>",
-            _cell(row.spread["deviation"] if row.spread else "", seeds),
+            _cell(row.spread["deviation"] if row.spread else "", seeds_of(row)),
             _cell(row.centred, number(row.centred)),
             _cell(row.seconds, duration(row.seconds)),
         ]
         name = model_cell(row, series[row.model], departure_of(group, row))
         body.append(f"{row_start(row)}{name}{''.join(cells)}</tr>")
-    chance = next((row.chance for row in rows if row.chance is not None), None)
+    chance = next((chance_of(row) for row in rows if row.chance is not None), "-")
     last = (
-        f'<tr><th scope="row">chance</th><td></td><td class="none">{number(chance)}</td>'
+        f'<tr><th scope="row">chance</th><td></td><td class="none">{chance}</td>'
         '<td></td><td></td><td></td><td class="none">0.000</td><td></td></tr>'
     )
     apart = f'<tbody class="apart">{last}</tbody>'
@@ -160,8 +159,9 @@ def _caption(task: Task, rows: Sequence[Row]) -> str:
     if counts.get("clusters"):
         unit = next(row.results[0].secondary.get("interval", {}).get("unit") for row in rows if row.score is not None)
         text += f"; intervals from {counts['clusters']} {unit}s" if unit else ""
-    seeds = " Seeds: deviation over training seeds (number of them), not part of the interval."
-    return f"{text}.{seeds if any(row.spread for row in rows) else ''}"
+    seeds = " Seeds: deviation over training seeds (number of them), part of the interval."
+    low = f" {AT_CHANCE}: {NO_BETTER}."
+    return f"{text}.{seeds if any(row.spread for row in rows) else ''}{low if any(r.at_chance for r in rows) else ''}"
 
 
 def _cell(value: Any, text: str, *, strong: bool = False) -> str:
@@ -173,18 +173,23 @@ def _differences(task: Task, group: Group) -> str:
     found = [item for item in group.comparison.differences if item.task == task.name]
     if not found:
         return ""
-    best = group.comparison.ranking[task.name][0][1]
+    best = found[0].a
     shown = found if len(found) <= PAIRS else [item for item in found if best in (item.a, item.b)]
     titles = {row.model: row.title for row in group.rows}
     body = ""
     for item in shown:
-        ends = f"{item.interval[0]:+.4f} to {item.interval[1]:+.4f}"
-        cells = _cell(item.difference, f"{item.difference:+.4f}") + _cell(item.interval[0], ends)
+        ends = "–" if item.interval is None else f"{item.interval[0]:+.4f} to {item.interval[1]:+.4f}"
+        alone = "*" if item.interval is not None and item.training == "unknown" else ""
+        cells = _cell(item.difference, f"{item.difference:+.4f}")
+        cells += _cell(None if item.interval is None else item.interval[0], ends + alone)
         cells += _cell(item.p, p_value(item.p))
-        cells += _cell(item.corrected, p_value(item.corrected), strong=item.corrected < 1 - group.comparison.level)
+        apart = item.corrected is not None and item.corrected < 1 - group.comparison.level
+        cells += _cell(item.corrected, p_value(item.corrected), strong=apart)
         body += f'<tr><th scope="row">{escape(titles[item.a])} − {escape(titles[item.b])}</th>{cells}</tr>'
     head = header(["Difference", METRICS[task.metric], "95 % interval", "p", "Corrected p"])
     caption = f"Paired differences on the same test rows ({found[0].clusters} {found[0].unit}s drawn again)."
+    if any(item.training == "unknown" and item.interval for item in shown):
+        caption += " * over test rows alone: one seed does not tell what training again would change."
     if len(shown) < len(found):
         caption += f" {len(found)} pairs: only those with the best model are shown."
     return f"<details><summary>Differences between models</summary>{table(caption, head, body)}</details>"

@@ -18,7 +18,8 @@ from bend_hf.report import export
 from bend_hf.report.groups import grouped
 from bend_hf.report.page import page
 from bend_hf.report.published import published
-from bend_hf.results.record import Result, read_results
+from bend_hf.results.apart import gather
+from bend_hf.results.record import Result
 from bend_hf.tasks import TASKS
 
 FORMATS = {"html": ".html", "markdown": ".md", "csv": ".csv", "latex": ".tex", "json": ".json"}
@@ -37,7 +38,8 @@ def write_report(
     """Write a report of results.
 
     Args:
-        results: A folder or file of records, several of them, or records.
+        results: A folder or file of records, several of them, or records. Runs of one model are
+            told apart by what differs, in the end by their folders.
         output: File to write.
         format: ``html``, ``markdown``, ``csv``, ``latex`` or ``json``; None for the one of `output`'s ending.
         references: Whether published values stand beside results on real data, in rows of their own.
@@ -55,7 +57,9 @@ def write_report(
         raise BendError(f"{output}: no format has this ending; choose one with format= of {', '.join(FORMATS)}.")
     if kind not in FORMATS:
         raise unknown("format", kind, FORMATS)
-    found = _read(results)
+    found = gather(results)
+    if not found:
+        raise BendError("There are no results to report.")
     groups = grouped(found, resamples=resamples)
     tasks = [task for task in TASKS if any(task in group.tasks for group in groups if not group.toy)]
     elsewhere = published(tasks) if references else []
@@ -68,14 +72,3 @@ def write_report(
     with files.atomic(output) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return output
-
-
-def _read(results: str | Path | Iterable[str | Path | Result]) -> list[Result]:
-    if isinstance(results, str | Path):
-        return read_results(results)
-    items = list(results)
-    paths = [item for item in items if not isinstance(item, Result)]
-    found = [item for item in items if isinstance(item, Result)] + (read_results(paths) if paths else [])
-    if not found:
-        raise BendError("There are no results to report.")
-    return found

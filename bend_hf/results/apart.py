@@ -12,15 +12,27 @@ from __future__ import annotations
 import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from bend_hf.identity import flat
-from bend_hf.results.record import Result
+from bend_hf.results.record import Result, read_results
 
 EVERYWHERE = ("model", "layer", "strand", "prefix", "settings")
 """What tells runs apart though they are of different tasks; the rest (dtype, data, code) only where they meet."""
 
 WORDS = {"layer": "layer", "strand": "strand", "dtype": "in", "data": "data", "code": "code", "folder": "in"}
+
+
+def gather(results: str | Path | Iterable[Result | Iterable[Result] | str | Path]) -> list[Result]:
+    """Flatten folders, files, records and lists of records, and tell runs of one model apart."""
+    found: list[Result] = []
+    for item in [results] if isinstance(results, str | Path) else results:
+        if isinstance(item, str | Path):
+            found += read_results(item)
+        else:
+            found += [item] if isinstance(item, Result) else list(item)
+    return told_apart(found)
 
 
 def told_apart(results: Iterable[Result]) -> list[Result]:

@@ -17,9 +17,10 @@ import numpy as np
 
 from bend_hf.protocols import PROTOCOLS
 from bend_hf.results.apart import told_apart
-from bend_hf.results.conditions import departures
+from bend_hf.results.conditions import departures, trained
 from bend_hf.results.record import Result
-from bend_hf.results.statistics import centred, seed_spread
+from bend_hf.results.seeds import spread, whole_interval
+from bend_hf.results.statistics import centred
 from bend_hf.tasks import BEND, TASKS, Task
 
 BASELINES = {
@@ -44,9 +45,12 @@ class Row:
         kind: A model, one of `BASELINES`, or a published value.
         toy: Whether the data is the toy data.
         score: Mean over seeds; None where the task failed or the metric is undefined.
-        interval: 95 % interval over test rows; with several seeds the mean of their ends.
-        spread: Mean, deviation and range over seeds; None for one seed. Not part of `interval`.
+        interval: 95 % interval: with several seeds over test rows and training, else over test rows alone.
+        sampling: 95 % interval over test rows alone; with several seeds the mean of their ends.
+        spread: Mean, deviation and range over seeds; None for one seed.
+        trained: Whether another seed of training would give another score; None for published values.
         chance: What no knowledge scores; None where nothing is scored, and for published values of AUPRC.
+        chance_interval: Central 95 % of random scores; None where chance is exact.
         seconds: Durations over all stages, and over seeds that were trained apart; None where not recorded.
         memory: Highest peak memory in bytes.
         stored: Bytes of token vectors stored.
@@ -64,8 +68,11 @@ class Row:
     toy: bool
     score: float | None
     interval: list[float] | None
+    sampling: list[float] | None
     spread: dict[str, float] | None
+    trained: bool | None
     chance: float | None
+    chance_interval: list[float] | None = None
     seconds: float | None = None
     memory: float | None = None
     stored: float | None = None
@@ -80,6 +87,15 @@ class Row:
         """The model's name for people."""
         name = self.model.removesuffix(self.variant)
         return f"{BASELINES.get(name, name)}{self.variant}"
+
+    @property
+    def at_chance(self) -> bool:
+        """Whether the score cannot be told from chance: within its interval, or chance within the score's."""
+        if self.score is None:
+            return False
+        if self.chance_interval is not None:
+            return self.score <= self.chance_interval[1]
+        return self.interval is not None and self.chance is not None and self.interval[0] <= self.chance
 
     @property
     def centred(self) -> float | None:
@@ -116,11 +132,14 @@ def sort_rows(rows: Sequence[Row], *, last: Callable[[Row], bool] = lambda row: 
 
 def _row(group: list[Result]) -> Row:
     group = sorted(group, key=lambda result: -1 if result.seed is None else result.seed)
+    if not trained(group[0]):
+        group = group[:1]  # seeds that earlier versions recorded of what has none are copies
     scored = [result for result in group if result.score is not None]
     scores = [result.score for result in scored if result.score is not None]
     intervals = [result.interval for result in scored if result.interval is not None]
     failures = [result.failure for result in group if result.failure]
     first = group[0]
+    sampling = np.mean(intervals, axis=0).tolist() if intervals and len(intervals) == len(scored) else None
     return Row(
         model=first.label,
         variant=first.variant,
@@ -129,9 +148,12 @@ def _row(group: list[Result]) -> Row:
         kind="baseline" if first.model in BASELINES else "model",
         toy=first.toy,
         score=float(np.mean(scores)) if scores else None,
-        interval=np.mean(intervals, axis=0).tolist() if intervals and len(intervals) == len(scored) else None,
-        spread=seed_spread(scores),
+        interval=_whole(scored) or sampling,
+        sampling=sampling,
+        spread=spread(scores),
+        trained=trained(first),
         chance=float(np.mean([result.chance for result in scored])) if scored else None,
+        chance_interval=scored[0].secondary.get("chance_interval") if scored else None,
         seconds=_total(group, "seconds", sum),
         memory=_total(group, "peak_memory", max),
         stored=_total(group, "bytes_stored", max),
@@ -139,6 +161,17 @@ def _row(group: list[Result]) -> Row:
         departures=departures(scored),
         results=tuple(group),
     )
+
+
+def _whole(scored: list[Result]) -> list[float] | None:
+    """The interval over test rows and training; None for one seed, and where records do not hold their errors."""
+    made = [result.secondary.get("interval") or {} for result in scored]
+    known = [(entry["error"], entry["freedom"]) for entry in made if entry.get("error") and entry.get("freedom")]
+    if len(scored) < 2 or len(known) < len(scored):
+        return None
+    scores = [result.score for result in scored if result.score is not None]
+    errors, freedoms = ([entry[k] for entry in known] for k in (0, 1))
+    return whole_interval(scored[0].metric, scores, errors, freedoms)
 
 
 def _total(group: list[Result], key: str, over: Any) -> float | None:

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from bend_hf.resources import load_module
+from bend_hf.results.chance import expected_average_precision
 from bend_hf.results.predictions import Predictions
-from bend_hf.results.statistics import TOO_FEW
 
+TOO_FEW = 10
+"""Fewest positives, and negatives, for the score of a part or a label to be shown as a number."""
 SPLICE_SITES = (1, 3, 5, 7)
 """Classes of gene finding that are the first or last nucleotide of an intron."""
 SPLICE_EDGES = (0, 1, 11, 101, 1001)
@@ -139,7 +141,8 @@ def _by_start(predictions: Predictions) -> list[Part]:
         value = None
         if positives >= TOO_FEW:
             value = float(np.mean([average_precision(predictions.labels[c], predictions.scores[c]) for c in each]))
-        chance = float(np.mean([predictions.labels[c].mean() for c in each])) if each else 0.0
+        expected = [expected_average_precision(int(c.sum()), int(predictions.labels[c].sum())) for c in each]
+        chance = float(np.mean(expected)) if expected else 0.0
         parts.append(Part(name, int(inside.sum()), positives, value, chance))
     return parts
 

@@ -1,62 +1,32 @@
-"""Compare models on the same test rows: paired differences with intervals, corrected p-values, rankings with ties.
+"""Compare models on the same test rows: paired differences with intervals, corrected p-values, intervals of ranks.
 
     comparison = bend_hf.compare(["bend-results/model-a", "bend-results/model-b"])
     print(comparison)
     comparison.ranking["gene_finding"]              # [("1", "model-a"), ("2–3", "model-b"), ("2–3", "model-c")]
 
-Both models are scored on the same resamples of the test rows, so what makes a test set easy or hard for both cancels.
-The standard error of the difference is that of the resamples, with the factor n / (n - 1) for n clusters; interval and
-p-value are those of a t distribution with n - 1 degrees of freedom. P-values are corrected by Holm's method over all
-pairs and tasks of one call. Different protocols, data, test rows or settings of training are refused: their difference
-means nothing.
+How differences are tested and ranks follow is in `bend_hf.results.ranks`; here is decided what may be compared.
+Different protocols, data, test rows or settings of training are refused: their difference means nothing. A model whose
+training error is unknown (one seed, and no other model with several) is shown and not ranked.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bend_hf.errors import BendError
-from bend_hf.results.apart import told_apart
+from bend_hf.results.apart import gather
 from bend_hf.results.board import Row, board
-from bend_hf.results.conditions import alike, explained, footnotes, marked, same_data, same_settings
-from bend_hf.results.record import Result, read_predictions, read_results
-from bend_hf.results.statistics import bootstrap, score
+from bend_hf.results.conditions import alike, explained, footnotes, marked, same_data, same_settings, trained
+from bend_hf.results.ranks import Difference, Drawn, differences, over_seeds, rank, training_of
+from bend_hf.results.record import Result, read_predictions
+from bend_hf.results.seeds import pooled
+from bend_hf.results.statistics import bootstrap
 from bend_hf.tasks import TASKS, get_tasks
 from bend_hf.text import aligned, interval, number, p_value
-
-
-@dataclass(frozen=True)
-class Difference:
-    """`a` minus `b` on one task.
-
-    Attributes:
-        task: Name of the task.
-        a: The better model.
-        b: The other one.
-        difference: Of the scores (means over seeds).
-        interval: Confidence interval of the difference, over test rows.
-        p: Two-sided p-value of no difference.
-        corrected: The same, corrected over all differences of the comparison.
-        clusters: Number of clusters resampled.
-        unit: What they are.
-    """
-
-    task: str
-    a: str
-    b: str
-    difference: float
-    interval: list[float]
-    p: float
-    corrected: float
-    clusters: int
-    unit: str
 
 
 @dataclass(frozen=True)
@@ -66,9 +36,10 @@ class Comparison:
     Attributes:
         rows: The leaderboard rows compared, by task and falling score.
         differences: Every pair of models on every task.
-        ranking: Task → (rank, model), best first; models that cannot be told apart share a rank (``"2–4"``).
+        ranking: Task → (rank, model), best first, of the models that are ranked; a rank is an interval (``"2–4"``), see
+            `bend_hf.results.ranks`.
         notes: What was left out, and why.
-        level: Of the intervals; p-values below 1 - level tell models apart.
+        level: Of the differences' intervals; corrected p-values below 1 - level tell models apart.
     """
 
     rows: list[Row]
@@ -87,25 +58,33 @@ class Comparison:
         }
 
     def __str__(self) -> str:
-        blocks = []
-        for task, places in self.ranking.items():
-            rows = {row.model: row for row in self.rows if row.task == task}
-            marks = footnotes([rows[m].departures for _, m in places])
-            lines = [["rank", "model", "score", f"{self.level:.0%} interval"]]
-            lines += [
-                [rank, m + marked(rows[m].departures, marks), number(rows[m].score), interval(rows[m].interval)]
-                for rank, m in places
+        return "\n\n".join([*map(self._block, self.ranking), *self.notes])
+
+    def _block(self, task: str) -> str:
+        """One task: the models with their ranks, and all differences."""
+        rows = [row for row in self.rows if row.task == task]
+        ranks = {model: place for place, model in self.ranking[task]}
+        marks = footnotes([row.departures for row in rows])
+        lines = [["rank", "model", "score", "95% interval"]]
+        for row in sorted(rows, key=lambda row: -(row.score or 0.0)):
+            name = row.model + marked(row.departures, marks)
+            lines.append([ranks.get(row.model, "-"), name, number(row.score), interval(row.interval)])
+        mine = [difference for difference in self.differences if difference.task == task]
+        pairs = [["difference", "", f"{self.level:.0%} interval", "p", "corrected p"]]
+        pairs += [
+            [
+                f"{d.a} - {d.b}",
+                f"{d.difference:+.4f}",
+                interval(d.interval, 4) + (" *" if d.interval and d.training == "unknown" else ""),
+                p_value(d.p),
+                p_value(d.corrected),
             ]
-            mine = [difference for difference in self.differences if difference.task == task]
-            pairs = [["difference", "", f"{self.level:.0%} interval", "p", "corrected p"]]
-            pairs += [
-                [f"{d.a} - {d.b}", f"{d.difference:+.4f}", interval(d.interval, 4), p_value(d.p), p_value(d.corrected)]
-                for d in mine
-            ]
-            unit = f"{mine[0].clusters} {mine[0].unit}s resampled"
-            title = f"{TASKS[task].title} ({TASKS[task].metric}; {unit})"
-            blocks.append("\n".join([title, *aligned(lines, left=2), *explained(marks), "", *aligned(pairs, left=1)]))
-        return "\n\n".join([*blocks, *self.notes])
+            for d in mine
+        ]
+        partly = any(d.interval and d.training == "unknown" for d in mine)
+        note = ["* over test rows alone; how much training again would change it is unknown."] if partly else []
+        title = f"{TASKS[task].title} ({TASKS[task].metric}; {mine[0].clusters} {mine[0].unit}s resampled)"
+        return "\n".join([title, *aligned(lines, left=2), *explained(marks), "", *aligned(pairs, left=1), *note])
 
 
 def compare(
@@ -122,12 +101,12 @@ def compare(
 
     Args:
         results: Folders or files of records, records, or lists of records as `evaluate` returns them. A model that
-            occurs in two folders is compared with itself under the folders' names.
+            two folders hold with the same seeds is compared with itself under the folders' names.
         tasks: Restrict to these.
         protocol: Restrict to this one.
         resamples: Bootstrap resamples.
         seed: Of the resampling.
-        level: Of the intervals.
+        level: Of the differences' intervals and the ranks; scores bear their recorded 95 % interval.
         strict: Whether a task whose results must not be compared is an error; else it is left out with a note, or of
             models trained otherwise only these: those trained by the recipe stay, or the most that were trained alike.
 
@@ -135,12 +114,15 @@ def compare(
         BendError: Protocols, data, test rows or settings of training differ, predictions are missing, or there is
             nothing to compare.
     """
-    found = _gather(results)  # which makes tasks of one's own known
+    gathered = gather(results)  # which makes tasks of one's own known
     wanted = {task.name for task in get_tasks(TASKS if tasks in ("all", ["all"]) else tasks)}
-    chosen = [result for result in found if result.task in wanted and (protocol is None or result.protocol == protocol)]
+    chosen = [
+        result for result in gathered if result.task in wanted and (protocol is None or result.protocol == protocol)
+    ]
     notes: list[str] = []
     unlike: dict[str, list[str]] = {}
-    raw: list[Difference] = []
+    found: list[Difference] = []
+    ranking: dict[str, list[tuple[str, str]]] = {}
     for name in (task for task in TASKS if any(result.task == task for result in chosen)):
         here = [result for result in chosen if result.task == name]
         notes += [f"{result.label} is left out of {name}: {result.failure}" for result in here if result.failure]
@@ -161,61 +143,36 @@ def compare(
                 continue
             drawn = {model: _draw([r for r in here if r.label == model], resamples, seed) for model in models}
             _same_rows(name, drawn)
-            raw += [difference(name, {a: drawn[a], b: drawn[b]}, level=level) for a, b in combinations(models, 2)]
         except BendError as error:
             if strict:
                 raise
-            notes.append(str(error))
+            notes.append(f"{name} is not compared: {error}")
+            continue
+        pairs = differences(name, drawn, level=level)
+        ranked, why = _ranked(name, drawn)
+        found += pairs
+        notes += why
+        ranking[name] = rank(ranked, pairs, level=level)
     notes += [f"{', '.join(names)}: {note}" for note, names in unlike.items() if note]
-    if not raw and strict:
+    if strict and not found:
         raise BendError(" ".join(["There is nothing to compare: give two models' results on the same task.", *notes]))
-    corrected = holm([item.p for item in raw])
-    differences = [dataclasses.replace(item, corrected=p) for item, p in zip(raw, corrected, strict=True)]
-    compared = {(item.task, model) for item in differences for model in (item.a, item.b)}
+    compared = {(item.task, model) for item in found for model in (item.a, item.b)}
     rows = [row for row in board(chosen) if (row.task, row.model) in compared]
-    ranking = {
-        name: _ranked([row for row in rows if row.task == name], differences, 1 - level)
-        for name in dict.fromkeys(item.task for item in differences)
-    }
-    return Comparison(rows, differences, ranking, notes, level)
-
-
-def _gather(results: Iterable[Result | Iterable[Result] | str | Path]) -> list[Result]:
-    """Flatten, and tell runs of one model apart."""
-    found: list[Result] = []
-    for item in [results] if isinstance(results, str | Path) else results:
-        if isinstance(item, str | Path):
-            found += read_results(item)
-        else:
-            found += [item] if isinstance(item, Result) else list(item)
-    return told_apart(found)
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A model's score on a task and its resamples, means over seeds; `keys` is the digest of the test rows."""
-
-    score: float
-    scores: np.ndarray
-    clusters: int
-    unit: str
-    rows: int = 0
-    keys: str = ""
+    return Comparison(rows, found, ranking, notes, level)
 
 
 def _draw(results: Sequence[Result], resamples: int, seed: int) -> Drawn:
     """Resample the seeds of one model one after another: predictions of a large test set fill much memory."""
-    drawn: dict[str, Drawn] = {}
-    for result in results:
+    random = trained(results[0])
+    several: dict[str, Drawn] = {}
+    for result in results if random else results[:1]:
         predictions = read_predictions(result)
         boot = bootstrap(predictions, resamples=resamples, seed=seed)
-        value = score(predictions)[predictions.task.metric]
         name = f"{result.label} (seed {result.seed})"
-        drawn[name] = Drawn(value, boot.scores, boot.clusters, boot.unit, len(predictions), predictions.keys_digest)
-    _same_rows(results[0].task, drawn)
-    several = list(drawn.values())
-    mean = np.mean([one.scores for one in several], axis=0)
-    return dataclasses.replace(several[0], score=float(np.mean([one.score for one in several])), scores=mean)
+        several[name] = over_seeds([boot], random=random, rows=len(predictions), keys=predictions.keys_digest)
+    _same_rows(results[0].task, several)
+    first = next(iter(several.values()))
+    return over_seeds([one.bootstrap for one in several.values()], random=random, rows=first.rows, keys=first.keys)
 
 
 def _same_rows(task: str, drawn: dict[str, Drawn]) -> None:
@@ -229,54 +186,25 @@ def _same_rows(task: str, drawn: dict[str, Drawn]) -> None:
             )
 
 
-def difference(task: str, drawn: dict[str, Drawn], *, level: float = 0.95) -> Difference:
-    """The paired difference of two models from their resampled scores, better minus worse."""
-    from scipy import stats
-
-    a, b = sorted(drawn, key=lambda model: -drawn[model].score)
-    n = drawn[a].clusters
-    value = drawn[a].score - drawn[b].score
-    resampled = drawn[a].scores - drawn[b].scores
-    resampled = resampled[np.isfinite(resampled)]
-    if n < 2 or len(resampled) < 2:
-        raise BendError(f"{task}: {n} {drawn[a].unit} with both classes is too little to compare {a} and {b}.")
-    error = float(resampled.std(ddof=1)) * np.sqrt(n / (n - 1))
-    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * error
-    p = float(2 * stats.t.sf(value / error, n - 1)) if error > 0 else float(value == 0)
-    return Difference(task, a, b, value, [value - half, value + half], p, p, n, drawn[a].unit)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's correction: the k-th smallest of m times m - k + 1, and never below an earlier one."""
-    order = np.argsort(p_values)
-    steps = np.asarray(p_values, float)[order] * np.arange(len(order), 0, -1)
-    corrected = np.empty(len(order))
-    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
-    return [float(p) for p in corrected]
-
-
-def _ranked(rows: Sequence[Row], differences: Sequence[Difference], alpha: float) -> list[tuple[str, str]]:
-    models = [row.model for row in sorted(rows, key=lambda row: -(row.score or 0.0))]
-    apart = {frozenset((item.a, item.b)): item.corrected < alpha for item in differences if item.task == rows[0].task}
-    return rank(models, lambda a, b: apart[frozenset((a, b))])
-
-
-def rank(models: Sequence[str], apart: Callable[[str, str], bool]) -> list[tuple[str, str]]:
-    """Give places to models sorted best first; who cannot be told apart from a group's first shares its places.
-
-    Args:
-        models: Best first.
-        apart: Whether two models can be told apart.
-
-    Returns:
-        (``"1"`` or ``"2–4"``, model), in the order of `models`.
-    """
-    places: list[tuple[str, str]] = []
-    while len(places) < len(models):
-        first = len(places)
-        last = first + 1
-        while last < len(models) and not apart(models[first], models[last]):
-            last += 1
-        label = str(last) if last == first + 1 else f"{first + 1}–{last}"
-        places += [(label, model) for model in models[first:last]]
-    return places
+def _ranked(task: str, drawn: dict[str, Drawn]) -> tuple[list[str], list[str]]:
+    """Models that can be ranked, best first, and why the others cannot, in sentences."""
+    prior = pooled([one.seeds for one in drawn.values()])
+    source = {model: training_of(one, prior)[1] for model, one in drawn.items()}
+    notes = []
+    for lack in dict.fromkeys(one.lack for one in drawn.values() if one.lack):
+        models = [model for model, one in drawn.items() if one.lack == lack]
+        who = "nothing" if len(models) == len(drawn) else ", ".join(models)
+        notes.append(f"{task}: {who} is ranked: {lack}." if who == "nothing" else f"{task}: not ranked: {who}; {lack}.")
+    left = [model for model, one in drawn.items() if not one.lack]
+    once = [model for model in left if source[model] == "unknown"]
+    if once:
+        notes.append(
+            f"{task}: not ranked: {', '.join(once)}; one seed does not tell how much training again would change a "
+            "score (evaluate with --seeds 3)."
+        )
+    borrowed = [model for model in left if source[model] == "prior"]
+    if borrowed:
+        lenders = ", ".join(model for model, one in drawn.items() if len(one.seeds) > 1)
+        notes.append(f"{task}: the training error of {', '.join(borrowed)} (one seed) is that of {lenders}.")
+    models = [model for model in left if model not in once]
+    return sorted(models, key=lambda model: -drawn[model].score) if len(models) > 1 else [], notes

@@ -17,7 +17,7 @@ from typing import Any
 
 from bend_hf.errors import BendError
 from bend_hf.protocols import PROTOCOLS
-from bend_hf.results.record import Result
+from bend_hf.results.record import UNSEEDED, Result
 from bend_hf.tasks import TASKS
 
 UNKNOWN = "not recorded"
@@ -34,10 +34,9 @@ def settings(result: Result) -> dict[str, tuple[Any, Any]]:
         Name → (value, the recipe's or the protocol's); empty for the composition baseline, which sees letters only.
     """
     provenance, recipe = result.provenance, TASKS[result.task].recipe
-    model = _dict(provenance.get("model"))
-    if model.get("name") == "composition":
+    if _model(result) in UNSEEDED:
         return {}
-    key = _dict(model.get("key"))
+    key = _dict(_dict(provenance.get("model")).get("key"))
     usual: dict[str, Any] = asdict(PROTOCOLS[result.protocol]) | {"layer": "last", "strand": "forward"}
     used = usual | _dict(provenance.get("protocol"))
     if isinstance(key.get("windows"), dict):
@@ -56,6 +55,15 @@ def settings(result: Result) -> dict[str, tuple[Any, Any]]:
         if not isinstance(given, dict):
             used |= {"epochs": UNKNOWN, "batch_size": UNKNOWN, "patience": UNKNOWN}
     return {name: (used[name], standard) for name, standard in usual.items()}
+
+
+def trained(result: Result) -> bool:
+    """Whether another seed would give another score: not for zero-shot scores and the composition baseline."""
+    return TASKS[result.task].recipe is not None and _model(result) not in UNSEEDED
+
+
+def _model(result: Result) -> Any:
+    return _dict(result.provenance.get("model")).get("name")
 
 
 def _dict(value: Any) -> dict[str, Any]:

@@ -37,8 +37,8 @@ class Predictions:
         task: The task.
         table: One row per test row: its keys (those of the task's kind, with ``part`` where there are folds),
             `EXTRAS` where the task has them, and
-            ``scores``: list<float16> (float32 where a row has one), probabilities: one per label and class, classes
-            fastest (gene finding: length L × 9);
+            ``scores``: list<float32> (float32 where a row has one score), probabilities: one per label and class,
+            classes fastest (gene finding: length L × 9). Records of schema 1 hold float16;
             ``labels``: list<int8> (int8 where a row has one), as the task's kind has them as arrays;
             ``score.<name>``: float32, other scores of the same rows, where there are any (see `beside`).
     """
@@ -144,9 +144,7 @@ def make_predictions(
     if "row" not in table.column_names:
         table = table.add_column(0, "row", pa.array(np.arange(table.num_rows)))
     columns = {
-        "scores": _column(
-            scores, np.float32 if kind.single else np.float16, kind.single and kind.score_columns(task) == 1
-        ),
+        "scores": _column(scores, np.float32, kind.single and kind.score_columns(task) == 1),
         "labels": _column(labels, np.int8, kind.single),
     }
     columns |= {BESIDE + name: _column(values, np.float32, True) for name, values in (beside or {}).items()}

@@ -29,6 +29,7 @@ from bend_hf.identity import PARTS, Key
 from bend_hf.metric import METRICS
 from bend_hf.protocols import PROTOCOLS
 from bend_hf.results.predictions import Predictions, check, make_predictions, to_parquet
+from bend_hf.results.verify import disagreement, summary_of
 from bend_hf.tasks import TASKS, from_document, register
 
 __all__ = [
@@ -129,6 +130,9 @@ def _nullable(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or check(value)
 
 
+UNSEEDED = ("composition",)
+"""Models whose heads are not trained at random: their results have no seed."""
+
 _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model": (lambda v: isinstance(v, str) and bool(v.strip()), "a non-empty string"),
     "task": (lambda v: isinstance(v, str) and v in TASKS, f"one of {', '.join(TASKS)}, or declared in provenance"),
@@ -163,7 +167,10 @@ _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
 _REQUIRED_PROVENANCE = {"dataset_digest": str, "created": str, "packages": dict, "model": dict}
 
 _UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: lambda record: {**record, "key": None}}
-"""Schema version → function from a record of that version to one of the next."""
+"""Schema version → function from a record of that version to one of the next.
+
+1 → 2: predictions hold float32 in place of float16, and intervals are made otherwise; `_checked` makes them anew.
+"""
 
 
 def validate(record: Mapping[str, Any], where: str) -> None:
@@ -196,7 +203,7 @@ def validate(record: Mapping[str, Any], where: str) -> None:
     rows = record["counts"].get("rows")
     if not (isinstance(rows, int) and rows > 0):
         raise BendError(f"{where}: counts.rows is {_short(rows)}; expected the number of test rows, above 0.")
-    if (task.recipe is None) != (record["seed"] is None):
+    if (task.recipe is None) != (record["seed"] is None) and record["model"] not in UNSEEDED:
         expected = "null: nothing is trained" if task.recipe is None else "the seed of the head's training"
         raise BendError(f"{where}: field 'seed' is {record['seed']}; for {task.name} expected {expected}.")
     if task.folds and not record["folds"]:
@@ -345,7 +352,30 @@ def read_result(path: str | Path) -> Result:
         record = {**_UPGRADES[old](record), "schema": old + 1}
     validate(record, str(path))
     del record["schema"]
-    return Result(**record, path=path)
+    return _checked(Result(**record, path=path), version)
+
+
+def _checked(result: Result, version: int) -> Result:
+    """Check a record against the predictions beside it, if any; in schema 1 what they give replaces what it holds."""
+    if result.path is None or result.predictions is None or result.failure is not None:
+        return result
+    if not (result.path.parent / result.predictions["file"]).is_file():
+        return result
+    predictions = read_predictions(result)
+    made = result.secondary.get("interval")
+    found = summary_of(predictions, result.predictions["sha256"], made if isinstance(made, dict) else {})
+    if version < 2:
+        wrong = disagreement(result.score, found["score"], "score")
+        if wrong is not None:
+            log.warning("%s: %s: those are used.", result.path, wrong)
+        counts = {name: found["counts"].get(name, count) for name, count in result.counts.items()}
+        return dataclasses.replace(
+            result, **{**found, "secondary": result.secondary | found["secondary"], "counts": counts}
+        )
+    wrong = disagreement({name: getattr(result, name) for name in found}, found)
+    if wrong is not None:
+        raise BendError(f"{result.path}: {wrong}; restore the files or run it again.")
+    return result
 
 
 def read_predictions(result: Result) -> Predictions:

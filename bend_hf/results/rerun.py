@@ -18,6 +18,23 @@ from bend_hf.results.record import Result
 
 _PROGRAMS = ("bend-hf", "hf-bend", "__main__.py")
 _LOOKED_AT = ("dataset_digest", "model", "protocol", "recipe", "settings", "task_version", "packages", "hardware")
+REPEATED = {
+    **dict.fromkeys(("--data-dir", "--task", "--prefix", "--scheme", "--layer", "--strand", "--dtype"), "one"),
+    **dict.fromkeys(("--epochs", "--batch-size", "--patience", "--precision", "--sampling-seed", "--vary"), "one"),
+    **dict.fromkeys(("--genome", "--scores"), "many"),
+    **dict.fromkeys(("--genome-checked", "--standardize"), "none"),
+    **dict.fromkeys(("--vectors", "--tokenizer"), "one"),
+}
+"""Options of ``bend-hf evaluate`` that a record may bring back, as they decide a score; how many values each takes."""
+LEFT_OUT = {
+    **dict.fromkeys(
+        ("--seeds", "--protocol", "--output", "-o", "--push", "--format", "--store", "--store-limit"), "one"
+    ),
+    **dict.fromkeys(("--num-proc", "--device", "--revision"), "one"),
+    **dict.fromkeys(("--tasks", "--trackers"), "many"),
+    **dict.fromkeys(("--overwrite", "--strict", "--trust-remote-code", "--debug"), "none"),
+}
+"""Options that are said anew, belong to the other machine, or that no record may ask for."""
 
 
 def rerun_command(
@@ -27,12 +44,14 @@ def rerun_command(
     model: str | Path | None = None,
     data_dir: str | Path | None = None,
     genome: str | Path | None = None,
+    trust_remote_code: bool = False,
 ) -> list[str]:
     """Return the command that makes a result again, as a list of arguments.
 
-    It is the recorded command, restricted to the result's task and protocol and writing to `output`. A run that was
-    not started by ``bend-hf evaluate`` (Python, the demo) is rebuilt from the recorded settings; its data are then
-    those of `data_dir`, or of ``$BEND_HF_DATA``, and a model from a folder has to be named by `model`.
+    It is made of the recorded command's options in `REPEATED`, restricted to the result's task, protocol and seed, with
+    a model of the Hub pinned to the recorded commit, and writes to `output`. A run that was not started by ``bend-hf
+    evaluate`` (Python, the demo) is rebuilt from the recorded settings; its data are then those of `data_dir`, or of
+    ``$BEND_HF_DATA``, and a model from a folder has to be named by `model`.
 
     Args:
         result: With its provenance.
@@ -40,60 +59,93 @@ def rerun_command(
         model: Model instead of the recorded one, e.g. the folder it lies in now.
         data_dir: Data folder instead of the recorded one.
         genome: FASTA instead of the recorded one.
+        trust_remote_code: Whether to run Python that comes with the model; what the record says of it does not count.
 
     Raises:
-        BendError: `output` holds the old result, or the model was a Python object and `model` is not given.
+        BendError: `output` holds the old result, the recorded command has an option that is not known, or the model was
+            a Python object and `model` is not given.
     """
     if result.path is not None and Path(output).resolve() in result.path.resolve().parents:
         raise BendError(f"{output} holds the result that is to be made again; choose another folder.")
     recorded = result.provenance.get("command", [])
-    words = shlex.split(recorded) if isinstance(recorded, str) else list(recorded)
+    words = shlex.split(recorded) if isinstance(recorded, str) else [str(word) for word in recorded]
     if len(words) > 2 and Path(words[0]).name in _PROGRAMS and words[1] == "evaluate":
-        arguments = _without(words[1:], "--push", "--format")
-        if model is not None:
-            name = Path(result.model).name
-            arguments = [str(model) if Path(word).name == name else word for word in arguments]
+        named, options = _parsed(words[2:])
     else:
-        made_of = (result.provenance.get("model") or {}).get("object")
-        if model is None and made_of:
-            raise BendError(
-                f"{result.model} was {made_of}, which no record can hold: name the object that gives it, as in --model "
-                "my_model.py:embed."
-            )
-        arguments = ["evaluate", str(model or result.model), *_settings(result)]
+        named, options = result.model, _settings(result)
         if result.provenance.get("files", {}).get("build_known") == "user":
-            arguments.append("--genome-checked")
-    arguments += ["--tasks", result.task, "--protocol", result.protocol, "--output", str(output)]
+            options.append("--genome-checked")
+    made_of = (result.provenance.get("model") or {}).get("object")
+    if model is None and (made_of or ":" in named):  # a record may be a stranger's: nothing it names is imported
+        raise BendError(
+            f"{result.model} was {made_of or 'a Python object'}, which no record can bring back: name the object that "
+            "gives it, as in --model my_model.py:embed."
+        )
+    if not named or named.startswith("-"):
+        raise BendError("The record names no model that could be given on a command line; name it (model=, --model).")
+    arguments = ["evaluate", str(model or named), *options]
+    commit = _commit(result)
+    if commit is not None and model is None:
+        arguments += ["--revision", commit]
+    if result.seed is not None:
+        arguments += ["--seeds", f"{result.seed},"]
+    if "--task" not in options:
+        arguments += ["--tasks", result.task]
+    arguments += ["--protocol", result.protocol, "--output", str(output)]
     for option, value in (("--data-dir", data_dir), ("--genome", genome)):
         arguments += [option, str(value)] if value is not None else []
+    arguments += ["--trust-remote-code"] if trust_remote_code else []
     return [sys.executable, "-m", "bend_hf", *arguments]
 
 
-def _without(words: list[str], *options: str) -> list[str]:
-    """Drop options that take one value, in both their forms."""
-    kept = []
-    for i, word in enumerate(words):
-        value_of_dropped = i > 0 and words[i - 1] in options
-        if not value_of_dropped and word.partition("=")[0] not in options:
-            kept.append(word)
-    return kept
+def _parsed(words: list[str]) -> tuple[str, list[str]]:
+    """Return the model of a recorded command, and of its options those that are repeated."""
+    model, kept = "", []
+    place = 0
+    while place < len(words):
+        word, place = words[place], place + 1
+        if not word.startswith("-"):
+            model = model or word
+            continue
+        option, equals, value = word.partition("=")
+        takes = REPEATED.get(option) or LEFT_OUT.get(option)
+        if takes is None:
+            raise BendError(f"The record was made with {option}, which a rerun does not know: run it by hand.")
+        values = [value] if equals else []
+        while not equals and place < len(words) and not words[place].startswith("-"):
+            if takes == "none" or (takes == "one" and values):
+                break
+            values.append(words[place])
+            place += 1
+        if option in REPEATED:
+            kept += [word] if equals else [option, *values]
+    return model, kept
+
+
+def _commit(result: Result) -> str | None:
+    """The commit of a Hub model, as recorded."""
+    key = (result.provenance.get("model") or {}).get("key")
+    weights = key.get("model") if isinstance(key, dict) else None
+    commit = weights.get("commit") if isinstance(weights, dict) else None
+    return commit if isinstance(commit, str) and commit.isalnum() else None
 
 
 def _settings(result: Result) -> list[str]:
-    options = [] if result.seed is None else ["--seeds", str(result.seed + 1)]
-    key = result.provenance.get("model", {}).get("key", {})
+    """The recorded settings as options."""
+    options = []
+    key = (result.provenance.get("model") or {}).get("key") or {}
     values = {**(result.provenance.get("settings") or {}), **{name: key.get(name) for name in ("dtype", "strand")}}
     if key.get("layer"):
         options.append(f"--layer={','.join(map(str, key['layer']))}")
-    if isinstance(key.get("model"), dict) and key["model"].get("commit"):
-        options += ["--revision", key["model"]["commit"]]
-    if values.get("standardize"):
-        options.append("--standardize")
     for name, value in values.items():
-        if isinstance(value, str | int | float) and not isinstance(value, bool):
-            options += [f"--{name.replace('_', '-')}", str(value)]
-        elif isinstance(value, list) and value:
-            options += [f"--{name.replace('_', '-')}", *map(str, value)]
+        option = f"--{name.replace('_', '-')}"
+        takes = REPEATED.get(option)
+        if takes == "none":
+            options += [option] if value is True else []
+        elif takes == "many" and isinstance(value, list) and value:
+            options += [option, *map(str, value)]
+        elif takes == "one" and isinstance(value, str | int | float) and not isinstance(value, bool):
+            options.append(f"{option}={value}")
     return options
 
 

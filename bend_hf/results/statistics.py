@@ -1,17 +1,26 @@
 """Scores with their uncertainty, from recorded predictions.
 
-    summary = summarise(predictions)                 # score, 95 % interval, secondary scores, counts, folds
+    summary = summarise(predictions)                 # score, 95 % interval, chance, secondary scores, counts, folds
     one, other = bootstrap(a), bootstrap(b)          # the same resamples where the test rows are the same:
     one.scores - other.scores                        # … a paired bootstrap
 
-Test rows are not independent: neighbours on a chromosome share sequence and biology. So whole clusters are resampled,
-not rows: chromosomes where the test set covers at least ten of them, else blocks of 1 Mb, else (a short region) rows.
-The enhancer task resamples its ten folds, whose chromosomes are disjoint. Each resample is a vector of cluster weights
-applied to sufficient statistics: confusion matrices per cluster (MCC), or counts of positives and negatives per
-distinct score and cluster (AUROC, AUPRC), so that nothing is sorted more than once and ties stay exact.
+Read with `bend_hf.results.clusters` (what is resampled), `resampling` (how a resample is scored), `chance` and `ranks`
+(training seeds, tests, correction). In short:
 
-Percentiles are expanded for few clusters (Hesterberg 2015, 10.1080/00031305.2015.1089789): without that, intervals
-from ten clusters are too narrow. tests/benchmarks/coverage.py measures how often the intervals hold the truth.
+* Estimand: the metric that a model's recipe reaches on test rows like these, from the same genome, as an expectation
+  over training seeds. For folds the mean over folds; for several labels the mean over labels.
+* Estimator: the metric of all test rows, by the metric's own module; over seeds the mean.
+* Resampling: clusters of rows (chromosomes, else blocks of 1 Mb, else rows; folds where there are some) get weights of
+  a Bayesian bootstrap (Rubin 1981), so that no resample lacks a class or a rare label.
+* Error: the deviation of the resampled scores, times √((f + 2) / f), which makes it unbiased for a mean over f + 1
+  clusters; f is the effective number of clusters in the rarer class, less one. For folds it is widened by `SHARED`.
+* Interval: Student's t with f degrees of freedom on the logit scale (for MCC its Fisher transform, which is the same on
+  [-1, 1]). That of a single AUROC is never narrower than Newcombe's Method 5 for independent rows (2006,
+  10.1002/sim.2324): few positives that all rank high say little about the next one.
+* None where there is too little to say: one class, fewer than five entries or clusters of the rarer class, the same
+  score for every row, a perfect score.
+
+tests/benchmarks/coverage.py measures how often the intervals hold the truth; docs/results.md shows it.
 """
 
 from __future__ import annotations
@@ -19,47 +28,78 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from bend_hf.errors import unknown
-from bend_hf.resources import load_module
+from bend_hf.metric import METRICS
+from bend_hf.results import resampling
+from bend_hf.results.chance import chance, expected_average_precision
+from bend_hf.results.clusters import FEWEST, class_counts, clusters, effective, weights
 from bend_hf.results.predictions import Predictions
-from bend_hf.tasks import Task
 
-if TYPE_CHECKING:
-    from scipy import sparse
-
-CLUSTERS = 10
-"""Fewest clusters (effective number) that are resampled; with fewer, a finer unit is taken."""
-BLOCK = 1_000_000
-"""Width of a block in bp."""
-RARE = 30
-"""With positives in fewer clusters than this, clusters with and without positives are resampled apart."""
-TOO_FEW = 10
-"""Fewest positives, and negatives, for a score of a subset to be shown as a number."""
+SHARED = 1.2
+"""Factor on the error of a mean over folds: their heads share training data, so that folds differ less from each other
+than their mean differs from the truth. No estimate of it is unbiased (Bengio and Grandvalet 2004, JMLR 5, 1089); this
+value is chosen by simulation, between 1 and the 1.45 of Nadeau and Bengio (2003, 10.1023/A:1024068626366)."""
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """Resampled scores.
+    """A score and its resamples.
 
     Attributes:
-        scores: (resamples,) the headline score of every resample; NaN where a resample lacks a class.
+        metric: Of the score.
+        score: On the test rows; None where the metric is undefined.
+        scores: (resamples,) the score of every resample; NaN where it is undefined.
         per_label: (resamples, labels) AUROC of every label; None for other tasks.
+        counts: (labels, 2) positives and negatives of every label of an AUROC; None for other metrics.
         clusters: Number of clusters (or folds) resampled.
         unit: What they are: ``"chromosome"``, ``"1 Mb block"``, ``"row"`` or ``"fold"``.
+        effective: (labels,) effective clusters in the rarer class.
+        freedom: Degrees of freedom of `error`.
+        lack: Why there is no interval and no test; None where there are.
     """
 
+    metric: str
+    score: float | None
     scores: np.ndarray
     per_label: np.ndarray | None
+    counts: np.ndarray | None
     clusters: int
     unit: str
+    effective: np.ndarray
+    freedom: float
+    lack: str | None
+
+    @property
+    def error(self) -> float:
+        """Standard error of the score over test rows."""
+        return self.error_of(self.scores)
+
+    def error_of(self, drawn: np.ndarray) -> float:
+        """Standard error of something that was computed on these resamples, such as a difference of scores."""
+        return standard_error(drawn, self.freedom, shared=self.unit == "fold")
 
     def interval(self, level: float = 0.95) -> list[float] | None:
-        """Confidence interval of the headline score."""
-        return expanded_percentiles(self.scores, self.clusters, level)
+        """Confidence interval of the score over test rows; None where there is too little to say."""
+        if self.lack is not None or self.score is None:
+            return None
+        if self.counts is not None and self.per_label is None:
+            return _auroc_interval(self.score, self.error, self.freedom, self.counts[0], level)
+        return interval(self.metric, self.score, self.error, self.freedom, level)
+
+    def label_intervals(self, values: Sequence[float | None], level: float = 0.95) -> list[list[float] | None]:
+        """Confidence intervals of every label's AUROC."""
+        assert self.per_label is not None
+        assert self.counts is not None
+        found: list[list[float] | None] = []
+        for value, drawn, size, pair in zip(values, self.per_label.T, self.effective, self.counts, strict=True):
+            if value is None or pair.min() < FEWEST or size < FEWEST:
+                found.append(None)
+            else:
+                found.append(_auroc_interval(value, standard_error(drawn, size - 1), size - 1, pair, level))
+        return found
 
 
 @dataclass(frozen=True)
@@ -88,40 +128,31 @@ def summarise(predictions: Predictions, *, resamples: int = 1000, seed: int = 0,
     drawn = bootstrap(predictions, resamples=resamples, seed=seed)
     counts: dict[str, Any] = {"rows": len(predictions), "clusters": drawn.clusters}
     secondary = {name: value for name, value in values.items() if name not in (task.metric, "folds")}
-    secondary["interval"] = {"level": level, "resamples": resamples, "seed": seed, "unit": drawn.unit}
+    known = drawn.lack is None and drawn.score is not None
+    secondary["interval"] = {
+        "level": level,
+        "resamples": resamples,
+        "seed": seed,
+        "unit": drawn.unit,
+        "error": drawn.error if known else None,
+        "freedom": drawn.freedom if known else None,
+        "lack": drawn.lack,
+    }
+    nothing = chance(predictions)
+    if nothing.interval is not None:
+        secondary["chance_interval"] = nothing.interval
     folds = None
     counted, described = task.kind.describe(task, labels)
     counts |= counted
     secondary |= described
     if drawn.per_label is not None:
-        secondary["per_label_interval"] = [
-            expanded_percentiles(column, drawn.clusters, level) for column in drawn.per_label.T
-        ]
+        secondary["per_label_interval"] = drawn.label_intervals(values["per_label"], level)
     if "folds" in values:
         folds = [_fold(predictions, part, value, resamples, seed, level) for part, value in values["folds"].items()]
         defined = [fold["score"] for fold in folds if fold["score"] is not None]
         secondary["folds_scored"] = len(defined)
         secondary["folds_deviation"] = float(np.std(defined, ddof=1)) if len(defined) > 1 else None
-    return Summary(values[task.metric], drawn.interval(level), chance(predictions), secondary, counts, folds)
-
-
-def _fold(
-    predictions: Predictions, part: str, value: float | None, resamples: int, seed: int, level: float
-) -> dict[str, Any]:
-    """One fold, with an interval over its windows."""
-    inside = predictions.column("part") == part
-    fold = Predictions(predictions.task, predictions.table.filter(inside))
-    rows, cluster = np.unique(np.repeat(np.arange(len(fold)), fold.lengths), return_inverse=True)
-    weights = cluster_weights(cluster, len(rows), fold.labels, resamples, seed)
-    drawn = _resampled(_average_precision, fold.scores, fold.labels, cluster, weights)
-    return {
-        "part": part,
-        "score": value,
-        "interval": expanded_percentiles(drawn, len(rows), level),
-        "chance": float(fold.labels.mean()),
-        "rows": len(fold),
-        "positives": int(fold.labels.sum()),
-    }
+    return Summary(values[task.metric], drawn.interval(level), nothing.value, secondary, counts, folds)
 
 
 def score(predictions: Predictions) -> dict[str, Any]:
@@ -136,16 +167,6 @@ def score(predictions: Predictions) -> dict[str, Any]:
     return {task.metric: float(np.mean(defined)) if defined else None, "folds": folds}
 
 
-def chance(predictions: Predictions) -> float:
-    """What no knowledge scores: 0 (MCC), 0.5 (AUROC), the share of positives (AUPRC; mean over folds)."""
-    if predictions.task.metric == "mcc":
-        return 0.0
-    if predictions.task.metric == "auroc":
-        return 0.5
-    part = np.repeat(predictions.column("part"), predictions.lengths)
-    return float(np.mean([predictions.labels[part == name].mean() for name in np.unique(part)]))
-
-
 def bootstrap(predictions: Predictions, *, resamples: int = 1000, seed: int = 0, unit: str | None = None) -> Bootstrap:
     """Resample the headline score; the resamples depend on test rows, labels and `seed`, not on the scores.
 
@@ -153,172 +174,147 @@ def bootstrap(predictions: Predictions, *, resamples: int = 1000, seed: int = 0,
         predictions: Of one model on one task.
         resamples: How many.
         seed: Of the resampling.
-        unit: ``"chromosome"``, ``"1 Mb block"`` or ``"row"`` instead of the rule above (ignored where there are folds).
+        unit: ``"chromosome"``, ``"1 Mb block"`` or ``"row"`` instead of the rule (ignored where there are folds).
     """
-    task = predictions.task
+    task, labels, scores = predictions.task, predictions.labels, predictions.scores
+    found = clusters(predictions, unit)
+    drawn = weights(found.count, resamples, seed)
+    values = score(predictions)
+    per_label = counts = None
+    freedom = max(float(np.nanmin(found.effective, initial=np.inf)), 1.0) - 1
     if task.folds:
-        by_fold = [np.nan if value is None else value for value in score(predictions)["folds"].values()]
-        values = np.array([value for value in by_fold if not np.isnan(value)])
-        draws = np.random.default_rng(seed).integers(0, len(values), (resamples, len(values))) if len(values) else None
-        scores = np.full(resamples, np.nan) if draws is None else values[draws].mean(axis=1)
-        return Bootstrap(scores, None, len(values), "fold")
-    unit, cluster = clusters(predictions, unit)
-    n = int(cluster.max()) + 1
-    if task.label_kind == "per_nucleotide_class":
-        weights = cluster_weights(cluster, n, None, resamples, seed)
-        return Bootstrap(_resampled_mcc(predictions, cluster, weights), None, n, unit)
-    if task.label_kind == "variant_binary":
-        weights = cluster_weights(cluster, n, predictions.labels, resamples, seed)
-        return Bootstrap(_resampled(_auroc, predictions.scores, predictions.labels, cluster, weights), None, n, unit)
-    weights = cluster_weights(cluster, n, None, resamples, seed)
+        by_fold = np.array([value for value in values["folds"].values() if value is not None])
+        headline = drawn @ by_fold / drawn.sum(axis=1) if len(by_fold) else np.full(resamples, np.nan)
+    elif task.kind.classes:
+        of_entry = np.repeat(found.of_row, predictions.lengths)
+        headline = resampling.mcc(scores.argmax(axis=1), labels, len(task.label_names), of_entry, drawn)
+    elif labels.ndim == 1:
+        headline = resampling.auroc(scores, labels, found.of_row, drawn)
+        counts = class_counts(predictions)
+    else:
 
-    def one_label(label: int) -> np.ndarray:
-        return _resampled(_auroc, predictions.scores[:, label], predictions.labels[:, label], cluster, weights)
+        def one_label(label: int) -> np.ndarray:
+            return resampling.auroc(scores[:, label], labels[:, label], found.of_row, drawn)
 
-    with ThreadPoolExecutor() as pool:
-        per_label = np.stack(list(pool.map(one_label, range(predictions.labels.shape[1]))), axis=1)
-    defined = ~np.isnan(per_label)
-    count = defined.sum(axis=1)
-    scores = np.where(count > 0, np.where(defined, per_label, 0).sum(axis=1) / np.maximum(count, 1), np.nan)
-    return Bootstrap(scores, per_label, n, unit)
+        with ThreadPoolExecutor() as pool:
+            per_label = np.stack(list(pool.map(one_label, range(labels.shape[1]))), axis=1)
+        counts = class_counts(predictions)
+        scored = counts.min(axis=1) > 0
+        headline = per_label[:, scored].mean(axis=1) if scored.any() else np.full(resamples, np.nan)
+        freedom = _freedom_of_mean(per_label[:, scored].var(axis=0), found.effective[scored] - 1)
+    lack = found.lack or _flat(predictions)
+    return Bootstrap(
+        metric=task.metric,
+        score=values[task.metric],
+        scores=headline,
+        per_label=per_label,
+        counts=counts,
+        clusters=found.count,
+        unit=found.unit,
+        effective=found.effective,
+        freedom=freedom,
+        lack=lack,
+    )
 
 
-def clusters(predictions: Predictions, unit: str | None = None) -> tuple[str, np.ndarray]:
-    """Return the unit of resampling and the cluster of every row, (rows,) int64 from 0.
+def _flat(predictions: Predictions) -> str | None:
+    """Say that every row has the same score (is called the same class), if so."""
+    if predictions.task.kind.classes:
+        called = predictions.scores.argmax(axis=1)
+        return f"every {predictions.task.kind.unit} is called the same class" if (called == called[0]).all() else None
+    return "every row has the same score" if (predictions.scores == predictions.scores[0]).all() else None
 
-    The coarsest unit is taken whose effective number of clusters, (sum n)² / sum n² over rows per cluster, is at least
-    `CLUSTERS`: a chromosome with a single row is no cluster among large ones.
+
+def _freedom_of_mean(variances: np.ndarray, freedoms: np.ndarray) -> float:
+    """Degrees of freedom of a mean's error: those of its parts, each by its share of the variance (harmonic mean).
+
+    Rare labels vary most and have the fewest clusters, so that they count most.
     """
-    if unit not in (None, "chromosome", "1 Mb block", "row"):
-        raise unknown("unit of resampling", str(unit), ["chromosome", "1 Mb block", "row"])
-    chromosome = np.unique(predictions.column("chromosome").astype(str), return_inverse=True)[1]
-    block = predictions.column("start") // BLOCK
-    block = np.unique(chromosome * (int(block.max()) + 1) + block, return_inverse=True)[1]
-    for name, cluster in (("chromosome", chromosome), ("1 Mb block", block)):
-        size = np.bincount(cluster).astype(float)
-        if name == unit or (unit is None and size.sum() ** 2 / (size**2).sum() >= CLUSTERS):
-            return name, cluster
-    return "row", np.arange(len(predictions))
+    if not variances.sum() > 0:
+        return float(freedoms.min(initial=np.inf)) if len(freedoms) else 0.0
+    return float(variances.sum() / (variances / np.maximum(freedoms, 1e-9)).sum())
 
 
-def cluster_weights(cluster: np.ndarray, n: int, labels: np.ndarray | None, resamples: int, seed: int) -> np.ndarray:
-    """How often every cluster is drawn: (resamples, n) integers.
+def standard_error(drawn: np.ndarray, freedom: float, *, shared: bool = False) -> float:
+    """Deviation of resampled values, unbiased for a mean over ``freedom + 1`` clusters; NaN without any freedom.
+
+    The exponential weights of n clusters make the variance of a mean (n - 1) / (n + 1) of what it should be.
 
     Args:
-        cluster: Cluster of every entry of `labels`.
-        n: Number of clusters.
-        labels: 0/1; where positives lie in fewer than `RARE` clusters, clusters with and without them are drawn
-            apart, each as often as there are. None for no strata.
-        resamples: Rows of the result.
-        seed: Of the generator.
+        drawn: (resamples,).
+        freedom: Effective clusters, less one.
+        shared: Whether the clusters are folds whose heads share training data.
     """
-    strata = np.zeros(n, bool)
-    if labels is not None:
-        strata[cluster[labels > 0]] = True
-        if strata.sum() >= RARE:
-            strata[:] = False
-    rng = np.random.default_rng(seed)
-    weights = np.zeros((resamples, n), np.int32)
-    for value in np.unique(strata):
-        inside = np.flatnonzero(strata == value)
-        drawn = rng.integers(0, len(inside), (resamples, len(inside)))
-        drawn += np.arange(resamples)[:, None] * len(inside)
-        counts = np.bincount(drawn.ravel(), minlength=resamples * len(inside))
-        weights[:, inside] = counts.reshape(resamples, -1)
-    return weights
+    if not freedom > 0:
+        return float("nan")
+    return float(np.std(drawn, ddof=1) * np.sqrt((freedom + 2) / freedom) * (SHARED if shared else 1.0))
 
 
-def _resampled_mcc(predictions: Predictions, cluster: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(resamples,) MCC from one confusion matrix per cluster."""
-    module = load_module("metrics", "mcc")
-    classes = len(predictions.task.label_names)
-    per_nucleotide = np.repeat(cluster, predictions.lengths)
-    cell = (per_nucleotide * classes + predictions.labels) * classes + predictions.scores.argmax(axis=1)
-    confusion = np.bincount(cell, minlength=weights.shape[1] * classes**2).reshape(-1, classes**2)
-    resampled = (weights.astype(np.float64) @ confusion).reshape(-1, classes, classes)
-    return np.asarray(module.scores_from_confusion(resampled.astype(np.int64))["mcc"], dtype=float)
+def interval(metric: str, value: float, error: float, freedom: float, level: float = 0.95) -> list[float] | None:
+    """Student's t interval on the logit scale of the metric's range; None for a bound of the range or without error."""
+    from scipy import special, stats
 
-
-def _resampled(
-    statistic: Any, scores: np.ndarray, labels: np.ndarray, cluster: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """(resamples,) of a rank statistic of binary labels under cluster weights; exact, ties included.
-
-    Equal scores are one level. With P and N the counts of positives and negatives per level and cluster, the counts of
-    a resample with weights w are P·w and N·w; the levels are sorted once. A few resamples at a time, so that the
-    products stay in the processor's cache.
-    """
-    from scipy import sparse
-
-    levels, level = np.unique(scores, return_inverse=True)
-    positive = labels > 0
-
-    def counts(rows: np.ndarray) -> sparse.csr_matrix:
-        cells = (np.ones(int(rows.sum())), (level[rows], cluster[rows]))
-        return sparse.csr_matrix(cells, shape=(len(levels), weights.shape[1]))
-
-    p, n = counts(positive), counts(~positive)
-    step = max(1, 2**19 // len(levels))
-    out = np.empty(len(weights))
-    for first in range(0, len(weights), step):
-        w = np.ascontiguousarray(weights[first : first + step].T, dtype=np.float64)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            out[first : first + step] = statistic(p @ w, n @ w)
-    return out
-
-
-def _auroc(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
-    """(resamples,) share of pairs in which the positive is above, ties half; from (levels, resamples) ascending."""
-    below = np.cumsum(negatives, axis=0)
-    below -= negatives / 2
-    return np.asarray(np.einsum("lr,lr->r", positives, below) / (positives.sum(0) * negatives.sum(0)))
-
-
-def _average_precision(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
-    """(resamples,) sum over levels of recall gained × precision there; from (levels, resamples) ascending."""
-    found = np.cumsum(positives[::-1], axis=0)
-    called = found + np.cumsum(negatives[::-1], axis=0)
-    precision = np.where(called > 0, found / np.maximum(called, 1), 0.0)
-    return np.asarray(np.einsum("lr,lr->r", positives[::-1], precision) / positives.sum(0))
-
-
-def expanded_percentiles(drawn: np.ndarray, n: int, level: float = 0.95) -> list[float] | None:
-    """Percentile interval with the tail area of a t interval of n - 1 degrees of freedom; None where it is undefined.
-
-    Args:
-        drawn: Resampled values; NaN are left out, and with more than half of them there is no interval.
-        n: Number of clusters resampled; below 2 there is no interval.
-        level: Nominal coverage.
-    """
-    from scipy import stats
-
-    drawn = np.asarray(drawn, dtype=float)
-    finite = drawn[np.isfinite(drawn)]
-    if n < 2 or len(finite) <= len(drawn) / 2:
+    low, high = METRICS[metric].low, METRICS[metric].high
+    if not (low < value < high and error > 0):
         return None
-    tail = float(stats.norm.cdf(np.sqrt(n / (n - 1)) * stats.t.ppf((1 - level) / 2, n - 1)))
-    low, high = np.quantile(finite, [tail, 1 - tail])
+    place = (value - low) / (high - low)
+    half = float(stats.t.ppf((1 + level) / 2, freedom)) * error / (high - low) / (place * (1 - place))
+    ends = special.expit(special.logit(place) + np.array([-half, half]))
+    return [float(low + end * (high - low)) for end in ends]
+
+
+def _auroc_interval(value: float, error: float, freedom: float, counts: np.ndarray, level: float) -> list[float] | None:
+    """The interval above, never narrower than Newcombe's for as many independent rows."""
+    inner = interval("auroc", value, error, freedom, level)
+    if inner is None and 0 < value < 1:
+        return None
+    outer = newcombe(value, int(counts[0]), int(counts[1]), level)
+    return outer if inner is None else [min(inner[0], outer[0]), max(inner[1], outer[1])]
+
+
+def newcombe(value: float, positives: int, negatives: int, level: float = 0.95) -> list[float]:
+    """Newcombe's Method 5 for an AUROC of independent rows (2006, 10.1002/sim.2324): all θ within z errors of it.
+
+    The error at θ is Hanley and McNeil's (1982, 10.1148/radiology.143.1.7063747), both class sizes set to their mean.
+    """
+    from scipy import optimize, stats
+
+    z2 = float(stats.norm.ppf((1 + level) / 2)) ** 2
+    others = (positives + negatives) / 2 - 1
+
+    def outside(theta: float) -> float:
+        spread = 1 + others * (1 - theta) / (2 - theta) + others * theta / (1 + theta)
+        return (value - theta) ** 2 - z2 * theta * (1 - theta) * spread / (positives * negatives)
+
+    edge = 1e-9
+    low = optimize.brentq(outside, 0.0, min(value, 1 - edge)) if value > 0 else 0.0
+    high = optimize.brentq(outside, max(value, edge), 1.0) if value < 1 else 1.0
     return [float(low), float(high)]
+
+
+def _fold(
+    predictions: Predictions, part: str, value: float | None, resamples: int, seed: int, level: float
+) -> dict[str, Any]:
+    """One fold, with an interval over its windows."""
+    inside = predictions.column("part") == part
+    fold = Predictions(predictions.task, predictions.table.filter(inside))
+    window = np.repeat(np.arange(len(fold)), fold.lengths)
+    drawn = resampling.average_precision(fold.scores, fold.labels, window, weights(len(fold), resamples, seed))
+    positives = np.bincount(window, weights=fold.labels)
+    freedom = effective(positives) - 1
+    enough = freedom + 1 >= FEWEST
+    return {
+        "part": part,
+        "score": value,
+        "interval": interval("auprc", value, standard_error(drawn, freedom), freedom, level)
+        if enough and value is not None
+        else None,
+        "chance": expected_average_precision(len(fold.labels), int(positives.sum())),
+        "rows": len(fold),
+        "positives": int(positives.sum()),
+    }
 
 
 def centred(value: float, chance: float) -> float:
     """A score on the scale where chance is 0 and perfect is 1."""
     return (value - chance) / (1 - chance)
-
-
-def seed_spread(scores: Sequence[float]) -> dict[str, float] | None:
-    """Mean, deviation, lowest and highest over training seeds; None for fewer than two. It is not a sampling error."""
-    if len(scores) < 2:
-        return None
-    values = np.asarray(scores, dtype=float)
-    return {
-        "mean": float(values.mean()),
-        "deviation": float(values.std(ddof=1)),
-        "lowest": float(values.min()),
-        "highest": float(values.max()),
-    }
-
-
-def enough(task: Task, positives: int, negatives: int) -> bool:
-    """Whether a subset has positives and negatives enough for its score to be shown."""
-    return task.metric == "mcc" or min(positives, negatives) >= TOO_FEW

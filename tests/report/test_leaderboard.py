@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 import yaml
-from result_factory import make_result, simulate
+from result_factory import make_result, scored, simulate
 
 from bend_hf.results.record import write_result
 
@@ -31,7 +31,9 @@ def test_serves_page_and_numbers_and_notices_new_results(app_module: ModuleType,
     missing = client.get("/")
     assert missing.status_code == 503
     assert "holds no results" in missing.text
-    write_result(tmp_path, make_result("cpg_methylation", model="org/first"), simulate("cpg_methylation"))
+    write_result(
+        tmp_path, scored("cpg_methylation", simulate("cpg_methylation"), model="org/first"), simulate("cpg_methylation")
+    )
     page = client.get("/")
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")

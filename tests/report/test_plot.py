@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from result_factory import make_result, simulate
+from result_factory import scored, simulate, stored
 
 from bend_hf.errors import BendError
 from bend_hf.report.charts import interval_bar, ticks
@@ -19,7 +19,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def drawn(folder: Path, name: str, **options) -> ET.Element:
-    result = read_result(write_result(folder, make_result(name), simulate(name, rows=12)))
+    result = read_result(write_result(folder, scored(name, simulate(name, rows=12)), simulate(name, rows=12)))
     return ET.parse(plot(result, output=folder / "picture.svg", **options)).getroot()
 
 
@@ -39,7 +39,7 @@ def test_perfect_predictions_are_drawn_as_the_truth(tmp_path: Path) -> None:
     labels = np.repeat([8, 0, 1, 2, 3, 0, 8], [300, 90, 1, 400, 1, 120, 300])
     keys = {"chromosome": ["chr2"], "start": [500], "end": [500 + len(labels)], "strand": ["+"]}
     predictions = make_predictions(task, keys, [np.eye(9)[labels]], [labels])
-    result = read_result(write_result(tmp_path, make_result("gene_finding"), predictions))
+    result = read_result(stored(tmp_path, "gene_finding", predictions))
     path = plot(result)
     assert path == tmp_path / "simulated" / "gene_finding.default.seed0.row0.svg"
     true, called = [
@@ -67,7 +67,8 @@ def test_what_cannot_be_drawn_is_refused(tmp_path: Path) -> None:
         drawn(tmp_path, "gene_finding", row=12)
     with pytest.raises(BendError, match="there is no window to draw"):
         drawn(tmp_path, "cpg_methylation")
-    result = read_result(write_result(tmp_path, make_result("gene_finding"), simulate("gene_finding", rows=2)))
+    few = simulate("gene_finding", rows=2)
+    result = read_result(stored(tmp_path, "gene_finding", few))
     with pytest.raises(BendError, match=r"ends in \.svg"):
         plot(result, output=tmp_path / "picture.png")
 

@@ -14,11 +14,11 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from result_factory import PROVENANCE, make_result, simulate
+from result_factory import PROVENANCE, make_result, scored, simulate
 
 from bend_hf.errors import BendError
 from bend_hf.report.write import write_report
-from bend_hf.results import record, statistics
+from bend_hf.results import record
 from bend_hf.results.board import BASELINES
 from bend_hf.tasks import TASKS
 
@@ -30,9 +30,8 @@ def write_run(folder: Path, models=MODELS, *, rows: int = 40, **changes) -> Path
     for k, (model, signal) in enumerate(models):
         for name, task in TASKS.items():
             predictions = simulate(name, signal=signal, seed=k, rows=rows)
-            summary = dataclasses.asdict(statistics.summarise(predictions, resamples=50))
             history = [{"epoch": e, "train_loss": 1 / (e + 1), "validation_score": 0.1 * e} for e in range(3)]
-            result = make_result(name, model=model, **{"toy": False, **changes, **summary})
+            result = scored(name, predictions, resamples=50, model=model, **{"toy": False, **changes})
             result = dataclasses.replace(result, history=history if task.recipe else [])
             record.write_result(folder, result, predictions)
     return folder
@@ -153,7 +152,9 @@ def test_failures_and_missing_predictions_are_shown(tmp_path: Path) -> None:
 
 
 def test_damaged_predictions_are_an_error(tmp_path: Path) -> None:
-    path = record.write_result(tmp_path / "a", make_result("cpg_methylation"), simulate("cpg_methylation"))
+    path = record.write_result(
+        tmp_path / "a", scored("cpg_methylation", simulate("cpg_methylation")), simulate("cpg_methylation")
+    )
     path.with_suffix(".parquet").write_bytes(b"PAR1")
     with pytest.raises(BendError, match="its digest differs"):
         write_report(tmp_path / "a", tmp_path / "r.html")

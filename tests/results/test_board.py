@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
-from result_factory import PROVENANCE, make_result
+from result_factory import PROVENANCE, make_result, trained
 
 from bend_hf.report import published
 from bend_hf.report.table import table
 from bend_hf.results import board
+from bend_hf.results.seeds import whole_interval
 from bend_hf.tasks import TASKS
 from bend_hf.text import duration, size
 
@@ -107,3 +109,43 @@ def test_reference_values_are_rows_of_their_own() -> None:
 def test_units() -> None:
     assert [duration(s) for s in (None, 0.42, 12.3, 200, 7500)] == ["-", "0.4 s", "12 s", "3 min 20 s", "2 h 05 min"]
     assert [size(b) for b in (None, 12, 1500, 2.5e6, 85e9)] == ["-", "12 B", "1.5 kB", "2.5 MB", "85.0 GB"]
+
+
+def test_an_interval_over_seeds_holds_rows_and_training() -> None:
+    made = {"interval": {"error": 0.01, "freedom": 20.0}}
+    seeds = [make_result("gene_finding", seed=k, score=s, secondary=made) for k, s in enumerate((0.4, 0.5, 0.6))]
+    (row,) = board.board(seeds)
+    assert row.sampling == pytest.approx([0.45, 0.55])
+    assert row.interval == pytest.approx(whole_interval("mcc", [0.4, 0.5, 0.6], [0.01] * 3, [20.0] * 3))
+    assert np.diff(row.interval) > np.diff(row.sampling)
+    (one,) = board.board(seeds[:1])
+    assert one.interval == one.sampling
+
+
+def test_what_is_not_trained_at_random_says_no_seeds() -> None:
+    provenance = trained("composition")
+    copies = [make_result("gene_finding", model="composition", seed=k, provenance=provenance) for k in range(3)]
+    (row,) = board.board(copies)
+    assert (row.trained, row.spread, len(row.results)) == (False, None, 1)
+    assert "no seeds" in table(copies)
+    assert "±" not in table(copies)
+    (variants,) = board.board([make_result("variant_effects_disease")])
+    assert variants.trained is False
+
+
+@pytest.mark.parametrize(
+    ("name", "score", "interval", "secondary", "expected"),
+    [
+        ("gene_finding", 0.1, [-0.01, 0.2], {}, True),
+        ("gene_finding", 0.1, [0.01, 0.2], {}, False),
+        ("enhancer_annotation", 0.025, [0.021, 0.03], {"chance_interval": [0.014, 0.028]}, True),
+        ("enhancer_annotation", 0.03, [0.015, 0.05], {"chance_interval": [0.014, 0.028]}, False),
+        ("gene_finding", 0.1, None, {}, False),
+    ],
+)
+def test_scores_no_better_than_chance_are_marked(name, score, interval, secondary, expected) -> None:
+    result = make_result(name, score=score, interval=interval, secondary=secondary)
+    (row,) = board.board([result])
+    assert row.at_chance is expected
+    assert (f"{score:.3f}°" in table([result])) is expected
+    assert ("not told from chance" in table([result])) is expected

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from result_factory import make_result, simulate
+from result_factory import scored, simulate, stored
 
-from bend_hf.results import record, statistics
+from bend_hf.results import breakdown, chance, clusters, record, statistics
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "results.md"
 
@@ -15,7 +15,9 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "results.md"
 def test_every_field_is_documented(tmp_path: Path) -> None:
     import json
 
-    path = record.write_result(tmp_path, make_result("cpg_methylation"), simulate("cpg_methylation"))
+    path = record.write_result(
+        tmp_path, scored("cpg_methylation", simulate("cpg_methylation")), simulate("cpg_methylation")
+    )
     table = PAGE.read_text().split("| field | content |")[1].split("\n\n")[0]
     documented = {
         name
@@ -28,15 +30,22 @@ def test_every_field_is_documented(tmp_path: Path) -> None:
 
 def test_stated_thresholds_are_those_of_the_code() -> None:
     text = " ".join(PAGE.read_text().split())
-    assert f"fewer than {statistics.RARE} clusters" in text
-    assert (statistics.CLUSTERS, statistics.TOO_FEW, statistics.BLOCK) == (10, 10, 1_000_000)
-    for phrase in ("at least ten", "blocks of 1 Mb", "fewer than ten positives or negatives"):
+    assert (clusters.CLUSTERS, clusters.FEWEST, clusters.BLOCK, breakdown.TOO_FEW) == (10, 5, 1_000_000, 10)
+    assert (statistics.SHARED, chance.PERMUTATIONS) == (1.2, 2000)
+    for phrase in (
+        "at least ten",
+        "blocks of 1 Mb",
+        "fewer than ten positives or negatives",
+        "fewer than five",
+        "by 1.2",
+        "2,000 random orders",
+    ):
         assert phrase in text
 
 
 def test_a_score_can_be_computed_again_from_its_record(tmp_path: Path) -> None:
     predictions = simulate("enhancer_annotation")
     value = statistics.summarise(predictions, resamples=10).score
-    path = record.write_result(tmp_path, make_result("enhancer_annotation", score=value), predictions)
+    path = stored(tmp_path, "enhancer_annotation", predictions, score=value)
     result = record.read_result(path)
     assert statistics.summarise(record.read_predictions(result), resamples=10).score == result.score

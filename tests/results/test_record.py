@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from result_factory import make_result, simulate
+from result_factory import make_result, scored, simulate, stored
 
 from bend_hf import files
 from bend_hf.errors import BendError
-from bend_hf.results import record
+from bend_hf.results import record, verify
 from bend_hf.results.apart import told_apart
 from bend_hf.tasks import TASKS
 
@@ -32,10 +32,10 @@ def rewrite(path: Path, **changes: object) -> None:
 @pytest.mark.parametrize("name", TASKS)
 def test_round_trip(tmp_path: Path, name: str) -> None:
     predictions = simulate(name)
-    path = record.write_result(tmp_path, make_result(name, model="org/model"), predictions)
+    path = stored(tmp_path, name, predictions, model="org/model")
     assert path.parent == tmp_path / "org--model"
     (result,) = record.read_results(tmp_path)
-    assert result == dataclasses.replace(make_result(name, model="org/model"), predictions=result.predictions)
+    assert result == dataclasses.replace(scored(name, predictions, model="org/model"), predictions=result.predictions)
     back = record.read_predictions(result)
     assert back.table.equals(predictions.table)
     assert back.keys_digest == predictions.keys_digest
@@ -55,11 +55,13 @@ def test_shapes_and_dtypes() -> None:
     assert bins.scores.shape == bins.labels.shape == (20 * 782,)
     assert windows.scores.shape == windows.labels.shape == (20, 18)
     assert variants.scores.shape == variants.labels.shape == (20,)
-    assert [str(p.table.schema.field("scores").type) for p in (genes, variants)] == ["list<item: halffloat>", "float"]
+    assert [str(p.table.schema.field("scores").type) for p in (genes, variants)] == ["list<item: float>", "float"]
 
 
 def test_predictions_hold_no_pickle(tmp_path: Path) -> None:
-    path = record.write_result(tmp_path, make_result("histone_modification"), simulate("histone_modification"))
+    path = record.write_result(
+        tmp_path, scored("histone_modification", simulate("histone_modification")), simulate("histone_modification")
+    )
     schema = pq.read_schema(path.with_suffix(".parquet"))
     assert set(schema.metadata) == {b"bend_hf.task", b"bend_hf.schema"}
     assert schema.names == ["row", "chromosome", "start", "end", "strand", "scores", "labels"]
@@ -141,7 +143,9 @@ def test_unknown_and_missing_fields(tmp_path: Path) -> None:
 
 
 def test_damaged_files(tmp_path: Path) -> None:
-    path = record.write_result(tmp_path, make_result("cpg_methylation"), simulate("cpg_methylation"))
+    path = record.write_result(
+        tmp_path, scored("cpg_methylation", simulate("cpg_methylation")), simulate("cpg_methylation")
+    )
     whole = path.read_text()
     path.write_text(whole.replace('"score": 0.5', '"score": 0.9'))
     with pytest.raises(BendError, match="was changed after it was written"):
@@ -250,3 +254,66 @@ def test_older_records_are_brought_up_to_date_step_by_step(monkeypatch: pytest.M
     assert result.key is None
     assert result.counts == {"rows": 24, "second": 2, "third": 3}
     assert result.to_json()["schema"] == 4
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        (lambda d: {"score": d["score"] / 2}, "score is"),
+        (lambda d: {"interval": [d["interval"][0], d["interval"][1] * 0.999]}, r"interval\[1\] is"),
+        (lambda d: {"counts": {**d["counts"], "rows": 61}}, "counts.rows is 61, its predictions give 60"),
+        (lambda d: {"chance": d["chance"] + 0.1}, "chance is"),
+        (lambda d: {"secondary": {**d["secondary"], "interval": {}}}, "its predictions give"),
+    ],
+)
+def test_a_record_that_its_predictions_do_not_bear_out_is_refused(
+    tmp_path: Path, name: str, change, wrong: str
+) -> None:
+    path = stored(tmp_path, name)
+    record.read_result(path)
+    rewrite(path, **change(json.loads(path.read_text())))
+    with pytest.raises(BendError, match=wrong):
+        record.read_result(path)
+
+
+def test_summaries_are_computed_once_for_each_file_of_predictions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = stored(tmp_path, "cpg_methylation", simulate("cpg_methylation", seed=12))
+    monkeypatch.setattr(verify, "_known", {})
+    record.read_result(path)
+    monkeypatch.setattr(verify, "_known", {})  # another process
+    monkeypatch.setattr(verify, "summarise", lambda *args, **options: pytest.fail("computed again"))
+    record.read_result(path)
+
+
+def test_of_the_first_schema_the_predictions_speak(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    predictions = simulate("histone_modification")
+    path = stored(tmp_path, "histone_modification", predictions)
+    honest = record.read_result(path)
+    rewrite(path, schema=1, score=0.99, interval=[0.98, 0.995])
+    old = record.read_result(path)
+    assert "score is 0.99, its predictions give" in caplog.text
+    assert old.score == pytest.approx(honest.score)
+    assert 0.5 < old.interval[0] < old.score < old.interval[1] < 0.98
+
+
+def test_scores_are_stored_as_they_were_computed(tmp_path: Path) -> None:
+    """Confident heads crowd below 1: half precision has 0.9995 and 1 there, and nothing between."""
+    task = TASKS["enhancer_annotation"]
+    labels = np.zeros((10, 782), np.int8)
+    labels[:, ::100] = 1
+    order = np.linspace(0.9996, 0.9999, labels.size, dtype=np.float32).reshape(labels.shape)
+    keys = {"chromosome": ["chr1"] * 10, "start": np.arange(10), "end": np.arange(10), "strand": ["+"] * 10}
+    rows = record.make_predictions(task, keys | {"part": list(task.rows)}, order + labels * 0.0001, labels)
+    back = record.read_predictions(record.read_result(stored(tmp_path, task.name, rows)))
+    np.testing.assert_array_equal(back.scores, (order + labels * 0.0001).astype(np.float32).reshape(-1))
+
+
+def test_the_composition_baseline_has_no_seed(tmp_path: Path) -> None:
+    path = stored(tmp_path, "cpg_methylation", model="composition", seed=None)
+    assert path.name == "cpg_methylation.default.json"
+    assert record.read_result(path).seed is None
+    with pytest.raises(BendError, match="field 'seed' is None; for cpg_methylation expected the seed"):
+        stored(tmp_path, "cpg_methylation", model="other", seed=None)

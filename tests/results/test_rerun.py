@@ -11,24 +11,66 @@ from result_factory import PROVENANCE, make_result
 
 from bend_hf.errors import BendError
 from bend_hf.results.record import read_result, write_result
-from bend_hf.results.rerun import compare_rerun, rerun_command
+from bend_hf.results.rerun import LEFT_OUT, REPEATED, compare_rerun, rerun_command
 
 COMMAND = "bend-hf evaluate org/model --tasks all --data-dir 'my data' --seeds 3 --push org/model --format=json"
 
 
-def test_recorded_command_is_restricted_to_the_task() -> None:
-    result = make_result("gene_finding", provenance={**PROVENANCE, "command": COMMAND})
+def test_recorded_command_is_restricted_to_the_task_and_the_seed() -> None:
+    result = make_result("gene_finding", seed=42, provenance={**PROVENANCE, "command": COMMAND})
     assert rerun_command(result, output="again") == [
-        sys.executable, "-m", "bend_hf", "evaluate", "org/model", "--tasks", "all", "--data-dir", "my data",
-        "--seeds", "3", "--tasks", "gene_finding", "--protocol", "default", "--output", "again",
+        sys.executable, "-m", "bend_hf", "evaluate", "org/model", "--data-dir", "my data",
+        "--seeds", "42,", "--tasks", "gene_finding", "--protocol", "default", "--output", "again",
     ]  # fmt: skip
+
+
+def test_a_strangers_record_brings_back_nothing_but_what_decides_a_score() -> None:
+    command = (
+        "bend-hf evaluate --trust-remote-code org/model --revision main --push org/other --trackers wandb x "
+        "--store /elsewhere -o /elsewhere --overwrite --genome GRCh38=a.fa GRCh37=b.fa --layer=-1 --epochs 5 "
+        "--device cuda"
+    )
+    provenance = {**PROVENANCE, "command": command, "model": {"key": {"model": {"commit": "c0ffee"}}}}
+    result = make_result("gene_finding", model="org/model", provenance=provenance)
+    expected = [
+        "evaluate", "org/model", "--genome", "GRCh38=a.fa", "GRCh37=b.fa", "--layer=-1", "--epochs", "5",
+        "--revision", "c0ffee", "--seeds", "0,", "--tasks", "gene_finding", "--protocol", "default",
+        "--output", "again",
+    ]  # fmt: skip
+    assert rerun_command(result, output="again")[3:] == expected
+    assert rerun_command(result, output="again", trust_remote_code=True)[3:] == [*expected, "--trust-remote-code"]
+    with pytest.raises(BendError, match="made with --trust, which a rerun does not know"):
+        unknown = {**PROVENANCE, "command": "bend-hf evaluate org/model --trust"}
+        rerun_command(make_result("gene_finding", provenance=unknown), output="again")
+
+
+@pytest.mark.parametrize("command", ["bend-hf evaluate evil.py:run --epochs 1", "notebook.py"])
+def test_a_record_cannot_have_python_imported(command: str) -> None:
+    result = make_result("gene_finding", model="evil.py:run", provenance={**PROVENANCE, "command": command})
+    with pytest.raises(BendError, match="name the object that gives it"):
+        rerun_command(result, output="again")
+    assert "mine.py:run" in rerun_command(result, output="again", model="mine.py:run")
+
+
+def test_an_option_that_ends_like_the_model_is_left_alone() -> None:
+    provenance = {**PROVENANCE, "command": "bend-hf evaluate data --data-dir /some/data"}
+    command = rerun_command(make_result("gene_finding", model="data", provenance=provenance), output="o", model="new")
+    assert command[3:7] == ["evaluate", "new", "--data-dir", "/some/data"]
+
+
+def test_every_option_of_evaluate_is_repeated_or_left_out() -> None:
+    from bend_hf.cli import build_parser
+
+    (commands,) = (action for action in build_parser()._actions if action.dest == "command")
+    known = {name for action in commands.choices["evaluate"]._actions for name in action.option_strings}
+    assert known - {"-h", "--help"} == {*REPEATED, *LEFT_OUT}
 
 
 def test_a_run_from_python_is_rebuilt_from_its_settings() -> None:
     provenance = {
         **PROVENANCE,
         "command": "notebook.py",
-        "settings": {"epochs": 5, "patience": None, "precision": "auto"},
+        "settings": {"epochs": 5, "patience": None, "precision": "auto", "standardize": True, "trust_remote_code": "x"},
         "model": {
             "name": "org/model",
             "key": {"model": {"commit": "c0ffee"}, "dtype": "float32", "layer": [-1], "strand": "average"},
@@ -36,25 +78,18 @@ def test_a_run_from_python_is_rebuilt_from_its_settings() -> None:
     }
     result = make_result("gene_finding", model="org/model", seed=2, provenance=provenance)
     assert rerun_command(result, output="again", data_dir="data", genome="hg38.fa")[3:] == [
-        "evaluate", "org/model", "--seeds", "3", "--layer=-1", "--revision", "c0ffee", "--epochs", "5",
-        "--precision", "auto", "--dtype", "float32", "--strand", "average",
+        "evaluate", "org/model", "--layer=-1", "--epochs=5", "--precision=auto", "--standardize", "--dtype=float32",
+        "--strand=average", "--revision", "c0ffee", "--seeds", "2,",
         "--tasks", "gene_finding", "--protocol", "default", "--output", "again",
         "--data-dir", "data", "--genome", "hg38.fa",
     ]  # fmt: skip
-
-
-def test_what_the_user_knew_of_the_genome_is_said_again() -> None:
-    provenance = {**PROVENANCE, "command": "notebook.py", "files": {"build": "GRCh38", "build_known": "user"}}
-    assert "--genome-checked" in rerun_command(make_result("gene_finding", provenance=provenance), output="again")
-    provenance["files"] = {"build": "GRCh38", "build_known": "lengths"}
-    assert "--genome-checked" not in rerun_command(make_result("gene_finding", provenance=provenance), output="again")
 
 
 def test_a_model_that_moved_can_be_named() -> None:
     provenance = {**PROVENANCE, "command": "bend-hf evaluate --seeds 2 runs/my-model --data-dir data"}
     result = make_result("gene_finding", model="my-model", provenance=provenance)
     command = rerun_command(result, output="again", model="/elsewhere/my-model")
-    assert command[3:9] == ["evaluate", "--seeds", "2", "/elsewhere/my-model", "--data-dir", "data"]
+    assert command[3:9] == ["evaluate", "/elsewhere/my-model", "--data-dir", "data", "--seeds", "0,"]
 
 
 def test_every_rerun_is_a_command_line_that_parses() -> None:
@@ -66,6 +101,7 @@ def test_every_rerun_is_a_command_line_that_parses() -> None:
         command = rerun_command(make_result("gene_finding", provenance=provenance), output="again", data_dir="data")
         found = build_parser().parse_args(command[3:])
         assert (found.tasks, found.protocol, str(found.output)) == (["gene_finding"], "default", "again")
+        assert found.seeds == [0]
 
 
 def test_the_old_result_is_not_overwritten(tmp_path: Path) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
+from benchmarks import coverage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from result_factory import simulate
-from scipy import stats
+from scipy import special, stats
 from sklearn.metrics import average_precision_score, matthews_corrcoef, roc_auc_score
 
 from bend_hf.errors import BendError
-from bend_hf.results import statistics
+from bend_hf.results import chance, clusters, resampling, seeds, statistics
 from bend_hf.results.record import Predictions, make_predictions
 from bend_hf.tasks import TASKS
 
@@ -24,8 +27,8 @@ def test_weighted_rank_statistics_equal_scikit_learn(seed: int, rows: int, group
     scores = rng.integers(0, 6, rows) / 5  # many ties
     cluster = rng.integers(0, groups, rows)
     weights = rng.multinomial(groups, np.full(groups, 1 / groups), size=7)
-    auroc = statistics._resampled(statistics._auroc, scores, labels, cluster, weights)
-    precision = statistics._resampled(statistics._average_precision, scores, labels, cluster, weights)
+    auroc = resampling.auroc(scores, labels, cluster, weights)
+    precision = resampling.average_precision(scores, labels, cluster, weights)
     for w, found, found_precision in zip(weights[:, cluster], auroc, precision, strict=True):
         drawn = np.repeat(np.arange(rows), w)
         if 0 < labels[drawn].sum() < len(drawn):
@@ -38,9 +41,9 @@ def test_weighted_rank_statistics_equal_scikit_learn(seed: int, rows: int, group
 def test_resampled_mcc_equals_scikit_learn_on_repeated_rows() -> None:
     predictions = simulate("gene_finding", rows=12, signal=0.5)
     weights = np.random.default_rng(1).multinomial(12, np.full(12, 1 / 12), size=4)
-    found = statistics._resampled_mcc(predictions, np.arange(12), weights)
     row = np.repeat(np.arange(12), predictions.lengths)
     called = predictions.scores.argmax(1)
+    found = resampling.mcc(called, predictions.labels, 9, row, weights)
     for w, value in zip(weights, found, strict=True):
         drawn = np.repeat(np.arange(len(row)), w[row])
         assert value == pytest.approx(matthews_corrcoef(predictions.labels[drawn], called[drawn]), abs=1e-12)
@@ -52,10 +55,7 @@ def test_unit_weights_give_the_score_itself() -> None:
         labels, scores = predictions.labels.reshape(60, -1), predictions.scores.reshape(60, -1)
         columns = range(labels.shape[1])
         ones = np.ones((1, 60), int)
-        values = [
-            statistics._resampled(statistics._auroc, scores[:, i], labels[:, i], np.arange(60), ones)[0]
-            for i in columns
-        ]
+        values = [resampling.auroc(scores[:, i], labels[:, i], np.arange(60), ones)[0] for i in columns]
         assert np.mean(values) == pytest.approx(statistics.score(predictions)["auroc"], abs=1e-12)
 
 
@@ -67,7 +67,7 @@ def test_summary_of_every_task(name: str) -> None:
     assert weak.score is not None
     assert strong.interval[0] < strong.score < strong.interval[1]
     assert strong.interval[0] > weak.interval[1]
-    assert weak.interval[0] < weak.chance < weak.interval[1]
+    assert weak.interval[0] < weak.chance < weak.interval[1] or "chance_interval" in weak.secondary
     assert strong.counts["rows"] == 60
     assert statistics.summarise(simulate(name, signal=1.5), resamples=200) == strong
     if task.label_kind == "multilabel":
@@ -84,37 +84,97 @@ def test_folds_are_shown_one_by_one() -> None:
     assert summary.score == pytest.approx(np.mean(scores))
     assert summary.secondary["folds_deviation"] == pytest.approx(np.std(scores, ddof=1))
     assert summary.counts["clusters"] == 10
-    # ten folds: the expanded percentile interval is close to the t interval of their mean
-    half = stats.t.ppf(0.975, 9) * np.std(scores, ddof=1) / np.sqrt(10)
-    assert np.diff(summary.interval)[0] == pytest.approx(2 * half, rel=0.25)
+    # the t interval of ten folds, widened because they share training data, on the logit scale
+    half = stats.t.ppf(0.975, 9) * np.std(scores, ddof=1) / np.sqrt(10) * statistics.SHARED
+    ends = special.expit(special.logit(summary.score) + np.array([-1, 1]) * half / summary.score / (1 - summary.score))
+    assert summary.interval == pytest.approx(ends, rel=0.1)
     assert all(fold["interval"][0] <= fold["score"] <= fold["interval"][1] for fold in summary.folds)
 
 
+def rows_of(start: np.ndarray, labels: np.ndarray, *, chromosome: list[str] | None = None, scores=None) -> Predictions:
+    """Variants at some places."""
+    n = len(labels)
+    keys = {"chromosome": chromosome or ["chr1"] * n, "start": start, "ref": ["A"] * n, "alt": ["C"] * n}
+    scores = np.random.default_rng(0).random(n) if scores is None else scores
+    return make_predictions(TASKS["variant_effects_expression"], keys, scores, labels)
+
+
 def test_units_of_resampling() -> None:
-    assert statistics.clusters(simulate("cpg_methylation", rows=60, chromosomes=12))[0] == "chromosome"
-    assert statistics.clusters(simulate("cpg_methylation", rows=60, chromosomes=1))[0] == "row"
+    assert clusters.clusters(simulate("cpg_methylation", rows=60, chromosomes=12)).unit == "chromosome"
+    assert clusters.clusters(simulate("cpg_methylation", rows=60, chromosomes=1)).unit == "row"
     far = simulate("cpg_methylation", rows=60, chromosomes=2)
     table = far.table.set_column(2, "start", [np.arange(60) * 500_000])
-    unit, cluster = statistics.clusters(Predictions(far.task, table))
-    assert (unit, cluster.max() + 1) == ("1 Mb block", 30)
+    found = clusters.clusters(Predictions(far.task, table))
+    assert (found.unit, found.count) == ("1 Mb block", 30)
     # a chromosome with one row does not make up a cluster beside large ones
     names = ["chr1"] * 30 + ["chr2"] * 20 + [f"chr{k}" for k in range(3, 13)]
     few = Predictions(far.task, table.set_column(1, "chromosome", [names]))
-    assert statistics.clusters(few)[0] == "1 Mb block"
+    assert clusters.clusters(few).unit == "1 Mb block"
     assert statistics.bootstrap(few, unit="chromosome", resamples=5).clusters == 12
     with pytest.raises(BendError, match=r"Unknown unit of resampling 'chromosom'\. Did you mean 'chromosome'"):
-        statistics.clusters(few, "chromosom")
+        clusters.clusters(few, "chromosom")
 
 
-def test_rare_positives_are_kept_in_every_resample() -> None:
-    task = TASKS["variant_effects_expression"]
-    rng = np.random.default_rng(0)
-    labels = np.zeros(200, int)
-    labels[:3] = 1
-    keys = {"chromosome": ["chr1"] * 200, "start": np.arange(200), "ref": ["A"] * 200, "alt": ["C"] * 200}
-    drawn = statistics.bootstrap(make_predictions(task, keys, rng.random(200), labels))
-    assert drawn.unit == "row"
-    assert not np.isnan(drawn.scores).any()
+def test_clusters_are_counted_in_the_rarer_class() -> None:
+    assert clusters.effective(np.array([3, 3, 3])) == pytest.approx(3)
+    assert clusters.effective(np.array([30, 1])) == pytest.approx(31**2 / 901)
+    labels = np.zeros(2000, int)
+    labels[[0, 1, 2, 3, 100, 101, 102, 103]] = 1  # eight positives in two blocks of twenty
+    found = clusters.clusters(rows_of(np.arange(2000) * 10_000, labels))
+    assert (found.unit, found.effective[0]) == ("row", 8)
+    labels[np.arange(0, 2000, 100)] = 1  # and one in every block: 20 blocks bear 26
+    found = clusters.clusters(rows_of(np.arange(2000) * 10_000, labels))
+    assert found.unit == "1 Mb block"
+    assert found.effective[0] == pytest.approx(26**2 / (18 + 4**2 + 4**2))
+    drawn = statistics.bootstrap(rows_of(np.arange(2000) * 10_000, labels), resamples=50)
+    assert drawn.freedom == pytest.approx(found.effective[0] - 1)
+
+
+def test_no_resample_lacks_a_rare_label() -> None:
+    task = TASKS["histone_modification"]
+    labels = np.random.default_rng(0).integers(0, 2, (200, 18)).astype(np.int8)
+    labels[:, 3] = 0
+    labels[7, 3] = 1
+    keys = {"chromosome": ["chr1"] * 200, "start": np.arange(200) * 100, "end": np.arange(200) * 100 + 512}
+    rows = make_predictions(task, keys | {"strand": ["+"] * 200}, np.random.default_rng(1).random((200, 18)), labels)
+    drawn = statistics.bootstrap(rows, resamples=300)
+    assert not np.isnan(drawn.per_label).any()
+    assert drawn.lack == f"the test rows hold 1 positives of the label {task.label_names[3]}, and an interval needs 5"
+    summary = statistics.summarise(rows, resamples=300)
+    assert summary.interval is None  # a mean that holds a label of which nothing is known
+    assert [k for k, ends in enumerate(summary.secondary["per_label_interval"]) if ends is None] == [3]
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "said"),
+    [
+        (np.zeros(50), None, "the test rows hold one class only"),
+        (np.r_[np.ones(4), np.zeros(46)], None, "the test rows hold 4 positives, and an interval needs 5"),
+        (np.r_[np.zeros(3), np.ones(47)], None, "the test rows hold 3 negatives, and an interval needs 5"),
+        (np.r_[np.ones(20), np.zeros(30)], np.full(50, 0.5), "every row has the same score"),
+    ],
+)
+def test_too_little_bears_no_interval_and_says_why(labels: np.ndarray, scores: np.ndarray | None, said: str) -> None:
+    predictions = rows_of(np.arange(50), labels.astype(int), scores=scores)
+    summary = statistics.summarise(predictions, resamples=50)
+    assert summary.interval is None
+    assert summary.secondary["interval"]["lack"] == said
+    assert summary.secondary["interval"]["error"] is None
+
+
+def test_one_cluster_bears_no_interval() -> None:
+    summary = statistics.summarise(simulate("gene_finding", rows=1, chromosomes=1), resamples=20)
+    assert summary.interval is None
+    assert summary.secondary["interval"]["lack"] == "the test rows are 1 rows in effect, and an interval needs 5"
+
+
+def test_equal_classes_everywhere_bear_no_interval() -> None:
+    task, labels = TASKS["gene_finding"], np.tile([8, 0], 50)
+    keys = {"chromosome": [f"chr{k}" for k in range(20)], "start": [0] * 20, "end": [100] * 20, "strand": ["+"] * 20}
+    constant = make_predictions(task, keys, [np.tile(np.eye(9)[8], (100, 1))] * 20, [labels] * 20)
+    summary = statistics.summarise(constant, resamples=20)
+    assert (summary.score, summary.interval) == (0.0, None)
+    assert summary.secondary["interval"]["lack"] == "every nucleotide is called the same class"
 
 
 def test_a_monotone_transformation_changes_no_auroc() -> None:
@@ -127,13 +187,49 @@ def test_a_monotone_transformation_changes_no_auroc() -> None:
     )
 
 
-def test_expanded_percentiles() -> None:
-    drawn = np.random.default_rng(0).normal(size=200_001)
-    assert statistics.expanded_percentiles(drawn, 10**6) == pytest.approx([-1.96, 1.96], abs=0.02)
-    wide = np.sqrt(10 / 9) * stats.t.ppf(0.975, 9)
-    assert statistics.expanded_percentiles(drawn, 10) == pytest.approx([-wide, wide], abs=0.04)
-    assert statistics.expanded_percentiles(drawn, 1) is None
-    assert statistics.expanded_percentiles(np.full(10, np.nan), 5) is None
+def test_error_of_a_mean_over_clusters_is_unbiased() -> None:
+    """The weights' deviation of a plain mean, corrected, is that of the textbook: s / √n."""
+    values = np.random.default_rng(2).normal(size=6)
+    drawn = clusters.weights(6, 200_000, 0)
+    means = drawn @ values / drawn.sum(axis=1)
+    assert statistics.standard_error(means, 5) == pytest.approx(values.std(ddof=1) / np.sqrt(6), rel=0.01)
+    assert statistics.standard_error(means, 5, shared=True) == pytest.approx(
+        statistics.SHARED * values.std(ddof=1) / np.sqrt(6), rel=0.01
+    )
+    assert np.isnan(statistics.standard_error(means, 0))
+
+
+def test_intervals_stay_inside_the_range_and_widen_with_the_level() -> None:
+    low, high = statistics.interval("auroc", 0.9, 0.05, 8)
+    z = stats.t.ppf(0.975, 8) * 0.05 / 0.09
+    assert [low, high] == pytest.approx(special.expit(special.logit(0.9) + np.array([-z, z])))
+    wide = statistics.interval("auroc", 0.9, 0.05, 8, 0.99)
+    assert wide[0] < low < high < wide[1] < 1
+    low, high = statistics.interval("mcc", 0.3, 0.05, 10**6)
+    assert [low, high] == pytest.approx(
+        np.tanh(np.arctanh(0.3) + np.array([-1, 1]) * 1.96 * 0.05 / (1 - 0.09)), abs=1e-4
+    )
+    assert statistics.interval("mcc", 1.0, 0.0, 8) is None
+    assert statistics.interval("auprc", 0.5, 0.0, 8) is None
+
+
+def test_newcombe_of_a_published_kind() -> None:
+    """At a perfect score the limit solves (1 - θ)² = z² V(θ); exchanging the classes mirrors the interval."""
+    low, high = statistics.newcombe(1.0, 10, 40)
+    assert high == 1
+    n, z2 = 25 - 1, stats.norm.ppf(0.975) ** 2
+    v = low * (1 - low) * (1 + n * (1 - low) / (2 - low) + n * low / (1 + low)) / 400
+    assert (1 - low) ** 2 == pytest.approx(z2 * v)
+    assert statistics.newcombe(0.3, 12, 30) == pytest.approx([1 - x for x in statistics.newcombe(0.7, 30, 12)[::-1]])
+    assert statistics.newcombe(0.0, 5, 5)[0] == 0
+
+
+def test_perfect_separation_is_not_certain() -> None:
+    labels = np.r_[np.zeros(60, int), np.ones(8, int)]
+    summary = statistics.summarise(rows_of(np.arange(68), labels, scores=np.arange(68.0)), resamples=50)
+    assert summary.score == 1.0
+    assert summary.interval == pytest.approx(statistics.newcombe(1.0, 8, 60))
+    assert summary.interval[0] < 0.9
 
 
 def test_single_class_has_no_score_and_no_interval() -> None:
@@ -145,27 +241,54 @@ def test_single_class_has_no_score_and_no_interval() -> None:
     assert summary.interval is None
 
 
-def test_coverage_of_auroc_intervals() -> None:
-    """200 test sets of 40 clusters with a shared effect per cluster; the truth is known in closed form."""
-    rng = np.random.default_rng(3)
-    shift, shared = 1.0, 0.7
-    truth = stats.norm.cdf(shift / np.sqrt(2 * (1 + shared**2)))
-    cluster = np.repeat(np.arange(40), 10)
-    hits = 0
-    for _ in range(200):
-        labels = (rng.random(400) < 0.3).astype(int)
-        scores = shift * labels + shared * rng.normal(size=40)[cluster] + rng.normal(size=400)
-        weights = statistics.cluster_weights(cluster, 40, labels, 300, 0)
-        low, high = statistics.expanded_percentiles(
-            statistics._resampled(statistics._auroc, scores, labels, cluster, weights), 40
-        )
-        hits += low <= truth <= high
-    assert 0.88 <= hits / 200 <= 0.99
+def test_chance_of_average_precision_is_the_mean_over_all_orders() -> None:
+    for n, positives in ((5, 1), (6, 3), (7, 7), (1, 1)):
+        orders = combinations(range(1, n + 1), positives)
+        values = [np.mean([(k + 1) / rank for k, rank in enumerate(order)]) for order in orders]
+        assert chance.expected_average_precision(n, positives) == pytest.approx(np.mean(values), abs=1e-12)
+    assert chance.expected_average_precision(10, 0) == 0
 
 
-def test_seed_spread_is_its_own_number() -> None:
-    assert statistics.seed_spread([0.5]) is None
-    assert statistics.seed_spread([0.4, 0.6]) == pytest.approx(
+def test_chance_is_of_the_folds_that_are_scored_and_has_an_interval() -> None:
+    predictions = simulate("enhancer_annotation", signal=0.0)
+    labels = predictions.labels.reshape(60, 782).copy()
+    labels[:12] = 0  # the first two folds
+    table = predictions.table.set_column(predictions.table.column_names.index("labels"), "labels", [list(labels)])
+    few = Predictions(predictions.task, table)
+    found = chance.chance(few)
+    each = [chance.expected_average_precision(6 * 782, int(labels[k : k + 6].sum())) for k in range(12, 60, 6)]
+    assert found.value == pytest.approx(np.mean(each))
+    assert found.value > labels[12:].mean()
+    summary = statistics.summarise(few, resamples=50)
+    assert found.interval[0] < summary.score < found.interval[1]
+    assert summary.secondary["chance_interval"] == found.interval
+    assert summary.counts["clusters"] == summary.secondary["folds_scored"] == 8
+    assert chance.chance(simulate("cpg_methylation")) == chance.Chance(0.5)
+
+
+@pytest.mark.parametrize("name", coverage.SAMPLE)
+def test_coverage_and_errors_of_designs(name: str) -> None:
+    """A seeded sample of the simulation that docs/results.md shows in full."""
+    least, most = coverage.SAMPLE[name]
+    (design,) = (group[name] for group in coverage.DESIGNS.values() if name in group)
+    assert least <= coverage.rate(design(), 40) <= most
+
+
+def test_seeds_and_rows_make_one_interval() -> None:
+    assert seeds.spread([0.5]) is None
+    assert seeds.spread([0.4, 0.6]) == pytest.approx(
         {"mean": 0.5, "deviation": np.sqrt(0.02), "lowest": 0.4, "highest": 0.6}
     )
+    assert seeds.training([0.4]) is None
+    assert seeds.training([0.4, 0.5, 0.6]) == seeds.Component(pytest.approx(0.01 / 3), 2)
+    assert seeds.pooled([[0.4, 0.5, 0.6], [0.1], [0.2, 0.4]]) == seeds.Component(pytest.approx((0.02 + 0.02) / 3), 3)
+    assert seeds.pooled([[0.4], [0.5]]) is None
+    # Welch's degrees of freedom
+    both = seeds.total([seeds.Component(4.0, 9), seeds.Component(1.0, 2)])
+    assert (both.variance, both.freedom) == (5.0, pytest.approx(25 / (16 / 9 + 1 / 2)))
+    assert seeds.total([seeds.Component(4.0, 9), seeds.NONE]) == seeds.Component(4.0, pytest.approx(9))
+    narrow = seeds.whole_interval("mcc", [0.5, 0.5, 0.5], [0.01] * 3, [20.0] * 3)
+    wide = seeds.whole_interval("mcc", [0.4, 0.5, 0.6], [0.01] * 3, [20.0] * 3)
+    assert narrow == pytest.approx(statistics.interval("mcc", 0.5, 0.01, 20))
+    assert np.diff(wide) > 10 * np.diff(narrow)
     assert statistics.centred(0.75, 0.5) == 0.5
