@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -273,7 +273,7 @@ def zero_shot(task: Task, data: datasets.DatasetDict, road: Road) -> list[Outcom
     from accelerate import PartialState
     from accelerate.utils import gather_object
 
-    from bend_hf.results.crossfit import class_rates, compare_scores, halves
+    from bend_hf.results.crossfit import class_rates, compare_scores, cross_fit, halves
     from bend_hf.results.record import make_predictions
     from bend_hf.zero_shot.controls import control_scores
     from bend_hf.zero_shot.variants import score_variants
@@ -281,11 +281,11 @@ def zero_shot(task: Task, data: datasets.DatasetDict, road: Road) -> list[Outcom
     state = PartialState()
     [rows] = data.values()
     share = rows.shard(state.num_processes, state.process_index, contiguous=True)
-    found, facts = control_scores(share), {}
+    found, facts, own = control_scores(share), {}, []
     if road.embedder is not None:
         with road.timed("embedding"):
             scored = score_variants(road.embedder, share, protocol=road.protocol, scores=road.scores)
-        found = dict(scored) | found
+        found, own = dict(scored) | found, list(scored)
         facts = {name: scored.provenance[name] for name in ("unmoved", "same_by_definition")}
     gathered = gather_object([(found, facts)])
     found = {name: np.concatenate([part[name] for part, _ in gathered]) for name in found}
@@ -300,4 +300,6 @@ def zero_shot(task: Task, data: datasets.DatasetDict, road: Road) -> list[Outcom
     predictions = make_predictions(task, rows, found[headline], truth, found)
     with road.timed("scoring"):
         compared = compare_scores(predictions)
+        if road.embedder is not None:
+            compared["cross_fitted"] = asdict(cross_fit(predictions, own))
     return [Outcome(predictions, [], compared | facts)]

@@ -25,6 +25,14 @@ def scores_table(rows: Sequence[Row]) -> str:
             under = f'<span class="ends">{ends[0]:.3f} to {ends[1]:.3f}</span>' if ends else ""
             cells += f'<td data-v="{"" if value is None else value}">{number(value)}{under}</td>'
         body += f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'
-    caption = "AUROC of every score and control (docs/variants.md says what they are), with intervals."
+    last = '<tr><th scope="row">cross-fitted best</th>'
+    for row in scored:
+        fitted = row.results[0].secondary.get("cross_fitted") or {}
+        value, ends, chosen = (fitted.get(key) for key in ("score", "interval", "chosen"))
+        under = f"{ends[0]:.3f} to {ends[1]:.3f}; " if ends else ""
+        under += escape(", ".join(dict.fromkeys(chosen or [])) or str(fitted.get("lack") or ""))
+        last += f'<td>{number(value)}<span class="ends">{under}</span></td>'
+    caption = "AUROC of every score and control, with intervals. The highest is no score; cross-fitted is one."
     head = header(["Score", *(escape(short(row.title)) for row in scored)])
-    return f"<details open><summary>All scores</summary>{table(caption, head, body)}</details>"
+    inside = table(caption, head, body, f'<tbody class="apart">{last}</tr></tbody>')
+    return f"<details open><summary>All scores</summary>{inside}</details>"

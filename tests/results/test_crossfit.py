@@ -1,12 +1,13 @@
-"""Halves of test rows, and what one half says of the other."""
+"""Cross-fitting: at chance for models that know nothing, where the best on the test rows is not."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from bend_hf.results.crossfit import class_rates, halves
+from bend_hf.results.crossfit import class_rates, cross_fit, halves
 from bend_hf.results.predictions import make_predictions
+from bend_hf.results.statistics import score
 from bend_hf.tasks import TASKS
 
 TASK = TASKS["variant_effects_disease"]
@@ -27,8 +28,41 @@ def predictions(random, *, effect=0.0, scores=12, chromosomes=20, span=100_000_0
     return make_predictions(TASK, rows, beside["s0"], labels, beside)
 
 
+def test_labels_without_meaning_score_chance():
+    """The best of twelve scores that know nothing is above 0.5 on the rows it was picked on, and 0.5 cross-fitted."""
+    random = np.random.default_rng(0)
+    fitted, picked = [], []
+    for _ in range(12):
+        drawn = predictions(random)
+        fitted.append(cross_fit(drawn, drawn.beside, resamples=20).score)
+        picked.append(max(score(drawn.by(name))["auroc"] for name in drawn.beside))
+    error = np.std(fitted, ddof=1) / 12**0.5
+    assert abs(np.mean(fitted) - 0.5) < 3 * error < 0.05
+    assert min(picked) > 0.5
+    assert np.mean(picked) > 0.54
+
+
+def test_the_score_that_knows_is_found():
+    drawn = predictions(np.random.default_rng(1), effect=1.0)
+    found = cross_fit(drawn, drawn.beside)
+    assert found.chosen == ["s0", "s0"]
+    assert found.unit == "chromosome"
+    second, _ = divided(drawn)
+    by_half = [score(cross_half(drawn.by("s0"), half))["auroc"] for half in (second, ~second)]
+    assert found.tests == by_half
+    assert found.score == pytest.approx(np.mean(by_half))
+    low, high = found.interval
+    assert 0.5 < low < found.score < high < 1
+
+
 def divided(predictions):
     return halves(predictions.column("chromosome"), predictions.column("start"), predictions.labels)
+
+
+def cross_half(predictions, half):
+    from bend_hf.results.predictions import Predictions
+
+    return Predictions(predictions.task, predictions.table.filter(half))
 
 
 def test_halves_share_no_chromosome_and_are_alike():
@@ -47,7 +81,17 @@ def test_one_chromosome_is_halved_by_blocks_and_one_block_not_at_all():
     block = one.column("start") // 1_000_000
     assert unit == "1 Mb block"
     assert not set(block[second]) & set(block[~second])
-    assert divided(predictions(random, chromosomes=1, span=1000))[1] is None
+    found = cross_fit(predictions(random, chromosomes=1, span=1000), ["s0", "s1"])
+    assert (found.score, found.interval, found.unit) == (None, None, None)
+    assert "both classes on both sides" in found.lack
+
+
+def test_too_few_positives_have_a_score_and_no_interval():
+    drawn = predictions(np.random.default_rng(4), positives=6)
+    found = cross_fit(drawn, ["s0", "s1"])
+    assert found.score is not None
+    assert found.interval is None
+    assert found.lack
 
 
 def test_rates_of_classes_come_from_the_other_half():

@@ -99,6 +99,17 @@ def test_the_report_shows_every_score(result, tmp_path):
     shown = page[page.index("<summary>All scores</summary>") :]
     for name, value in result.secondary["by_score"].items():
         assert f'<th scope="row">{name}</th><td data-v="{value}">{value:.3f}' in shown
+    assert f"cross-fitted best</th><td>{result.secondary['cross_fitted']['score']:.3f}" in shown
+
+
+def test_the_best_score_is_chosen_on_the_other_half(result):
+    from bend_hf.results.crossfit import cross_fit
+
+    fitted = result.secondary["cross_fitted"]
+    assert fitted["unit"] == "chromosome"
+    assert set(fitted["chosen"]) <= set(EVERY)
+    found = cross_fit(read_predictions(result), EVERY)
+    assert (found.score, found.interval, found.chosen) == (fitted["score"], fitted["interval"], fitted["chosen"])
 
 
 def test_a_class_is_a_baseline_that_has_not_seen_its_own_half(result):
