@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bend_hf.build.controls import composition
 from bend_hf.build.easy import composition_score
+from bend_hf.build.matched import composition
 from bend_hf.build.near import COVERED, Found, near_duplicates
 from bend_hf.build.splits import Windows
 from bend_hf.data.coordinates import read

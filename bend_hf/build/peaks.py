@@ -18,8 +18,8 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from bend_hf.build.controls import matched_windows
 from bend_hf.build.counts import Counts
+from bend_hf.build.matched import matched_windows
 from bend_hf.build.readers.intervals import Located, read_peaks
 from bend_hf.build.splits import Split, Windows, assign
 from bend_hf.build.write import Built, Sources, check_output, declare, write

@@ -20,9 +20,9 @@ import numpy as np
 import pyarrow as pa
 
 from bend_hf.build.consequences import Consequences
-from bend_hf.build.controls import composition
 from bend_hf.build.counts import Counts
 from bend_hf.build.located import locate_chromosomes
+from bend_hf.build.matched import composition
 from bend_hf.build.readers.annotation import read_annotation
 from bend_hf.build.readers.intervals import Located
 from bend_hf.build.readers.text import read_bytes, read_table

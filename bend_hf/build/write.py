@@ -34,6 +34,10 @@ QUERIES = 2_000
 """Held-out pieces that are searched for near-duplicates when a task is built; `bend-hf audit` searches more."""
 
 
+MOST_CHROMOSOMES = 1_000
+"""Chromosomes whose lengths a document tells, to know the genome by."""
+
+
 @dataclass(frozen=True)
 class Built:
     """What a builder made.
@@ -45,6 +49,7 @@ class Built:
         counts: What was left out.
         choices: Every option and rule that decided the rows.
         method: Sentences for the card on how the rows came about.
+        sequences: Name and sequence of the records of a genome of its own, or None.
     """
 
     task: Task
@@ -53,6 +58,7 @@ class Built:
     counts: Counts
     choices: dict[str, Any]
     method: str = ""
+    sequences: Iterable[tuple[str, bytes]] | None = None
 
 
 def check_output(output: Path) -> None:
@@ -134,13 +140,13 @@ def write(output: Path, built: Built, sources: Sources, *, command: str | None) 
     built.counts.tell()
     if not len(built.table):
         raise BendError(f"No row is left for {output.name}. Left out: {built.counts.text()}.")
-    genome = sources.paths["genome"]
-    task = declared(built, output.name, Genome(genome))
-    columns = [column.name for column in task.columns]
-    if built.table.column_names != columns:
-        raise AssertionError(f"{built.table.column_names} are not the declared columns {columns}")
     with files.atomic(output) as folder:
         folder.mkdir(parents=True)
+        genome = sources.paths["genome"]
+        if built.sequences is not None:
+            genome = folder / "genomes" / f"{built.task.build}.fa"
+            _write_fasta(genome, built.sequences)
+        task = declared(built, output.name, Genome(genome))
         write_bed(folder / f"{output.name}.bed", built.table)
         if built.labels is not None:
             write_labels(folder / f"{output.name}.hdf5", built.labels, len(built.table))
@@ -176,7 +182,8 @@ def declared(built: Built, name: str, genome: Genome) -> Task:
     for written, split in built.task.split_names.items():
         rows[split] = rows.get(split, 0) + int(found.get(written, 0))
     used = built.table["chromosome"].unique().to_pylist()
-    lengths = None if built.task.build in LENGTHS else {each: genome.lengths[each] for each in sorted(used)}
+    told = built.task.build not in LENGTHS and len(used) <= MOST_CHROMOSOMES
+    lengths = {name: genome.lengths[name] for name in sorted(used)} if told else None
     return dataclasses.replace(built.task, name=name, dataset=name, config="default", rows=rows, chromosomes=lengths)
 
 
@@ -187,6 +194,13 @@ def write_bed(path: Path, table: pa.Table) -> None:
         handle.write(("\t".join(table.column_names) + "\n").encode())
         for batch in table.to_batches(max_chunksize=1 << 16):
             pa.csv.write_csv(pa.Table.from_batches([batch]), handle, options)
+
+
+def _write_fasta(path: Path, sequences: Iterable[tuple[str, bytes]]) -> None:
+    path.parent.mkdir()
+    with path.open("wb") as handle:
+        for name, sequence in sequences:
+            handle.write(b">%s\n%s\n" % (name.encode(), sequence))
 
 
 def write_labels(path: Path, labels: Iterable[np.ndarray], rows: int) -> None:

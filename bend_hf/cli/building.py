@@ -107,6 +107,19 @@ def add(command: Command) -> None:
     sub.add_argument("--bin-size", type=int, default=128, metavar="BP", help="of a bin (128)")
     sub.add_argument("--min-score", type=float, default=0, metavar="X", help="of predicted links (0)")
 
+    sub = group.add_parser(
+        "control", help="a task with labels exchanged, or with sequences shuffled", allow_abbrev=False
+    )
+    sub.set_defaults(make=control)
+    sub.add_argument("task", help="name or folder of a task")
+    sub.add_argument(
+        "--kind", choices=["permuted", "shuffled"], required=True, dest="what", help="labels, or sequences"
+    )
+    sub.add_argument("--genome", type=Path, required=True, metavar="FASTA", help="of the task")
+    sub.add_argument("--data-dir", type=Path, help="of BEND's own tasks")
+    sub.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="task folder to write")
+    sub.add_argument("--seed", type=int, default=0, help="of the permutation or the shuffles (0)")
+
 
 def _tracks(sub: argparse.ArgumentParser, formats: str) -> None:
     sub.add_argument("tracks", nargs="+", metavar="[NAME=]FILE", help=formats)
@@ -184,6 +197,15 @@ def enhancers(args: Namespace) -> None:
 
     options = _shared(args, "folds") | _named(args, ("bins", "bin_size", "min_score"))
     _done(build.enhancers(args.links, args.tss, args.genome, args.output, **options))
+
+
+def control(args: Namespace) -> None:
+    """Build a control of a task."""
+    from bend_hf import build
+    from bend_hf.build.write import command_line
+
+    options = {"kind": args.what, "command": command_line(["bend-hf", *sys.argv[1:]])}
+    _done(build.control(args.task, args.genome, args.output, **options, **_named(args, ("data_dir", "seed"))))
 
 
 def _common(sub: argparse.ArgumentParser) -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from made_up import fasta
 
 from bend_hf import build
-from bend_hf.build.controls import composition, matched_windows
 from bend_hf.build.counts import Counts
+from bend_hf.build.matched import composition, matched_windows
 from bend_hf.build.peaks import merge
 from bend_hf.build.splits import Split, Windows
 from bend_hf.data.genome import Genome

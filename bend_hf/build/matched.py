@@ -1,7 +1,6 @@
-"""Negatives and controls: what a model must beat, or must not be able to learn.
+"""Windows of the genome that are like given ones in GC and repeats, to be negatives beside them.
 
-code, start = matched_windows(windows, 10_000, genome, seed=0, counts=counts)   # like them in GC and repeats
-shuffled = shuffle_dinucleotides(b"ACGTTGCA…", random)                          # the same dinucleotides, no order
+code, start = matched_windows(windows, 10_000, genome, seed=0, counts=counts)
 """
 
 from __future__ import annotations
@@ -100,38 +99,3 @@ def _touches(windows: Windows, code: np.ndarray, start: np.ndarray, width: int) 
     # The nearest old start that is not below start − width + 1.
     at = np.searchsorted(old, new - width + 1)
     return np.concatenate([old, [1 << 62]])[at] < new + width
-
-
-def shuffle_dinucleotides(sequence: bytes, random: np.random.Generator) -> bytes:
-    """Return a random sequence with the same dinucleotide counts, first and last base (Altschul and Erickson 1985).
-
-    The dinucleotides are the edges of a graph on the bases; a random Eulerian path through it is a shuffle.
-    """
-    if len(sequence) < 3:
-        return sequence
-    letters = np.frombuffer(sequence, np.uint8)
-    last = int(letters[-1])
-    edges = {int(base): letters[1:][letters[:-1] == base].tolist() for base in np.unique(letters[:-1])}
-    while True:  # until the last edges out of every base lead to the last base
-        final = {base: targets[int(random.integers(len(targets)))] for base, targets in edges.items() if base != last}
-        if all(_leads(base, last, final) for base in final):
-            break
-    order = {}
-    for base, targets in edges.items():
-        rest = list(targets)
-        if base in final:
-            rest.remove(final[base])
-        rest = [rest[i] for i in random.permutation(len(rest))]
-        order[base] = iter(rest + ([final[base]] if base in final else []))
-    path = [int(letters[0])]
-    for _ in range(len(letters) - 1):
-        path.append(next(order[path[-1]]))
-    return bytes(path)
-
-
-def _leads(base: int, last: int, final: dict[int, int]) -> bool:
-    for _ in range(len(final) + 1):
-        if base == last:
-            return True
-        base = final[base]
-    return False
