@@ -26,7 +26,7 @@ from bend_hf.protocols import PROTOCOLS
 from bend_hf.tasks import BEND, Task
 
 DATASETS = tuple(dict.fromkeys(task.dataset for task in BEND))
-LOSSES = {"cross_entropy": "cross-entropy", "binary": "binary cross-entropy"}
+LOSSES = {"cross_entropy": "cross-entropy", "binary": "binary cross-entropy", "squared": "squared error"}
 BY_CHROMOSOME = "Split by chromosome: "
 ZERO_SHOT = "There is no training data: the task is zero-shot."
 SPLITS = {
@@ -91,11 +91,32 @@ def _variant(task: Task) -> Words:
     return Words("other", "", "Binary, one per variant.", "the {} over all variants")
 
 
+def _window_class(task: Task) -> Words:
+    return Words(
+        "text-classification",
+        f"index of the window's class, 0 to {len(task.label_names) - 1}",
+        f"{len(task.label_names)} classes, one per window.",
+        "the {} over all windows of the split",
+    )
+
+
+def _window_value(task: Task) -> Words:
+    return Words(
+        "tabular-regression",
+        f"{task.label_names[0]} of the window",
+        "A number per window.",
+        "the {} over all windows of the split",
+        f"It is `{task.label_names[0]}`.",
+    )
+
+
 WORDS: dict[str, Callable[[Task], Words]] = {
     "per_nucleotide_class": _nucleotides,
     "per_bin_binary": _bins,
     "multilabel": _multilabel,
     "variant_binary": _variant,
+    "window_class": _window_class,
+    "window_value": _window_value,
 }
 
 

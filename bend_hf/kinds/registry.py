@@ -8,8 +8,12 @@ from bend_hf.kinds.kind import Kind
 from bend_hf.kinds.multilabel import MULTILABEL
 from bend_hf.kinds.nucleotide import NUCLEOTIDE
 from bend_hf.kinds.variant import VARIANT
+from bend_hf.kinds.window_class import WINDOW_CLASS
+from bend_hf.kinds.window_value import WINDOW_VALUE
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (NUCLEOTIDE, BINS, MULTILABEL, VARIANT)}
+KINDS: dict[str, Kind] = {
+    kind.name: kind for kind in (NUCLEOTIDE, BINS, MULTILABEL, VARIANT, WINDOW_CLASS, WINDOW_VALUE)
+}
 
 
 def get_kind(name: str) -> Kind:

@@ -40,3 +40,16 @@ def average_precision(task: Task, labels: np.ndarray, scores: np.ndarray) -> dic
 def positives(task: Task, labels: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
     """Count labels that are on, and all; nothing beside the score."""
     return {"positives": int(labels.sum()), "labels": int(labels.size)}, {}
+
+
+def macro_f1(task: Task, labels: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
+    """Macro F1, accuracy and each class's F1; arguments are those of `mcc`."""
+    module = load_module("metrics", "macro_f1")
+    called = scores.argmax(axis=1) if scores.ndim == 2 else scores
+    return dict(module.scores_from_confusion(module.confusion_matrix(labels, called, len(task.label_names))))
+
+
+def correlations(task: Task, labels: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
+    """Pearson's correlation, R² and Spearman's correlation of values."""
+    pearson, spearman = (load_module("metrics", name) for name in ("pearson", "spearman"))
+    return dict(pearson.pearson(labels.ravel(), scores.ravel()) | spearman.spearman(labels.ravel(), scores.ravel()))

@@ -58,6 +58,8 @@ CURVES: dict[str, dict[str, Callable[[Predictions], Any]]] = {
     "per_bin_binary": {"precision_recall": precision_recall_curve},
     "multilabel": {"roc": roc_curve},
     "variant_binary": {"roc": roc_curve, "precision_recall": precision_recall_curve},
+    "window_class": {"confusion": confusion},
+    "window_value": {},
 }
 """Kind of labels → what is drawn of its predictions, by field of `Detail`."""
 
