@@ -11,6 +11,8 @@ from bend_hf.tasks import Column, Task, default_recipe, write_document
 
 LENGTHS = {"IV": 30_000, "scaffold_9": 20_000}
 WINDOW = 100
+RICH = 30
+"""More G than that in a window are many."""
 
 
 def make_task(name: str = "my_task", **fields: Any) -> Task:
@@ -52,16 +54,24 @@ def make_task(name: str = "my_task", **fields: Any) -> Task:
 
 
 def write_genome(path: Path) -> dict[str, str]:
+    """Write two chromosomes, whose stretches of 150 bp have each their own share of G, and of C."""
     generator = random.Random(3)
-    genome = {name: "".join(generator.choices("ACGT", k=length)) for name, length in LENGTHS.items()}
+    genome = {}
+    for name, length in LENGTHS.items():
+        weights = [(1, generator.random() * 3, generator.random() * 3, 1) for _ in range(length // 150 + 1)]
+        genome[name] = "".join("".join(generator.choices("ACGT", each, k=150)) for each in weights)[:length]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f">{name}\n{sequence}\n" for name, sequence in genome.items()))
     return genome
 
 
+def other_strand(sequence: str) -> str:
+    return sequence.translate(str.maketrans("ACGT", "TGCA"))[::-1]
+
+
 def label(task: Task, sequence: str) -> str:
     """Label of a window, from its sequence: a rule a model can learn."""
-    rich = sequence.count("G") > len(sequence) * 0.26
+    rich = sequence.count("G") > RICH
     return {
         "multilabel": ",".join(["0"] * rich + ["1"] * (sequence.count("A") % 2)),
         "window_class": task.label_names[rich] if len(task.label_names) > 1 else "",
@@ -81,7 +91,9 @@ def write_folder(folder: Path, task: Task, *, ending: str = ".bed") -> Path:
         chromosome = list(LENGTHS)[i % 2]
         start = 150 * i
         sequence = genome[chromosome][start : start + WINDOW]
-        text = label(task, sequence)
+        # Labels of windows are of the strand that is read; those of positions are written in forward order.
+        single = task.label_kind.startswith("per_") or i % 2 == 0
+        text = label(task, sequence if single else other_strand(sequence))
         text = f'"{text}"' if ending == ".csv" else text
         lines.append(delimiter.join([chromosome, str(start), str(start + WINDOW), "+-"[i % 2], text, split]))
     (folder / f"{task.name}{ending}").write_text("\n".join(lines) + "\n")

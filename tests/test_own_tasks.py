@@ -4,12 +4,13 @@ import dataclasses
 import json
 
 import pytest
-from tasks_of_ones_own import make_task, write_folder
+from tasks_of_ones_own import RICH, make_task, write_folder
 
 import bend_hf
 from bend_hf.cli import main
 from bend_hf.errors import BendError
 from bend_hf.results.board import board, group_means
+from bend_hf.results.record import read_predictions
 from bend_hf.tasks import BEND, TASKS, from_document, get_tasks, read_document, register, to_document, write_document
 
 
@@ -112,12 +113,7 @@ def test_rows_of_ones_own(tmp_path, ending):
     data = bend_hf.load_dataset(str(folder), cache_dir=tmp_path / "cache")
     assert {name: len(rows) for name, rows in data.items()} == {"train": 60, "validation": 20, "test": 40}
     for row in data["test"]:
-        forward = row["sequence"] if row["strand"] == "+" else _other_strand(row["sequence"])
-        assert (0 in row["labels"]) == (forward.count("G") > 26)
-
-
-def _other_strand(sequence):
-    return sequence.translate(str.maketrans("ACGT", "TGCA"))[::-1]
+        assert (0 in row["labels"]) == (row["sequence"].count("G") > RICH)
 
 
 def test_parquet_holds_the_same_rows(tmp_path):
@@ -135,33 +131,51 @@ def test_parquet_holds_the_same_rows(tmp_path):
     assert bend_hf.load_dataset(str(folder), cache_dir=tmp_path / "cache", split="test")[:] == first[:]
 
 
-@pytest.mark.parametrize("kind", ["multilabel", "per_nucleotide_class"])
-def test_a_folder_is_evaluated(tmp_path, kind):
-    fields = {
-        "multilabel": {},
-        "per_nucleotide_class": {
-            "label_names": ("weak", "strong"),
-            "metric": "mcc",
-            "turned_labels": ("weak", "strong"),
-        },
-        "per_bin_binary": {"label_names": ("double",), "metric": "auprc", "bin_size": 10, "split_scheme": "fixed"},
-    }[kind]
-    folder = write_folder(tmp_path / "my_task", make_task(label_kind=kind, **fields))
-    [result] = bend_hf.evaluate("onehot", tasks=folder, epochs=6, output=tmp_path / "results", device="cpu")
+KINDS = {
+    "multilabel": {},
+    "per_nucleotide_class": {"label_names": ("weak", "strong"), "metric": "mcc", "turned_labels": ("weak", "strong")},
+    "per_bin_binary": {"label_names": ("double",), "metric": "auprc", "bin_size": 10},
+    "window_class": {"label_names": ("poor", "rich"), "metric": "mcc"},
+    "window_value": {"label_names": ("content",), "metric": "pearson"},
+}
+"""Kind → fields; labels follow from the letters (see `tasks_of_ones_own.label`)."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "least"),
+    [
+        ("multilabel", "composition", 0.6),
+        ("per_nucleotide_class", "composition", 0.1),
+        ("per_bin_binary", "composition", 0.5),
+        ("window_class", "composition", 0.4),
+        ("window_value", "composition", 0.8),
+        ("per_nucleotide_class", "onehot", 0.9),
+        ("window_value", "onehot", 0.8),
+    ],
+)
+def test_a_folder_is_evaluated(tmp_path, kind, model, least):
+    folder = write_folder(tmp_path / "my_task", make_task(label_kind=kind, **KINDS[kind]))
+    output = tmp_path / "results"
+    [result] = bend_hf.evaluate(model, tasks=folder, epochs=10, batch_size=8, seeds=1, output=output, device="cpu")
     assert result.failure is None
-    assert result.score > 0.6
+    assert result.score > least
     assert result.counts["rows"] == 40
+    if result.score < 1:  # a perfect score has no interval
+        low, high = result.interval
+        assert low < result.score < high
     del TASKS["my_task"]
-    [again] = bend_hf.read_results(tmp_path / "results")
+    [again] = bend_hf.read_results(output)
     assert TASKS["my_task"].label_kind == kind
     assert again.score == result.score
+    if kind == "window_value":  # trained on standardised values, predicted as they are
+        assert 600 < read_predictions(again).scores.mean() < 900
 
 
 def test_own_tasks_are_compared_and_averaged_by_themselves(tmp_path, capsys):
     folder = write_folder(tmp_path / "my_task", make_task())
     output = ["-o", str(tmp_path / "results")]
     assert main(["evaluate", "composition", "--task", str(folder), *output]) == 0
-    assert main(["evaluate", "onehot", "--task", str(folder), "--epochs", "1", *output]) == 0
+    assert main(["evaluate", "onehot", "--task", str(folder), "--epochs", "1", "--seeds", "1", *output]) == 0
     results = bend_hf.read_results(tmp_path / "results")
     assert {result.task for result in results} == {"my_task"}
     comparison = bend_hf.compare(results)

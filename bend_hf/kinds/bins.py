@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from bend_hf.kinds import resampling
 from bend_hf.kinds.arrays import LabelError, Labels, Ragged, check_range, first, flat, lists, reversed_rows, run_lengths
 from bend_hf.kinds.kind import WINDOW_KEYS, Kind
 from bend_hf.kinds.scores import average_precision, positives
@@ -81,5 +82,8 @@ BINS = Kind(
     pool=lambda task: task.bin_size,
     by_row=lambda values, offsets: [values[start:end, 0] for start, end in pairwise(offsets)],
     score=average_precision,
+    resampled=lambda task, labels, scores, cluster, weights: resampling.average_precision(
+        scores, labels, cluster, weights
+    ),
     describe=positives,
 )

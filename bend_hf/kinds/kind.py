@@ -56,6 +56,8 @@ class Kind:
         by_row: Predictions of all rows one after another, with offsets, as an array per row.
         score: Labels and scores, or called classes, of all rows one after another to the metric's values by name; the
             headline is None where the labels leave it undefined.
+        resampled: Labels, scores and cluster of entries, and weights (resamples, clusters), to the headline of every
+            resample; of one column of labels and scores where there are several.
         describe: Labels of the test rows to what a record counts, and to what it says beside the score.
     """
 
@@ -84,7 +86,12 @@ class Kind:
     pool: Callable[[Task], int | None]
     by_row: Callable[[np.ndarray, np.ndarray], list[np.ndarray]]
     score: Callable[[Task, np.ndarray, np.ndarray], dict[str, Any]]
+    resampled: Callable[[Task, np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
     describe: Callable[[Task, np.ndarray], tuple[dict[str, Any], dict[str, Any]]]
+
+    def binary(self, task: Task) -> bool:
+        """Whether labels are positives and negatives, the rarer of which limits what a test says."""
+        return not self.classes and self.values(task) == 2
 
     def label_type(self, task: Task) -> type[np.generic]:
         """Return the smallest numpy type that holds every label of a task."""

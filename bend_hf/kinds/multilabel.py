@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from bend_hf.kinds import resampling
 from bend_hf.kinds.arrays import check_range, flat, index_lists
 from bend_hf.kinds.kind import WINDOW_KEYS, Kind
 from bend_hf.kinds.scores import auroc, positives
@@ -69,5 +70,6 @@ MULTILABEL = Kind(
     pool=lambda task: task.window,
     by_row=lambda values, offsets: list(values),
     score=auroc,
+    resampled=lambda task, labels, scores, cluster, weights: resampling.auroc(scores, labels, cluster, weights),
     describe=_describe,
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from bend_hf.kinds import resampling
 from bend_hf.kinds.arrays import Ragged, check_range, flat, lists, reversed_rows, run_lengths
 from bend_hf.kinds.kind import WINDOW_KEYS, Kind
 from bend_hf.kinds.scores import mcc
@@ -55,6 +56,12 @@ def _describe(task: Task, labels: np.ndarray) -> tuple[dict[str, Any], dict[str,
     return {"positions": len(labels)}, {"support": np.bincount(labels, minlength=_values(task)).tolist()}
 
 
+def _resampled(
+    task: Task, labels: np.ndarray, scores: np.ndarray, cluster: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    return resampling.mcc(scores.argmax(axis=1), labels, _values(task), cluster, weights)
+
+
 NUCLEOTIDE = Kind(
     name="per_nucleotide_class",
     unit="nucleotide",
@@ -81,5 +88,6 @@ NUCLEOTIDE = Kind(
     pool=lambda task: None,
     by_row=lambda values, offsets: [values[start:end] for start, end in pairwise(offsets)],
     score=mcc,
+    resampled=_resampled,
     describe=_describe,
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from bend_hf.kinds import resampling
 from bend_hf.kinds.arrays import LabelError, first, integers
 from bend_hf.kinds.kind import VARIANT_KEYS, Kind
 from bend_hf.kinds.scores import auroc, positives
@@ -67,5 +68,6 @@ VARIANT = Kind(
     pool=lambda task: None,
     by_row=lambda values, offsets: list(values),
     score=auroc,
+    resampled=lambda task, labels, scores, cluster, weights: resampling.auroc(scores, labels, cluster, weights),
     describe=positives,
 )

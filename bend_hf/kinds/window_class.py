@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from bend_hf.kinds import resampling
 from bend_hf.kinds.arrays import LabelError, check_range
 from bend_hf.kinds.kind import WINDOW_KEYS, Kind
 from bend_hf.kinds.scores import macro_f1, mcc
@@ -60,6 +61,13 @@ def _describe(task: Task, labels: np.ndarray) -> tuple[dict[str, Any], dict[str,
     return {}, {"support": np.bincount(labels, minlength=_classes(task)).tolist()}
 
 
+def _resampled(
+    task: Task, labels: np.ndarray, scores: np.ndarray, cluster: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    statistic = {"mcc": resampling.mcc, "macro_f1": resampling.macro_f1}[task.metric]
+    return statistic(scores.argmax(axis=1), labels, _classes(task), cluster, weights)
+
+
 WINDOW_CLASS = Kind(
     name="window_class",
     unit="window",
@@ -92,5 +100,6 @@ WINDOW_CLASS = Kind(
     pool=lambda task: task.window,
     by_row=lambda values, offsets: list(values),
     score=_score,
+    resampled=_resampled,
     describe=_describe,
 )

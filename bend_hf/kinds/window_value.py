@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bend_hf.kinds import resampling
 from bend_hf.kinds.arrays import LabelError, first
 from bend_hf.kinds.kind import WINDOW_KEYS, Kind
 from bend_hf.kinds.scores import correlations
@@ -46,6 +47,13 @@ def _describe(task: Task, labels: np.ndarray) -> tuple[dict[str, Any], dict[str,
     return {}, {"mean": float(labels.mean(dtype=np.float64)), "deviation": float(labels.std(dtype=np.float64))}
 
 
+def _resampled(
+    task: Task, labels: np.ndarray, scores: np.ndarray, cluster: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    statistic = {"pearson": resampling.pearson, "spearman": resampling.spearman}[task.metric]
+    return statistic(scores, labels, cluster, weights)
+
+
 WINDOW_VALUE = Kind(
     name="window_value",
     unit="window",
@@ -72,5 +80,6 @@ WINDOW_VALUE = Kind(
     pool=lambda task: task.window,
     by_row=lambda values, offsets: list(values[:, 0]),
     score=correlations,
+    resampled=_resampled,
     describe=_describe,
 )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bend_hf.metric import METRICS
 from bend_hf.resources import load_module
 from bend_hf.results.chance import expected_average_precision
 from bend_hf.results.predictions import Predictions
@@ -75,6 +76,9 @@ def _part(name: str, rows: int, part: Predictions) -> Part:
     labels, scores = part.labels, part.scores
     if part.task.kind.classes:
         return Part(name, rows, None, _mcc(labels, scores), 0.0)
+    if not part.task.kind.binary(part.task):
+        value = part.task.kind.score(part.task, labels, scores)[part.task.metric] if len(part) >= TOO_FEW else None
+        return Part(name, rows, None, value, METRICS[part.task.metric].chance or 0.0)
     positives = labels.sum(axis=0, dtype=np.int64)
     enough = np.minimum(positives, len(labels) - positives) >= TOO_FEW
     auroc = load_module("metrics", "auroc").auroc
@@ -85,7 +89,7 @@ def _part(name: str, rows: int, part: Predictions) -> Part:
 
 
 def _mcc(labels: np.ndarray, scores: np.ndarray) -> float | None:
-    """MCC of some nucleotides; None below `TOO_FEW` of them."""
+    """MCC of some classes; None below `TOO_FEW` of them."""
     if len(labels) < TOO_FEW:
         return None
     module = load_module("metrics", "mcc")

@@ -35,7 +35,11 @@ def chance(predictions: Predictions) -> Chance:
     known = METRICS[predictions.task.metric].chance
     if known is not None:
         return Chance(known)
-    part = np.unique(predictions.column("part"), return_inverse=True)[1]
+    if predictions.task.metric == "macro_f1":  # classes called at random in their shares p: each F1 is p
+        return Chance(1 / len(np.unique(predictions.labels)))
+    part = np.zeros(len(predictions), np.int64)
+    if predictions.task.folds:
+        part = np.unique(predictions.column("part"), return_inverse=True)[1]
     entry = np.repeat(part, predictions.lengths)
     positives = np.bincount(entry, weights=predictions.labels).astype(int)
     counts = [(int(n), int(p)) for n, p in zip(np.bincount(entry), positives, strict=True) if p]

@@ -63,7 +63,8 @@ def clusters(predictions: Predictions, unit: str | None = None) -> Clusters:
     chromosome = np.unique(predictions.column("chromosome").astype(str), return_inverse=True)[1]
     block = predictions.column("start") // BLOCK
     block = np.unique(chromosome * (int(block.max()) + 1) + block, return_inverse=True)[1]
-    rarer = None if predictions.task.kind.classes else class_counts(predictions).min(axis=1)
+    binary = predictions.task.kind.binary(predictions.task)
+    rarer = class_counts(predictions).min(axis=1) if binary else None
     for name, of_row in zip(UNITS, (chromosome, block, np.arange(len(predictions))), strict=True):
         size = np.bincount(of_row, weights=predictions.lengths)
         found = _effective_of_rarer(predictions, of_row)
@@ -100,14 +101,15 @@ def _folds(predictions: Predictions) -> Clusters:
 
 
 def _effective_of_rarer(predictions: Predictions, of_row: np.ndarray) -> np.ndarray:
-    """(labels,) the smaller effective number of both classes; of all nucleotides where classes are many."""
-    if predictions.task.kind.classes:
-        return np.array([effective(np.bincount(of_row, weights=predictions.lengths))])
-    labels = predictions.labels.reshape(len(predictions), -1)
-    size = np.bincount(of_row)
+    """(labels,) the smaller effective number of both classes; of all entries where classes are many or values real."""
+    size = np.bincount(of_row, weights=predictions.lengths)
+    if not predictions.task.kind.binary(predictions.task):
+        return np.array([effective(size)])
+    of_entry = np.repeat(of_row, predictions.lengths)
+    labels = predictions.labels.reshape(len(of_entry), -1)
     found = np.full(labels.shape[1], np.nan)
     for k, column in enumerate(labels.T):
-        positives = np.bincount(of_row, weights=column)
+        positives = np.bincount(of_entry, weights=column, minlength=len(size))
         if 0 < positives.sum() < len(labels):
             found[k] = min(effective(positives), effective(size - positives))
     return found
@@ -123,7 +125,7 @@ def class_counts(predictions: Predictions) -> np.ndarray:
 
 def _lack(predictions: Predictions, found: np.ndarray, unit: str) -> str | None:
     """Say in one sentence why rows bear no interval, from their labels alone."""
-    if not predictions.task.kind.classes:
+    if predictions.task.kind.binary(predictions.task):
         counts = class_counts(predictions)
         rarer = counts.min(axis=1)
         if not rarer.any():

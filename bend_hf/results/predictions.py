@@ -39,7 +39,7 @@ class Predictions:
             `EXTRAS` where the task has them, and
             ``scores``: list<float32> (float32 where a row has one score), probabilities: one per label and class,
             classes fastest (gene finding: length L × 9). Records of schema 1 hold float16;
-            ``labels``: list<int8> (int8 where a row has one), as the task's kind has them as arrays;
+            ``labels``: lists (numbers where a row has one) of int8, or of what the task's kind needs to hold them;
             ``score.<name>``: float32, other scores of the same rows, where there are any (see `beside`).
     """
 
@@ -56,7 +56,7 @@ class Predictions:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """All labels, flat: (variants,), (rows, labels), (bins,) or (nucleotides,), int8."""
+        """All labels, flat: (variants,), (rows, labels), (bins,) or (nucleotides,)."""
         return _shaped(self._flat("labels"), self.task.kind.label_columns(self.task))
 
     @cached_property
@@ -145,7 +145,7 @@ def make_predictions(
         table = table.add_column(0, "row", pa.array(np.arange(table.num_rows)))
     columns = {
         "scores": _column(scores, np.float32, kind.single and kind.score_columns(task) == 1),
-        "labels": _column(labels, np.int8, kind.single),
+        "labels": _column(labels, kind.label_type(task), kind.single),
     }
     columns |= {BESIDE + name: _column(values, np.float32, True) for name, values in (beside or {}).items()}
     for name, column in columns.items():

@@ -4,8 +4,8 @@
     one, other = bootstrap(a), bootstrap(b)          # the same resamples where the test rows are the same:
     one.scores - other.scores                        # … a paired bootstrap
 
-Read with `bend_hf.results.clusters` (what is resampled), `resampling` (how a resample is scored), `chance` and `ranks`
-(training seeds, tests, correction). In short:
+Read with `bend_hf.results.clusters` (what is resampled), `bend_hf.kinds.resampling` (how a resample is scored),
+`chance` and `ranks` (training seeds, tests, correction). In short:
 
 * Estimand: the metric that a model's recipe reaches on test rows like these, from the same genome, as an expectation
   over training seeds. For folds the mean over folds; for several labels the mean over labels.
@@ -33,7 +33,6 @@ from typing import Any
 import numpy as np
 
 from bend_hf.metric import METRICS
-from bend_hf.results import resampling
 from bend_hf.results.chance import chance, expected_average_precision
 from bend_hf.results.clusters import FEWEST, class_counts, clusters, effective, weights
 from bend_hf.results.predictions import Predictions
@@ -185,16 +184,14 @@ def bootstrap(predictions: Predictions, *, resamples: int = 1000, seed: int = 0,
     if task.folds:
         by_fold = np.array([value for value in values["folds"].values() if value is not None])
         headline = drawn @ by_fold / drawn.sum(axis=1) if len(by_fold) else np.full(resamples, np.nan)
-    elif task.kind.classes:
-        of_entry = np.repeat(found.of_row, predictions.lengths)
-        headline = resampling.mcc(scores.argmax(axis=1), labels, len(task.label_names), of_entry, drawn)
     elif labels.ndim == 1:
-        headline = resampling.auroc(scores, labels, found.of_row, drawn)
-        counts = class_counts(predictions)
+        of_entry = np.repeat(found.of_row, predictions.lengths)
+        headline = task.kind.resampled(task, labels, scores, of_entry, drawn)
+        counts = class_counts(predictions) if task.metric == "auroc" else None
     else:
 
         def one_label(label: int) -> np.ndarray:
-            return resampling.auroc(scores[:, label], labels[:, label], found.of_row, drawn)
+            return task.kind.resampled(task, labels[:, label], scores[:, label], found.of_row, drawn)
 
         with ThreadPoolExecutor() as pool:
             per_label = np.stack(list(pool.map(one_label, range(labels.shape[1]))), axis=1)
@@ -299,7 +296,7 @@ def _fold(
     inside = predictions.column("part") == part
     fold = Predictions(predictions.task, predictions.table.filter(inside))
     window = np.repeat(np.arange(len(fold)), fold.lengths)
-    drawn = resampling.average_precision(fold.scores, fold.labels, window, weights(len(fold), resamples, seed))
+    drawn = fold.task.kind.resampled(fold.task, fold.labels, fold.scores, window, weights(len(fold), resamples, seed))
     positives = np.bincount(window, weights=fold.labels)
     freedom = effective(positives) - 1
     enough = freedom + 1 >= FEWEST

@@ -14,7 +14,8 @@ from scipy import special, stats
 from sklearn.metrics import average_precision_score, matthews_corrcoef, roc_auc_score
 
 from bend_hf.errors import BendError
-from bend_hf.results import chance, clusters, resampling, seeds, statistics
+from bend_hf.kinds import resampling
+from bend_hf.results import chance, clusters, seeds, statistics
 from bend_hf.results.record import Predictions, make_predictions
 from bend_hf.tasks import TASKS
 

@@ -3,7 +3,7 @@
     auroc(scores, labels, cluster, weights)        # (resamples,)
 
 A resample is a vector of weights, one per cluster, applied to what a cluster contributes: a confusion matrix (MCC), or
-its positives and negatives at every distinct score (AUROC, average precision).
+its positives and negatives at every distinct score (AUROC, average precision), or moments (correlations).
 """
 
 from __future__ import annotations
@@ -29,10 +29,53 @@ def mcc(called: np.ndarray, labels: np.ndarray, classes: int, cluster: np.ndarra
         cluster: (entries,) cluster of every entry.
         weights: (resamples, clusters).
     """
+    return _of_confusion("mcc", called, labels, classes, cluster, weights)
+
+
+def macro_f1(
+    called: np.ndarray, labels: np.ndarray, classes: int, cluster: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """(resamples,) macro F1; arguments are those of `mcc`."""
+    return _of_confusion("macro_f1", called, labels, classes, cluster, weights)
+
+
+def _of_confusion(
+    metric: str, called: np.ndarray, labels: np.ndarray, classes: int, cluster: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
     cell = (cluster.astype(np.int64) * classes + labels) * classes + called
     confusion = np.bincount(cell, minlength=weights.shape[1] * classes**2).reshape(-1, classes**2)
     resampled = (weights @ confusion).reshape(-1, classes, classes)
-    return np.asarray(load_module("metrics", "mcc").scores_from_confusion(resampled)["mcc"], dtype=float)
+    return np.asarray(load_module("metrics", metric).scores_from_confusion(resampled)[metric], dtype=float)
+
+
+def pearson(scores: np.ndarray, labels: np.ndarray, cluster: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(resamples,) Pearson's correlation of (entries,) values; NaN where one side has no spread.
+
+    Moments are about the means of all entries, so that no large numbers cancel.
+    """
+    x, y = (values.astype(np.float64) - values.mean(dtype=np.float64) for values in (scores, labels))
+    columns = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y])
+    clusters = weights.shape[1]
+    moments = np.stack([np.bincount(cluster, weights=column, minlength=clusters) for column in columns], axis=1)
+    n, sx, sy, sxx, syy, sxy = (weights @ moments).T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((n * sxy - sx * sy) / np.sqrt((n * sxx - sx**2) * (n * syy - sy**2)))
+
+
+def spearman(scores: np.ndarray, labels: np.ndarray, cluster: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(resamples,) Spearman's correlation of (entries,) values: Pearson's of weighted ranks, ties sharing theirs."""
+    levels = [np.unique(values, return_inverse=True)[1] for values in (scores, labels)]
+    out = np.empty(len(weights))
+    for i, drawn in enumerate(weights):
+        w = drawn[cluster]
+        ranks = []
+        for level in levels:
+            of_level = np.bincount(level, weights=w)
+            ranks.append((np.cumsum(of_level) - of_level / 2)[level])
+        x, y = (rank - np.average(rank, weights=w) for rank in ranks)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            out[i] = (w * x) @ y / np.sqrt(((w * x) @ x) * ((w * y) @ y))
+    return out
 
 
 def auroc(scores: np.ndarray, labels: np.ndarray, cluster: np.ndarray, weights: np.ndarray) -> np.ndarray:
