@@ -6,8 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from bend_hf.kinds import get_kind
-from bend_hf.tasks import Column, Task, default_recipe, write_document
+from bend_hf.tasks import Task, own_task, write_document
 
 LENGTHS = {"IV": 30_000, "scaffold_9": 20_000}
 WINDOW = 100
@@ -17,40 +16,16 @@ RICH = 30
 
 def make_task(name: str = "my_task", **fields: Any) -> Task:
     values: dict[str, Any] = {
-        "name": name,
-        "dataset": name,
-        "config": "default",
-        "title": "My task",
-        "summary": "Find windows that are rich in G.",
         "label_kind": "multilabel",
         "label_names": ("rich", "even"),
-        "label_naming": "released",
-        "build": "WBcel235",
-        "stranded": True,
         "window": WINDOW,
-        "bin_size": None,
-        "split_scheme": "fixed",
-        "split_names": {"train": "train", "valid": "validation", "test": "test"},
-        "columns": (
-            Column("chromosome", "string", "chromosome", row=True),
-            Column("start", "int64", "start", row=True),
-            Column("end", "int64", "end", row=True),
-            Column("strand", "string", "strand", row=True),
-            Column("label", "string", "labels"),
-            Column("split", "string", "split"),
-        ),
-        "labels_in_hdf5": False,
-        "metric": "auroc",
+        "build": "WBcel235",
+        "summary": "Find windows that are rich in G.",
         "rows": {"train": 60, "validation": 20, "test": 40},
-        "sources": (),
-        "caveats": (),
+        "stranded": True,
         "chromosomes": LENGTHS,
-    } | fields
-    if "recipe" not in values:
-        values["recipe"] = None
-        shape = type("Shape", (), values)
-        values["recipe"] = default_recipe(get_kind(values["label_kind"]), shape)
-    return Task(**values)
+    }
+    return own_task(name, **(values | fields))
 
 
 def write_genome(path: Path) -> dict[str, str]:
@@ -75,6 +50,7 @@ def label(task: Task, sequence: str) -> str:
     return {
         "multilabel": ",".join(["0"] * rich + ["1"] * (sequence.count("A") % 2)),
         "window_class": task.label_names[rich] if len(task.label_names) > 1 else "",
+        "window_count": f"{sequence.count('G') * 10 + 500}",
         "window_value": f"{sequence.count('G') * 10 + 500}",
         "per_nucleotide_class": ",".join(f"{int(base in 'GC')}:1" for base in sequence),
         "per_bin_binary": ",".join(f"{int('GG' in sequence[i : i + 10])}:1" for i in range(0, len(sequence), 10)),
@@ -84,7 +60,7 @@ def label(task: Task, sequence: str) -> str:
 def write_folder(folder: Path, task: Task, *, ending: str = ".bed") -> Path:
     """Write the folder of a task with 120 windows, and the genome in it."""
     genome = write_genome(folder / "genomes" / f"{task.build}.fa")
-    splits = ["train"] * 60 + ["valid"] * 20 + ["test"] * 40
+    splits = ["train"] * 60 + ["validation"] * 20 + ["test"] * 40
     delimiter = "," if ending == ".csv" else "\t"
     lines = [delimiter.join(column.name for column in task.columns)]
     for i, split in enumerate(splits):

@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+import bend_hf
+
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
 
@@ -56,3 +60,24 @@ def test_from_the_sources_of_any_species_to_a_score(tmp_path):
     sources = [json.loads((tmp_path / name / "sources.json").read_text()) for name in ("plant_genes", "plant_variants")]
     assert sources[0]["left_out"] == {"window leaves the chromosome": 3}
     assert sources[1]["left_out"] == {}
+
+
+@pytest.mark.parametrize(
+    ("script", "files", "metric"),
+    [
+        ("promoters", ["gene_finding/gene_finding.bed", "genomes/GRCh38.toy.fa"], "mcc"),
+        ("marks", ["histone_modification/histone_modification.bed"], "pearson"),
+    ],
+)
+def test_a_task_of_ones_own(script, files, metric, toy_dir, tmp_path):
+    done = run(
+        EXAMPLES / "own_task" / f"{script}.py", *(toy_dir / name for name in files), f"my_{script}", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    genome, folder = toy_dir / "genomes" / "GRCh38.toy.fa", tmp_path / f"my_{script}"
+    [result] = bend_hf.evaluate(
+        "composition", tasks=folder, genome=genome, genome_checked=True, output=tmp_path / "results"
+    )
+    assert result.metric == metric
+    assert result.score is not None
+    assert result.counts["rows"] > 20

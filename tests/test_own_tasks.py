@@ -1,6 +1,7 @@
 """Tasks of one's own: the document, the registry, and the whole road from a folder to a record."""
 
 import dataclasses
+import importlib
 import json
 
 import pytest
@@ -9,6 +10,8 @@ from tasks_of_ones_own import RICH, make_task, write_folder
 import bend_hf
 from bend_hf.cli import main
 from bend_hf.errors import BendError
+from bend_hf.hub.cards import words
+from bend_hf.kinds import KINDS
 from bend_hf.results.board import board, group_means
 from bend_hf.results.record import read_predictions
 from bend_hf.tasks import BEND, TASKS, from_document, get_tasks, read_document, register, to_document, write_document
@@ -131,7 +134,7 @@ def test_parquet_holds_the_same_rows(tmp_path):
     assert bend_hf.load_dataset(str(folder), cache_dir=tmp_path / "cache", split="test")[:] == first[:]
 
 
-KINDS = {
+FIELDS = {
     "multilabel": {},
     "per_nucleotide_class": {"label_names": ("weak", "strong"), "metric": "mcc", "turned_labels": ("weak", "strong")},
     "per_bin_binary": {"label_names": ("double",), "metric": "auprc", "bin_size": 10},
@@ -154,7 +157,7 @@ KINDS = {
     ],
 )
 def test_a_folder_is_evaluated(tmp_path, kind, model, least):
-    folder = write_folder(tmp_path / "my_task", make_task(label_kind=kind, **KINDS[kind]))
+    folder = write_folder(tmp_path / "my_task", make_task(label_kind=kind, **FIELDS[kind]))
     output = tmp_path / "results"
     [result] = bend_hf.evaluate(model, tasks=folder, epochs=10, batch_size=8, seeds=1, output=output, device="cpu")
     assert result.failure is None
@@ -193,3 +196,43 @@ def test_own_tasks_are_compared_and_averaged_by_themselves(tmp_path, capsys):
 def test_the_list_of_tasks_is_made_of_documents(capsys):
     assert main(["tasks", "--format", "json"]) == 0
     assert [from_document(item, "tasks") for item in json.loads(capsys.readouterr().out)] == list(BEND)
+
+
+NEW_KIND = '''
+"""Counts by window, learnt and scored as their logarithms."""
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+
+from bend_hf.kinds import register
+from bend_hf.kinds.arrays import integers
+from bend_hf.kinds.window_value import WINDOW_VALUE
+
+COUNTS = dataclasses.replace(
+    WINDOW_VALUE,
+    name="window_count",
+    metrics=("spearman",),
+    parse=lambda task, texts, counts: pa.chunked_array([pa.array(np.log1p(integers(texts)).astype(np.float32))]),
+)
+register(COUNTS)
+'''
+
+
+def test_a_kind_comes_from_a_module_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "counts_of_windows.py").write_text(NEW_KIND)
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("counts_of_windows")
+    try:
+        task = make_task("counted", label_kind="window_count", label_names=("reads",))
+        folder = write_folder(tmp_path / "counted", task)
+        [result] = bend_hf.evaluate("composition", tasks=folder, output=tmp_path / "results")
+        assert result.failure is None
+        assert result.metric == "spearman"
+        assert result.score > 0.8
+        assert read_predictions(result).labels.max() < 8  # logarithms of hundreds
+        assert main(["report", str(tmp_path / "results"), "-o", str(tmp_path / "report.html")]) == 0
+        assert words(task).labels == "One per window."
+    finally:
+        del KINDS["window_count"]

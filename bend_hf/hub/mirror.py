@@ -25,11 +25,14 @@ from bend_hf.data.sources import TaskFiles
 from bend_hf.errors import BendError
 from bend_hf.hub.cards import DATASETS, Built, dataset_card, eval_yaml
 from bend_hf.metric import METRICS
-from bend_hf.tasks import Task
+from bend_hf.tasks import BEND, Task
 
 if TYPE_CHECKING:
     import datasets
     import pyarrow as pa
+
+MIRRORED = tuple(name for name in METRICS if any(task.metric == name for task in BEND))
+"""Metrics of a namespace: those of BEND's tasks."""
 
 MARKER = ".bend_hf.json"
 """In every repository's folder: what it is and what it was made from. It is not uploaded."""
@@ -71,7 +74,7 @@ def write_mirror(
         BendError: A folder of a repository's name is there and is none of ours; the input is bad.
     """
     root = folder / namespace
-    for name in (*located, *METRICS):
+    for name in (*located, *MIRRORED):
         if (root / name).exists() and not (root / name / MARKER).is_file():
             raise BendError(
                 f"{root / name} is there and was not written by bend-hf prepare: move it away, or choose another "
@@ -98,7 +101,7 @@ def write_mirror(
                 file_tools.seal_folder(temporary)
                 shutil.rmtree(path, ignore_errors=True)
         repositories.append(Repository("dataset", f"{namespace}/{dataset}", path, marker))
-    for name in METRICS:
+    for name in MIRRORED:
         path = root / name
         with file_tools.atomic(path) as temporary:
             temporary.mkdir()
@@ -144,7 +147,7 @@ def read_mirror(folder: Path, namespace: str) -> list[Repository]:
         BendError: There are none, or a file of one was changed or lost since it was written.
     """
     found = []
-    for name in (*DATASETS, *METRICS):
+    for name in (*DATASETS, *MIRRORED):
         path = folder / namespace / name
         if marker := _read_marker(path):
             if problem := file_tools.damage(path):

@@ -27,8 +27,7 @@ from bend_hf.data.builds import GenomeArgument, by_build, pinned
 from bend_hf.data.sources import TaskFiles, locate
 from bend_hf.errors import BendError
 from bend_hf.hub.cards import tasks_of
-from bend_hf.hub.mirror import Repository, metric_files, writable, write_mirror
-from bend_hf.metric import METRICS
+from bend_hf.hub.mirror import MIRRORED, Repository, metric_files, writable, write_mirror
 from bend_hf.tasks import get_tasks
 
 MARKER = "bend_hf.json"
@@ -109,7 +108,7 @@ def prepare(
         for group in located.values():
             placed += (configs := [_place_dataset(files, namespace, num_proc) for files in group])
             _keep_default(configs)
-        return placed + [_place_metric(name, namespace) for name in METRICS]
+        return placed + [_place_metric(name, namespace) for name in MIRRORED]
 
 
 def check_namespace(namespace: str) -> None:
@@ -169,7 +168,7 @@ def prepared(namespace: str | None = None, tasks: str | Iterable[str] = "all") -
 def _is_of(item: Prepared, tasks: str | Iterable[str]) -> bool:
     """Tell whether something placed is among what tasks' or datasets' names mean; ``"all"`` includes metrics."""
     names = [tasks] if isinstance(tasks, str) else list(tasks)
-    wanted = {task.dataset for task in get_tasks(names)} | (set(METRICS) if "all" in names else set())
+    wanted = {task.dataset for task in get_tasks(names)} | (set(MIRRORED) if "all" in names else set())
     return item.name.partition("/")[2] in wanted
 
 
