@@ -157,7 +157,7 @@ def evaluate(
     from bend_hf.embed.catalogue import resolve
     from bend_hf.embed.estimate import parse_size
     from bend_hf.embed.open import BASELINES, in_python
-    from bend_hf.train.processes import main_first, process_state
+    from bend_hf.train.processes import main_first, process_state, trained_in
     from bend_hf.zero_shot.variants import as_scored, offered
 
     loading = {"revision": revision, "trust_remote_code": trust_remote_code, "dtype": dtype, "layer": layer}
@@ -170,6 +170,7 @@ def evaluate(
         opened = _open(model, rules, options)
     limit = parse_size(str(store_limit)) if store_limit is not None else None
     state = process_state()
+    trained_in(precision, device, rules)
     data: dict[str, datasets.DatasetDict | BendError] = {}
     for task in chosen:
         log.info("%s: rows from %s", task.name, files[task.name].bed)

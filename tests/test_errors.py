@@ -113,13 +113,16 @@ def test_outputs_that_are_no_files(tmp_path):
         ("seeds", "12", "seeds='12'"),
         ("seeds", None, "seeds=None"),
         ("sampling_seed", -1, "sampling_seed=-1 (--sampling-seed)"),
+        ("precision", "fp8", "Unknown precision 'fp8'"),
+        ("precision", "fp16", "on a CPU train in bf16 or fp32"),
+        ("device", "gpu0", "device='gpu0' (--device) is none"),
         ("trackers", ["tensorbord"], "Did you mean 'tensorboard'?"),
         ("output", None, "output=None"),
         ("protocol", "bend2024", "Did you mean 'bend-2024'?"),
     ],
 )
-def test_arguments_are_checked_before_anything_is_looked_for(option, value, words, tmp_path):
-    options = {"output": tmp_path / "out", "data_dir": tmp_path / "nowhere", option: value}
+def test_arguments_are_checked_before_any_work(option, value, words, toy_dir, tmp_path):
+    options = {"output": tmp_path / "out", "data_dir": toy_dir, option: value}
     with pytest.raises(BendError) as caught:
         bend_hf.evaluate("onehot", "cpg_methylation", **options)
     assert words in str(caught.value)

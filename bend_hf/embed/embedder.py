@@ -363,7 +363,7 @@ class Embedder:
                 },
                 "specials": [self.scheme.prefix, self.scheme.suffix],
                 "kmer_shift": self.kmer_shift,
-                "version": 1,
+                "version": 2,
             },
             "name": self.name,
             **({"object": "a model in memory"} if self.loaded.borrowed else {}),

@@ -140,9 +140,12 @@ def trained_in(precision: str, device: str | torch.device | None, protocol: Prot
         protocol: Default, or the reference's own.
 
     Raises:
-        BendError: The precision is unknown, or fp16 is asked for on a CPU.
+        BendError: The precision or the device is unknown, or fp16 is asked for on a CPU.
     """
-    gpu = torch.cuda.is_available() if device is None else torch.device(device).type == "cuda"
+    try:
+        gpu = torch.cuda.is_available() if device is None else torch.device(device).type == "cuda"
+    except (RuntimeError, TypeError) as error:
+        raise BendError(f"device={device!r} (--device) is none: give cpu, cuda, cuda:1, mps or xpu.") from error
     told = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if precision == "auto" and told in ("bf16", "fp16"):
         precision = told
