@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bend_hf import checks
+from bend_hf import checks, subsets
 from bend_hf.console import log
 from bend_hf.data.builds import by_build, pinned
 from bend_hf.data.sources import locate
@@ -47,6 +47,8 @@ SUPERVISED: dict[str, tuple[Callable[[Task], bool], str]] = {
 
 SETTINGS = ("epochs", "batch_size", "patience", "precision", "sampling_seed", "vary", "standardize", "vectors")
 """What may be asked of the training of heads, and changes their numbers."""
+ROWS = ("limit", "train_rows")
+"""What leaves out rows."""
 
 Folder = str | os.PathLike[str]
 
@@ -68,6 +70,8 @@ def evaluate(
     sampling_seed: int = 0,
     vary: str = "init",
     standardize: bool = False,
+    limit: int | None = None,
+    train_rows: int | str | Sequence[int | str] | None = None,
     scores: str | Sequence[str] | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
@@ -111,6 +115,8 @@ def evaluate(
         vary: What differs from seed to seed: the initialisation (``init``), the order of the samples (``order``) or
             ``both``.
         standardize: Give vectors mean 0 and deviation 1 over the training rows; a departure from the recipe.
+        limit: At most that many rows of each split, for a smoke test: marked, and never compared, averaged or pushed.
+        train_rows: Numbers of rows to train on (``"100,1000,all"``), nested: one record each from the same vectors.
         scores: Of variants, beside the headline (names in docs/variants.md); None for those that cost no further pass.
         revision: Branch, tag or commit of a Hub model.
         trust_remote_code: Whether to run Python that comes with the model.
@@ -138,11 +144,14 @@ def evaluate(
         BendError: Unknown names, missing files or a model that cannot be loaded; nothing has been computed then.
     """
     chosen = _applicable(model, tasks)
+    if train_rows is not None and not any(task.recipe for task in chosen):
+        raise BendError("train_rows= (--train-rows) is for tasks whose heads are trained: leave it out.")
     rules = get_protocol(protocol)
     numbers = checks.seed_numbers(seeds)
     epochs, batch_size = checks.whole("epochs", epochs), checks.whole("batch_size", batch_size)
     patience, num_proc = checks.whole("patience", patience), checks.whole("num_proc", num_proc)
     checks.whole("sampling_seed", sampling_seed, 0)
+    limit, training = checks.whole("limit", limit), subsets.sizes(train_rows)
     trackers = checks.tracker_names(trackers)
     if vary not in VARY:
         raise unknown("choice of what seeds vary", vary, VARY)
@@ -168,14 +177,16 @@ def evaluate(
         resolve(str(model))
     else:  # what lies in no folder is opened before any row is built
         opened = _open(model, rules, options)
-    limit = parse_size(str(store_limit)) if store_limit is not None else None
+    most = parse_size(str(store_limit)) if store_limit is not None else None
     state = process_state()
     trained_in(precision, device, rules)
     data: dict[str, datasets.DatasetDict | BendError] = {}
     for task in chosen:
         log.info("%s: rows from %s", task.name, files[task.name].bed)
         try:
-            data[task.name] = main_first(partial(build, files[task.name], num_proc=num_proc))
+            rows = subsets.limited(task, main_first(partial(build, files[task.name], num_proc=num_proc)), limit)
+            subsets.check_sizes(task, rows, training)
+            data[task.name] = rows
         except Exception as error:  # one task's files harm no other task
             if len(chosen) == 1:
                 raise
@@ -202,13 +213,15 @@ def evaluate(
         trackers=trackers,
         store=store or cache_dir("vectors"),
         stored=store is not None,
-        store_limit=limit,
+        store_limit=most,
         states=output,
+        limit=limit,
     )
     results = []
     for task in chosen:
         road.embedder = embedder if task.recipe or embedder is None else as_scored(embedder)
-        results += _results(task, files[task.name], data[task.name], road, numbers, output, overwrite)
+        for road.train_rows in training if task.recipe else (None,):
+            results += _results(task, files[task.name], data[task.name], road, numbers, output, overwrite)
     return results if state.is_main_process else []
 
 
@@ -266,7 +279,7 @@ def _results(
             log.info("%s: %s is there already (overwrite=True makes it again)", task.name, found[seed].path)
             results[seed] = found[seed]
     missing = [seed for seed in numbers if seed not in results]
-    road.seconds, road.bytes, road.trained_in = {}, 0, None
+    road.seconds, road.bytes, road.trained_in, road.trained_rows = {}, 0, None, None
     road.states = output / ".states" / digest_of([slug(road.name), key.digest, missing])[:16]
     common: dict[str, Any] = {
         "model": road.name,
@@ -334,6 +347,7 @@ def _key(task: Task, files: TaskFiles, road: Road) -> Key:
             "precision": trained_in(road.precision, road.device, road.protocol),
             **{name: getattr(road, name) for name in SETTINGS if name not in ("epochs", "batch_size", "precision")},
         }
+    settings |= {name: getattr(road, name) for name in (ROWS if task.recipe else ("limit",))}
     return Key(
         "result",
         rows=files.digest,
@@ -384,7 +398,7 @@ def _provenance(task: Task, files: TaskFiles, road: Road, key: Key, seed: int | 
         "network": key["network"],
         "protocol": key["protocol"],
         "recipe": key["recipe"],
-        "settings": {name: getattr(road, name) for name in (SETTINGS if task.recipe else (*SETTINGS, "scores"))},
+        "settings": {name: getattr(road, name) for name in (*SETTINGS, *ROWS, *(() if task.recipe else ("scores",)))},
         "seed": seed,
         "run": digest_of([key.digest, seed]),
         "task_version": task.version,
@@ -394,5 +408,6 @@ def _provenance(task: Task, files: TaskFiles, road: Road, key: Key, seed: int | 
         "peak_memory": peak_memory(),
         "bytes_stored": road.bytes,
         "trained_in": road.trained_in,
+        "trained_rows": road.trained_rows,
         **machine(),
     }

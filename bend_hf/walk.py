@@ -56,8 +56,11 @@ class Road:
         stored: Whether those that fit go there too, because somebody named the folder.
         store_limit: Bytes they may take there for one task.
         states: Folder for the states of interrupted trainings.
+        limit: Most rows of each split, for smoke tests; None for all.
+        train_rows: Rows that heads are trained on, in every fold; None for all.
         seconds: Seconds that each stage of the present task took.
         bytes: Bytes of the present task's token vectors.
+        trained_rows: Rows that the present task's heads were trained on, the mean over folds.
         trained_in: What the present task's heads were trained in, whatever `precision` asked for.
     """
 
@@ -80,8 +83,11 @@ class Road:
     stored: bool
     store_limit: int | None
     states: Path
+    limit: int | None = None
+    train_rows: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     bytes: int = 0
+    trained_rows: int | None = None
     trained_in: str | None = None
 
     @contextmanager
@@ -163,14 +169,16 @@ def merged(data: datasets.DatasetDict) -> datasets.Dataset:
 def supervised(task: Task, data: datasets.DatasetDict, road: Road, seeds: Sequence[int]) -> list[Outcome]:
     """Train heads on a task's token vectors (or the composition baseline on its letters), one outcome per seed."""
     from bend_hf.results.record import make_predictions
+    from bend_hf.subsets import trained_on
     from bend_hf.train.labels import Scale, check_classes, labels_of
     from bend_hf.train.processes import together
 
     whole = merged(data)
     ends = np.cumsum([len(split) for split in data.values()])
     rows = {name: np.arange(end - len(split), end) for (name, split), end in zip(data.items(), ends, strict=True)}
-    plans = folds(task, rows)
     labels = labels_of(task, whole)
+    plans = [trained_on(task, labels, fold, road.train_rows) for fold in folds(task, rows)]
+    road.trained_rows = round(float(np.mean([len(plan.train) for plan in plans])))
     for plan in plans:
         check_classes(task, labels, plan.train)
     with road.timed("embedding"), together(f"{task.name}'s vectors were made"):

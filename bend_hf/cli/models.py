@@ -69,6 +69,12 @@ def add(command: Command) -> None:
         help="give vectors mean 0 and deviation 1 over the training rows (a departure from the recipe)",
     )
     sub.add_argument(
+        "--limit", type=positive, metavar="N", help="a smoke test on at most N rows of each split: never compared"
+    )
+    sub.add_argument(
+        "--train-rows", metavar="N,N,all", help="train on so many rows, nested, one result each: 100,1000,all"
+    )
+    sub.add_argument(
         "--scores", nargs="+", metavar="NAME", help="of variants: cosine, mean_l2@6, llr …, distances, distances@all"
     )
     sub.add_argument("--trackers", nargs="+", default=[], metavar="NAME", help="tensorboard, trackio, wandb")
@@ -127,6 +133,8 @@ def evaluate(args: Namespace) -> int:
         sampling_seed=args.sampling_seed,
         vary=args.vary,
         standardize=args.standardize,
+        limit=args.limit,
+        train_rows=args.train_rows,
         scores=args.scores,
         trackers=args.trackers,
         store=args.store,

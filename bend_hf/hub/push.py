@@ -19,7 +19,7 @@ from bend_hf import files as file_tools
 from bend_hf.errors import BendError
 from bend_hf.hub.cards import task_id
 from bend_hf.hub.client import explained
-from bend_hf.results.conditions import departures
+from bend_hf.results.conditions import departures, of_all_rows
 from bend_hf.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def push_results(
         The address of the pull request, or of the commit.
 
     Raises:
-        BendError: There is nothing to push, the scores are on toy data, on other rows than those published or of
-            several models; or the Hub refuses.
+        BendError: There is nothing to push, the scores are on toy data, of a part of the rows, on other rows than
+            those published or of several models; or the Hub refuses.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
 
@@ -93,6 +93,10 @@ def _grouped(results: list[Result], model_id: str) -> dict[tuple[str, str], list
         raise BendError("There is no result with a score to push.")
     if any(result.toy for result in scored):
         raise BendError("These are results on toy data: they say nothing about a model and are not pushed.")
+    if parts := [result.task for result in scored if not of_all_rows(result)]:
+        raise BendError(
+            f"The results of {', '.join(dict.fromkeys(parts))} are of a part of the rows: they are not pushed."
+        )
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in scored:
         groups.setdefault((result.task, result.protocol), []).append(result)

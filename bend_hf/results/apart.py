@@ -23,6 +23,8 @@ EVERYWHERE = ("model", "layer", "strand", "prefix", "settings")
 
 WORDS = {"layer": "layer", "strand": "strand", "dtype": "in", "data": "data", "code": "code", "folder": "in"}
 
+WHOLE = {"limit": "all rows", "train rows": "all training rows"}
+
 
 def gather(results: str | Path | Iterable[Result | Iterable[Result] | str | Path]) -> list[Result]:
     """Flatten folders, files, records and lists of records, and tell runs of one model apart."""
@@ -82,6 +84,8 @@ def _words(name: str, value: str) -> str:
         return value
     if name.startswith("settings."):
         setting = name.removeprefix("settings.").replace("_", " ")
+        if value == "None" and setting in WHOLE:
+            return WHOLE[setting]
         return f"{setting} {value}" if value != "None" else f"the recipe's {setting}"
     return f"{WORDS.get(name, name.replace('.', ' ').replace('_', ' '))} {value}"
 
@@ -98,8 +102,13 @@ def _facts(result: Result) -> dict[str, str]:
         rest = {name: value for name, value in embedder.items() if name not in ("model", "version")}
         facts |= {name: _value(value) for name, value in flat(rest).items()}
     given = result.provenance.get("settings")
-    if result.seed is not None and isinstance(given, dict):
-        facts |= {f"settings.{name}": _value(value) for name, value in given.items()}
+    if isinstance(given, dict):
+        said = (
+            given
+            if result.seed is not None
+            else {name: given[name] for name in ("limit", "train_rows") if name in given}
+        )
+        facts |= {f"settings.{name}": _value(value) for name, value in said.items()}
     for name, part in (("data", "rows"), ("code", "code")):
         if isinstance(key.get(part), str):
             facts[name] = key[part][:8]

@@ -17,7 +17,7 @@ import numpy as np
 
 from bend_hf.protocols import PROTOCOLS
 from bend_hf.results.apart import told_apart
-from bend_hf.results.conditions import departures, trained
+from bend_hf.results.conditions import departures, of_all_rows, trained
 from bend_hf.results.record import Result
 from bend_hf.results.seeds import spread, whole_interval
 from bend_hf.results.statistics import centred
@@ -197,12 +197,15 @@ def group_means(rows: Sequence[Row]) -> dict[tuple[str, str, bool], dict[str, fl
 
     Returns:
         ``supervised`` (five tasks) and ``zero_shot`` (two) of BEND, and ``own`` (tasks among the rows that are none of
-        BEND's, where there are some), never averaged together; None where a task is missing.
+        BEND's, where there are some), never averaged together; None where a task is missing, or of a part of its rows.
     """
     own = [task for name, task in TASKS.items() if task not in BEND and any(row.task == name for row in rows)]
     means: dict[tuple[str, str, bool], dict[str, float | None]] = {}
     for key in dict.fromkeys((row.model, row.protocol, row.toy) for row in rows if row.kind != "published"):
-        mine = {row.task: row.centred for row in rows if (row.model, row.protocol, row.toy) == key}
+        whole = [
+            row for row in rows if (row.model, row.protocol, row.toy) == key and all(map(of_all_rows, row.results))
+        ]
+        mine = {row.task: row.centred for row in whole}
         means[key] = {}
         for name in ("supervised", "zero_shot", "own") if own else ("supervised", "zero_shot"):
             values = [mine.get(task.name) for task in (*BEND, *own) if mean_of(task) == name]

@@ -25,17 +25,21 @@ EXACT = {"precision": ("auto", "fp32"), "vectors": ("auto", "float32")}
 """Values without rounding to speak of; others are said."""
 OWN = (*EXACT, "layer", "strand", "dtype")
 """Settings that are said but may differ: how a model is read, and what rounds (``auto`` itself depends on the GPU)."""
+SIZES = ("limit", "train_rows")
+"""Settings that leave out rows, for smoke tests and for curves."""
 
 
 def settings(result: Result) -> dict[str, tuple[Any, Any]]:
     """What a score depends on besides model, data and seed.
 
     Returns:
-        Name → (value, the recipe's or the protocol's); empty for the composition baseline, which sees letters only.
+        Name → (value, the recipe's or the protocol's); the `SIZES` alone for the composition baseline, which sees
+        letters only.
     """
     provenance, recipe = result.provenance, TASKS[result.task].recipe
+    sizes = {name: (_dict(provenance.get("settings")).get(name), None) for name in SIZES}
     if _model(result) in UNSEEDED:
-        return {}
+        return sizes
     key = _dict(_dict(provenance.get("model")).get("key"))
     usual: dict[str, Any] = asdict(PROTOCOLS[result.protocol]) | {"layer": "last", "strand": "forward"}
     used = usual | _dict(provenance.get("protocol"))
@@ -54,7 +58,7 @@ def settings(result: Result) -> dict[str, tuple[Any, Any]]:
         used |= {name: "auto" for name, exact in EXACT.items() if used.get(name, "auto") in exact}
         if not isinstance(given, dict):
             used |= {"epochs": UNKNOWN, "batch_size": UNKNOWN, "patience": UNKNOWN}
-    return {name: (used[name], standard) for name, standard in usual.items()}
+    return {name: (used[name], standard) for name, standard in usual.items()} | sizes
 
 
 def trained(result: Result) -> bool:
@@ -88,6 +92,10 @@ def _departures(result: Result) -> str:
 def _words(name: str, value: Any, standard: Any) -> str:
     if name == "epochs":
         return f"trained for {value} epoch{'' if value == 1 else 's'} instead of the recipe's {standard}"
+    if name == "limit":
+        return f"a smoke test on at most {value} row{'' if value == 1 else 's'} per split"
+    if name == "train_rows":
+        return f"trained on {value:,} row{'' if value == 1 else 's'}"
     if name == "standardize":
         return "vectors standardized over the training rows"
     return f"{_plain(name)} {_plain(value)} instead of {_plain(standard)}"
@@ -122,10 +130,10 @@ def same_settings(results: Sequence[Result]) -> None:
     Raises:
         BendError: The message names both models, every setting that differs with both values, and the recipe's.
     """
-    bound = [result for result in results if _binding(result)]
+    bound = sorted(results, key=_untrained)  # so that the first has all the settings that any has
     for other in bound[1:]:
         first, mine, theirs = bound[0], _binding(bound[0]), _binding(other)
-        unlike = [name for name in mine if mine[name] != theirs[name]]
+        unlike = [name for name in mine if mine[name] != theirs.get(name, mine[name])]
         if unlike:
             seeds = [f" (seed {result.seed})" if first.label == other.label else "" for result in (first, other)]
             values = [f"{_plain(name)} ({_plain(mine[name])}; {_plain(theirs[name])})" for name in unlike]
@@ -142,12 +150,26 @@ def _binding(result: Result) -> dict[str, Any]:
     return {name: value for name, (value, _) in settings(result).items() if name not in OWN}
 
 
+def _untrained(result: Result) -> bool:
+    """Whether a result has no settings but those that leave out rows, so that it goes with every training."""
+    return set(_binding(result)) <= set(SIZES)
+
+
+def _left_out(result: Result) -> dict[str, Any]:
+    return {name: settings(result)[name][0] for name in SIZES}
+
+
+def of_all_rows(result: Result) -> bool:
+    """Whether a result is of all of its task's rows: no smoke test, and no point of a curve over training rows."""
+    return not any(_left_out(result).values())
+
+
 def alike(results: Sequence[Result]) -> tuple[list[Result], str]:
     """Choose the results of one task that may be ranked together.
 
     Returns:
-        The models made by the recipe where there are any, else the largest group made alike, with what has no
-        settings; and a note that names the others, ``""`` for none.
+        The models made by the recipe where there are any, else the largest group made alike (on all rows before
+        others), with what has no settings and as many rows; and a note that names the others, ``""`` for none.
     """
     models: dict[str, list[Result]] = {}
     for result in results:
@@ -156,14 +178,17 @@ def alike(results: Sequence[Result]) -> tuple[list[Result], str]:
     for model, mine in models.items():
         if len(kinds := {repr(_binding(result)) for result in mine}) == 1:
             groups.setdefault(kinds.pop(), []).append(model)
-    free = groups.pop(repr({}), [])
+    untrained = {model for model, mine in models.items() if _untrained(mine[0])}
+    free = {kind: groups.pop(kind) for kind, group in list(groups.items()) if untrained.issuperset(group)}
 
-    def preference(group: list[str]) -> tuple[bool, int]:
+    def preference(group: list[str]) -> tuple[bool, bool, int]:
         result = models[group[0]][0]
-        return all(settings(result)[name][1] == value for name, value in _binding(result).items()), len(group)
+        by_recipe = all(settings(result)[name][1] == value for name, value in _binding(result).items())
+        return of_all_rows(result), by_recipe, len(group)
 
-    ranked = max(groups.values(), key=preference, default=[])
-    others = [model for model in models if model not in (*ranked, *free)]
+    ranked = max((groups or free).values(), key=preference, default=[])
+    rows = [_left_out(models[model][0]) for model in ranked[:1]]
+    others = [m for m in models if m not in ranked and not (m in untrained and [_left_out(models[m][0])] == rows)]
     if not others:
         return list(results), ""
     named = ", ".join(f"{model} ({departures(models[model]) or 'by the recipe'})" for model in others)

@@ -61,6 +61,7 @@ def road(tmp_path_factory):
         device="cpu",
         trackers=(),
         store=folder / "store",
+        stored=False,
         store_limit=None,
         states=folder / "states",
     )
@@ -91,6 +92,8 @@ def test_a_result_is_known_by_what_decides_it(road, toy_dir, tmp_path, monkeypat
         "what seeds vary": digest(vary="both"),
         "standardised vectors": digest(standardize=True),
         "kept vectors": digest(vectors="int8"),
+        "limit": digest(limit=5),
+        "training rows": digest(train_rows=5),
         "protocol": digest(protocol=get_protocol("bend-2024")),
         "network": digest(network=lambda *_: None),
         "recipe": digest(task=dataclasses.replace(task, recipe=recipe)),
