@@ -35,7 +35,8 @@ PARTS: dict[Kind, tuple[str, ...]] = {
   settings as they were resolved, and the digest of the code that trains and scores. Its seed stands beside it.
 """
 
-CODE = ("kinds", "embed", "models", "train", "zero_shot", "walk.py", "subsets.py", "metric.py", "results/statistics.py")
+SCORING = tuple(f"results/{name}.py" for name in ("statistics", "clusters", "chance"))
+CODE = ("kinds", "embed", "models", "train", "zero_shot", "walk.py", "subsets.py", "metric.py", *SCORING)
 """Files and rooms of the package whose text decides a result, beside the task's metric."""
 
 
