@@ -11,30 +11,25 @@ and does not stop the others. A result that is there already, from the same data
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bend_hf import checks, subsets
 from bend_hf.console import log
 from bend_hf.data.builds import by_build, pinned
 from bend_hf.data.sources import locate
-from bend_hf.errors import BendError, InternalError, described, unknown
-from bend_hf.files import cache_dir, digest_of
-from bend_hf.identity import Key, code_digest
+from bend_hf.errors import BendError, described, unknown
+from bend_hf.files import cache_dir
 from bend_hf.protocols import Protocol, get_protocol
+from bend_hf.recording import results_of
 from bend_hf.runtime import keep_freed_memory
-from bend_hf.tasks import BEND, Task, get_tasks, to_document
-from bend_hf.walk import VARY, Outcome, Road, supervised, zero_shot
+from bend_hf.tasks import Task, get_tasks
+from bend_hf.walk import VARY, Road, folds, numbered
 
 if TYPE_CHECKING:
     import datasets
 
-    from bend_hf.data.sources import TaskFiles
     from bend_hf.results.record import Result
 
 COMPOSITION = "composition"
@@ -44,11 +39,6 @@ SUPERVISED: dict[str, tuple[Callable[[Task], bool], str]] = {
     "basset": (lambda task: task.kind.whole_windows, "labels of whole windows"),
 }
 """Baselines that train a whole network on one-hot input in the head's place, the tasks they are for, and in words."""
-
-SETTINGS = ("epochs", "batch_size", "patience", "precision", "sampling_seed", "vary", "standardize", "vectors")
-"""What may be asked of the training of heads, and changes their numbers."""
-ROWS = ("limit", "train_rows")
-"""What leaves out rows."""
 
 Folder = str | os.PathLike[str]
 
@@ -185,7 +175,8 @@ def evaluate(
         log.info("%s: rows from %s", task.name, files[task.name].bed)
         try:
             rows = subsets.limited(task, main_first(partial(build, files[task.name], num_proc=num_proc)), limit)
-            subsets.check_sizes(task, rows, training)
+            if train_rows is not None and task.recipe:
+                subsets.check_sizes(task, folds(task, numbered(rows)), training)
             data[task.name] = rows
         except Exception as error:  # one task's files harm no other task
             if len(chosen) == 1:
@@ -221,7 +212,7 @@ def evaluate(
     for task in chosen:
         road.embedder = embedder if task.recipe or embedder is None else as_scored(embedder)
         for road.train_rows in training if task.recipe else (None,):
-            results += _results(task, files[task.name], data[task.name], road, numbers, output, overwrite)
+            results += results_of(task, files[task.name], data[task.name], road, numbers, output, overwrite)
     return results if state.is_main_process else []
 
 
@@ -255,159 +246,3 @@ def _open(model: Any, rules: Protocol, options: dict[str, Any]) -> tuple[str, An
         return model, load_embedder("onehot", protocol=rules), getattr(networks, model.replace("-", "_"))
     embedder = load_embedder(model, protocol=rules, **options)
     return embedder.name, embedder, None
-
-
-def _results(
-    task: Task,
-    files: TaskFiles,
-    data: datasets.DatasetDict | BendError,
-    road: Road,
-    seeds: tuple[int, ...],
-    output: Path,
-    overwrite: bool,
-) -> list[Result]:
-    """Return one task's results by seed: those that are there, and those made (and written) now."""
-    from bend_hf.results.record import Result, read_result, slug, write_result
-    from bend_hf.results.statistics import summarise
-
-    key = _key(task, files, road)
-    found = {} if overwrite else _existing(output / slug(road.name), key)
-    results: dict[int | None, Result] = {}
-    numbers = seeds if task.recipe and road.embedder is not None else (None,)
-    for seed in numbers:
-        if seed in found:
-            log.info("%s: %s is there already (overwrite=True makes it again)", task.name, found[seed].path)
-            results[seed] = found[seed]
-    missing = [seed for seed in numbers if seed not in results]
-    road.seconds, road.bytes, road.trained_in, road.trained_rows = {}, 0, None, None
-    road.states = output / ".states" / digest_of([slug(road.name), key.digest, missing])[:16]
-    common: dict[str, Any] = {
-        "model": road.name,
-        "task": task.name,
-        "protocol": road.protocol.name,
-        "metric": task.metric,
-        "toy": files.toy,
-        "key": dict(key),
-    }
-
-    def fail(seed: int | None, reason: str, history: list[dict[str, Any]]) -> None:
-        blank: dict[str, Any] = {"score": None, "interval": None, "secondary": {}, "counts": {}, "folds": None}
-        provenance = _provenance(task, files, road, key, seed)
-        results[seed] = Result(
-            **common, **blank, chance=0.0, seed=seed, history=history, provenance=provenance, failure=reason
-        )
-        # A failure never takes the place of a score that an earlier run, with other settings, has left.
-        if _is_main() and not _scored(output / slug(road.name) / f"{results[seed].name}.json"):
-            write_result(output, results[seed])
-
-    try:
-        if isinstance(data, BendError):
-            raise data
-        outcomes: list[Outcome] = []
-        if missing:
-            trained = [seed or 0 for seed in missing]  # the composition baseline has none
-            outcomes = supervised(task, data, road, trained) if task.recipe else zero_shot(task, data, road)
-        for seed, outcome in zip(missing, outcomes, strict=True):
-            if outcome.predictions is None:
-                fail(seed, outcome.failure or "there are no predictions", outcome.history)
-                continue
-            with road.timed("scoring"):
-                summary = asdict(summarise(outcome.predictions))
-            summary["secondary"] |= outcome.secondary
-            provenance = _provenance(task, files, road, key, seed)
-            result = Result(**common, **summary, seed=seed, history=outcome.history, provenance=provenance)
-            results[seed] = read_result(write_result(output, result, outcome.predictions)) if _is_main() else result
-        shutil.rmtree(road.states, ignore_errors=True)
-        with suppress(OSError):  # other runs may have states there
-            road.states.parent.rmdir()
-    except Exception as error:
-        reason = str(described(error))
-        log.error("%s failed: %s", task.name, reason, exc_info=isinstance(described(error), InternalError))
-        for seed in missing:
-            if seed not in results:
-                fail(seed, reason, [])
-    return [results[seed] for seed in numbers]
-
-
-def _is_main() -> bool:
-    from accelerate import PartialState
-
-    return bool(PartialState().is_main_process)
-
-
-def _key(task: Task, files: TaskFiles, road: Road) -> Key:
-    """Return what decides a result but for its seed: equal keys give equal numbers, which are not made twice."""
-    from bend_hf.train.processes import trained_in
-
-    settings: dict[str, Any] = {"scores": road.scores} if task.recipe is None and road.embedder is not None else {}
-    if task.recipe is not None and road.embedder is not None:
-        settings = {
-            "epochs": road.epochs or task.recipe.epochs,
-            "batch_size": road.batch_size or task.recipe.batch_size,
-            "precision": trained_in(road.precision, road.device, road.protocol),
-            **{name: getattr(road, name) for name in SETTINGS if name not in ("epochs", "batch_size", "precision")},
-        }
-    settings |= {name: getattr(road, name) for name in (ROWS if task.recipe else ("limit",))}
-    return Key(
-        "result",
-        rows=files.digest,
-        embedder=road.name if road.embedder is None else road.embedder.provenance()["key"],
-        network=None if road.network is None else road.name,
-        protocol=asdict(road.protocol),
-        recipe=None if task.recipe is None else asdict(task.recipe),
-        settings=settings,
-        code=code_digest(task.metric),
-    )
-
-
-def _existing(folder: Path, key: Key) -> dict[int | None, Result]:
-    """Return the sound records of the same run, by seed. A damaged one is told of, and made again."""
-    from bend_hf.results.record import read_predictions, read_result
-
-    found: dict[int | None, Result] = {}
-    for path in sorted(folder.glob(f"*.{key.short}.json")):
-        try:
-            result = read_result(path)
-            if result.key is None or Key("result", **result.key).digest != key.digest or result.failure:
-                continue
-            if result.predictions is not None:
-                read_predictions(result)
-        except (BendError, OSError) as error:
-            log.warning("%s It is made again.", error)
-            continue
-        found[result.seed] = result
-    return found
-
-
-def _scored(path: Path) -> bool:
-    from bend_hf.results.record import read_result
-
-    try:
-        return path.is_file() and read_result(path).failure is None
-    except BendError:  # damaged: nothing to keep
-        return False
-
-
-def _provenance(task: Task, files: TaskFiles, road: Road, key: Key, seed: int | None) -> dict[str, Any]:
-    from bend_hf.provenance import machine, peak_memory
-
-    model = {"name": road.name} if road.embedder is None else road.embedder.provenance()
-    return {
-        "dataset_digest": files.digest,
-        "model": model,
-        "network": key["network"],
-        "protocol": key["protocol"],
-        "recipe": key["recipe"],
-        "settings": {name: getattr(road, name) for name in (*SETTINGS, *ROWS, *(() if task.recipe else ("scores",)))},
-        "seed": seed,
-        "run": digest_of([key.digest, seed]),
-        "task_version": task.version,
-        **({} if task in BEND else {"declaration": to_document(task)}),
-        "files": {"build": task.build, "build_known": files.build_known, **files.digests},
-        "seconds": {stage: round(seconds, 3) for stage, seconds in road.seconds.items()},
-        "peak_memory": peak_memory(),
-        "bytes_stored": road.bytes,
-        "trained_in": road.trained_in,
-        "trained_rows": road.trained_rows,
-        **machine(),
-    }

@@ -99,17 +99,13 @@ def limited(task: Task, data: datasets.DatasetDict, limit: int | None) -> datase
     return datasets.DatasetDict(few)
 
 
-def check_sizes(task: Task, data: datasets.DatasetDict, asked: Sequence[int | None]) -> None:
-    """Check that every fold of a supervised task has as many training rows as were asked for.
+def check_sizes(task: Task, folds: Sequence[Fold], asked: Sequence[int | None]) -> None:
+    """Check that every fold has as many training rows as were asked for.
 
     Raises:
         BendError: One has fewer.
     """
-    from bend_hf.walk import folds
-
-    if task.recipe is None or (most := max(size or 0 for size in asked)) == 0:
-        return
-    fewest = min(len(fold.train) for fold in folds(task, {name: np.arange(len(split)) for name, split in data.items()}))
+    most, fewest = max(size or 0 for size in asked), min(len(fold.train) for fold in folds)
     if most > fewest:
         raise BendError(
             f"{task.name}: train_rows={most} (--train-rows), and there are {fewest:,} rows to train on: give fewer, or "

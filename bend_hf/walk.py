@@ -166,6 +166,12 @@ def merged(data: datasets.DatasetDict) -> datasets.Dataset:
     return datasets.concatenate_datasets(list(data.values()))
 
 
+def numbered(data: datasets.DatasetDict) -> dict[str, np.ndarray]:
+    """Return the numbers that the rows of each split have among those of all splits (`merged`)."""
+    ends = np.cumsum([len(split) for split in data.values()])
+    return {name: np.arange(end - len(split), end) for (name, split), end in zip(data.items(), ends, strict=True)}
+
+
 def supervised(task: Task, data: datasets.DatasetDict, road: Road, seeds: Sequence[int]) -> list[Outcome]:
     """Train heads on a task's token vectors (or the composition baseline on its letters), one outcome per seed."""
     from bend_hf.results.record import make_predictions
@@ -174,10 +180,8 @@ def supervised(task: Task, data: datasets.DatasetDict, road: Road, seeds: Sequen
     from bend_hf.train.processes import together
 
     whole = merged(data)
-    ends = np.cumsum([len(split) for split in data.values()])
-    rows = {name: np.arange(end - len(split), end) for (name, split), end in zip(data.items(), ends, strict=True)}
     labels = labels_of(task, whole)
-    plans = [trained_on(task, labels, fold, road.train_rows) for fold in folds(task, rows)]
+    plans = [trained_on(task, labels, fold, road.train_rows) for fold in folds(task, numbered(data))]
     road.trained_rows = round(float(np.mean([len(plan.train) for plan in plans])))
     for plan in plans:
         check_classes(task, labels, plan.train)

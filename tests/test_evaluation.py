@@ -126,7 +126,7 @@ def test_a_failure_does_not_replace_an_earlier_score(first, toy_dir, tmp_path, m
     def broken(*_):
         raise RuntimeError("the disk went away")
 
-    monkeypatch.setattr("bend_hf.evaluation.supervised", broken)
+    monkeypatch.setattr("bend_hf.recording.supervised", broken)
     [failed] = bend_hf.evaluate(
         "onehot", "cpg_methylation", data_dir=toy_dir, epochs=3, seeds=1, output=tmp_path / "results"
     )

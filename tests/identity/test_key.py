@@ -12,9 +12,9 @@ import tiny_models
 from bend_hf import identity
 from bend_hf.data.sources import locate
 from bend_hf.embed.embedder import Embedder
-from bend_hf.evaluation import _key
 from bend_hf.identity import PARTS, Key
 from bend_hf.protocols import get_protocol
+from bend_hf.recording import run_key
 from bend_hf.results.record import slug
 from bend_hf.tasks import TASKS
 from bend_hf.walk import Road
@@ -72,7 +72,7 @@ def test_a_result_is_known_by_what_decides_it(road, toy_dir, tmp_path, monkeypat
     files = locate(task, toy_dir)
 
     def digest(task=task, files=files, **changes: Any) -> str:
-        return _key(task, files, dataclasses.replace(road, **changes)).digest
+        return run_key(task, files, dataclasses.replace(road, **changes)).digest
 
     plain = digest()
     folder = road.embedder.loaded.source
@@ -108,7 +108,7 @@ def test_a_result_is_known_by_what_decides_it(road, toy_dir, tmp_path, monkeypat
     changed["a row's split"] = digest(files=locate(task, copy))
     newer = dataclasses.replace(task, version="1.0.1")
     changed["version of the task"] = digest(task=newer, files=dataclasses.replace(files, task=newer))
-    monkeypatch.setattr("bend_hf.evaluation.code_digest", lambda metric: "other code")
+    monkeypatch.setattr("bend_hf.recording.code_digest", lambda metric: "other code")
     changed["code"] = digest()
     monkeypatch.undo()
     assert not [name for name, value in changed.items() if value == plain]
