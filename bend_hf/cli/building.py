@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bend_hf.cli.options import Command, data_arguments, data_options, format_option, hint, tasks_option
+from bend_hf.cli.options import Command, data_arguments, data_options, format_option, hint, refuse, tasks_option
 from bend_hf.tasks import get_tasks
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def add(command: Command) -> None:
     sub = kind("variants", variants, "single-nucleotide variants with a label each, from a VCF or BCF")
     sub.add_argument("vcf", type=Path, help="VCF (plain or compressed) or BCF")
     sub.add_argument("--clinvar", action="store_true", help="labels after ClinVar's CLNSIG")
-    sub.add_argument("--field", default="", metavar="INFO", help="INFO field that decides the label")
+    sub.add_argument("--field", metavar="INFO", help="INFO field that decides the label")
     sub.add_argument("--positive", nargs="+", default=[], metavar="TERM", help="terms of the field with an effect")
     sub.add_argument("--negative", nargs="+", default=[], metavar="TERM", help="terms of the field without one")
     sub.add_argument(
@@ -183,10 +183,13 @@ def variants(args: Namespace) -> None:
     from bend_hf import build
 
     if args.clinvar:
+        refuse(args, "with --clinvar", "field", "positive", "negative", "threshold", "label_table")
         labels = build.CLINVAR
     else:
+        if args.label_table:
+            refuse(args, "with --label-table", "field")
         terms = dict.fromkeys(args.negative, 0) | dict.fromkeys(args.positive, 1)
-        labels = build.Labels(args.field, terms=terms, threshold=args.threshold, table=args.label_table)
+        labels = build.Labels(args.field or "", terms=terms, threshold=args.threshold, table=args.label_table)
     options = _shared(args, "none") | _named(args, ("annotation", "matched"))
     _done(build.variants(args.vcf, args.genome, args.output, labels=labels, **options))
 

@@ -19,6 +19,7 @@ from bend_hf.cli.options import (
     model_options,
     positive,
     print_columns,
+    processes_option,
     seeds,
     share,
     store_options,
@@ -85,6 +86,7 @@ def add(command: Command) -> None:
     sub.add_argument("--push", metavar="MODEL_ID", help="propose the results on this Hub model's page")
     format_option(sub)
     data_options(sub)
+    processes_option(sub)
     model_options(sub)
     store_options(sub)
 
@@ -99,6 +101,7 @@ def add(command: Command) -> None:
     tasks_option(sub)
     sub.add_argument("--shard", type=share, metavar="I/N", help="this process's share (0-based), one of N machines")
     data_options(sub)
+    processes_option(sub)
     model_options(sub)
     store_options(sub)
 

@@ -73,6 +73,18 @@ def layers(text: str) -> int | str | list[int]:
     return numbers if len(numbers) > 1 else numbers[0]
 
 
+def refuse(args: Namespace, reason: str, *names: str) -> None:
+    """Refuse options that would change nothing.
+
+    Raises:
+        BendError: One of them is given; the message ends with `reason`.
+    """
+    for name in names:
+        value = getattr(args, name)
+        if value is not None and value is not False and value != []:
+            raise BendError(f"--{name.replace('_', '-')} changes nothing {reason}: leave out one of the two.")
+
+
 def format_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--format``."""
     parser.add_argument("--format", choices=["human", "json"], default="human", help="of standard output")
@@ -113,7 +125,11 @@ def data_options(parser: argparse.ArgumentParser) -> None:
         help="you know that the genome is of the tasks' build, where its chromosomes do not tell (a slice)",
     )
     group.add_argument("--strict", action="store_true", help="a window that lies in two splits is an error")
-    group.add_argument("--num-proc", type=positive, metavar="N", help="processes that build rows")
+
+
+def processes_option(parser: argparse.ArgumentParser) -> None:
+    """Add how many processes build rows."""
+    parser.add_argument("--num-proc", type=positive, metavar="N", help="processes that build rows")
 
 
 def model_options(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,17 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from bend_hf.cli.options import Command, data_arguments, data_options, format_option, hint, print_columns, tasks_option
+from bend_hf.cli.options import (
+    Command,
+    data_arguments,
+    data_options,
+    format_option,
+    hint,
+    print_columns,
+    processes_option,
+    refuse,
+    tasks_option,
+)
 from bend_hf.tasks import get_tasks, to_document
 
 
@@ -28,11 +38,13 @@ def add(command: Command) -> None:
     )
     tasks_option(sub, positional=True)
     data_options(sub)
+    processes_option(sub)
     sub.add_argument("--toy", action="store_true", help="the toy data; cards say so")
     sub.add_argument("--to", type=Path, metavar="DIR", help="write a mirror of the Hub namespace there instead")
     sub.add_argument("--namespace", help="instead of bend")
-    sub.add_argument("--list", action="store_true", help="show what is prepared on this machine")
-    sub.add_argument("--remove", action="store_true", help="remove what was prepared on this machine")
+    instead = sub.add_mutually_exclusive_group()
+    instead.add_argument("--list", action="store_true", help="show what is prepared on this machine")
+    instead.add_argument("--remove", action="store_true", help="remove what was prepared on this machine")
     format_option(sub)
 
 
@@ -62,6 +74,9 @@ def prepare(args: Namespace) -> None:
     from bend_hf.embed.estimate import size_text
     from bend_hf.hub import prepare as hub
 
+    if args.list or args.remove:
+        making = ("data_dir", "genome", "genome_checked", "strict", "num_proc", "toy", "to")
+        refuse(args, f"with --{'list' if args.list else 'remove'}", *making)
     if args.list:
         found = hub.prepared(args.namespace, args.tasks)
     elif args.remove:

@@ -82,7 +82,7 @@ def publish(
         namespace: User or organisation on the Hub.
         tasks: ``"all"``, names of tasks or of datasets; the metrics always go along.
         mirror: Folder written by ``prepare(to=…, namespace=…)``; None to build one that is deleted afterwards.
-        data_dir: See `bend_hf.hub.prepare.prepare`.
+        data_dir: See `bend_hf.hub.prepare.prepare`; like the next three, for a mirror that is built.
         genome: See `bend_hf.hub.prepare.prepare`.
         genome_checked: See `bend_hf.hub.prepare.prepare`.
         strict: See `bend_hf.hub.prepare.prepare`.
@@ -114,6 +114,8 @@ def publish(
             with writable():
                 repositories = write_mirror(folder, located, namespace=namespace, toy=toy)
         else:
+            if data_dir is not None or genome is not None or genome_checked or strict:
+                raise BendError("A mirror holds its rows: leave out where data and genomes lie, or the mirror.")
             wanted = {task.dataset for task in get_tasks(tasks)}
             found = read_mirror(pinned(mirror), namespace)
             repositories = [item for item in found if item.kind == "metric" or item.path.name in wanted]
