@@ -17,6 +17,9 @@ from typing import Any
 
 from bend_hf.errors import BendError, DiskError, described, unknown
 
+SEEDS = 1 << 32
+"""Every generator of random numbers takes seeds below it."""
+
 TRACKERS = ("tensorboard", "trackio", "wandb", "comet_ml", "aim", "mlflow", "clearml", "dvclive", "swanlab")
 
 
@@ -44,9 +47,23 @@ def seed_numbers(seeds: Any) -> tuple[int, ...]:
     if isinstance(seeds, str) or not isinstance(seeds, Iterable):
         raise BendError(f"seeds={seeds!r} is neither a number of seeds nor a list of them.")
     found = tuple(whole("seeds", seed, 0) or 0 for seed in seeds)
+    if any(seed >= SEEDS for seed in found):
+        raise BendError(f"seeds={list(found)!r}: a seed is below 2**32.")
     if not found or len(set(found)) < len(found):
         raise BendError(f"seeds={list(found)!r}: give one seed or more, each once.")
     return found
+
+
+def path_of(name: str, value: Any) -> Path:
+    """Return a path that was given for an argument; None, numbers, bytes and empty texts are none.
+
+    Raises:
+        BendError: It is none.
+    """
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise BendError(f"{name}={value!r} is no path.")
+    return Path(text)
 
 
 def output_folder(path: str | os.PathLike[str]) -> Path:
@@ -56,9 +73,7 @@ def output_folder(path: str | os.PathLike[str]) -> Path:
         BendError: It is no path.
         DiskError: It is a file, or cannot be written.
     """
-    if not isinstance(path, (str, os.PathLike)):
-        raise BendError(f"output={path!r} is no path of a folder.")
-    folder = Path(path).expanduser().absolute()
+    folder = path_of("output", path).expanduser().absolute()
     probe = folder / f".{uuid.uuid4().hex}.partial"
     missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     try:

@@ -24,12 +24,13 @@ from pathlib import Path
 from typing import Any
 
 from bend_hf.console import log
-from bend_hf.errors import BendError, DiskError
+from bend_hf.errors import BendError, DataError, DiskError, described
 
 FOLDER_SEAL = ".seal"
 
 _REMEMBERED_FROM = 1 << 26
 _SETTLED_NS = 2_000_000_000
+_MOST = 1 << 28
 
 
 @contextmanager
@@ -87,6 +88,45 @@ def write_json(path: Path, value: Any) -> None:
     text = json.dumps(value, indent=1, allow_nan=False) + "\n"
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def read_file(path: Path, *, most: int = _MOST) -> bytes:
+    """Return a whole file of at most `most` bytes.
+
+    Raises:
+        DiskError: It is missing, or a folder, a device or a pipe, whose reading might never end.
+        DataError: It is larger.
+    """
+    size = path.stat().st_size  # raises where it is missing
+    if not path.is_file():
+        raise DiskError(f"{path} is a folder, a device or a pipe, where a file is meant. Give the path of a file.")
+    if size > most:
+        raise DataError(f"{path}: has {size:,} bytes, which is too large to be what it should be.")
+    return path.read_bytes()
+
+
+def read_json(path: Path, remedy: str = "make or download it again", **options: Any) -> Any:
+    """Return the value in a JSON file that a stranger may have written.
+
+    Args:
+        path: The file.
+        remedy: What to do where it is damaged.
+        **options: Of `json.loads`.
+
+    Raises:
+        DiskError: It cannot be read.
+        DataError: It is no JSON, nested too deeply, or a number in it has thousands of digits.
+    """
+    try:
+        return json.loads(read_file(path).decode("utf-8"), **options)
+    except RecursionError as error:
+        raise DataError(f"{path}: is not JSON of ours (nested too deeply): {remedy}.") from error
+    except OSError as error:
+        raise described(error) from error
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(f"{path}: is not JSON ({error}): truncated or damaged; {remedy}.") from error
 
 
 def kept(path: Path, make: Callable[[Path], None]) -> Path:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from bend_hf import files
+from bend_hf.checks import path_of
 from bend_hf.errors import BendError
 from bend_hf.report.charts import ticks
 from bend_hf.results.predictions import Predictions
@@ -35,11 +36,13 @@ def plot(result: Result, *, row: int = 0, output: str | Path | None = None) -> P
     Raises:
         BendError: The task has no windows to draw, the row does not exist, or the file's ending is another.
     """
-    predictions = read_predictions(result)
-    picture = draw(predictions, row, title=result.model, style=True)
-    path = Path(output) if output is not None else Path(str(result.path).removesuffix(".json") + f".row{row}.svg")
+    if not isinstance(result, Result):
+        raise BendError(f"{result!r} is no result: read one with read_result.")
+    name = str(result.path).removesuffix(".json") + f".row{row}.svg"
+    path = path_of("output", name if output is None else output)
     if path.suffix != ".svg":
         raise BendError(f"{path}: pictures are SVG files; give a name that ends in .svg.")
+    picture = draw(read_predictions(result), row, title=result.model, style=True)
     with files.atomic(path) as temporary:
         temporary.write_text(picture, encoding="utf-8")
     return path
@@ -49,8 +52,8 @@ def draw(predictions: Predictions, row: int, *, title: str, style: bool) -> str:
     """Return the picture of a row as SVG text; `style` puts the style sheet in it, for a file of its own."""
     if not has_picture(predictions.task):
         raise BendError(f"{predictions.task.name} has neither genes nor bins: there is no window to draw.")
-    if not 0 <= row < len(predictions):
-        raise BendError(f"Row {row} does not exist: the predictions have rows 0 to {len(predictions) - 1}.")
+    if not isinstance(row, int) or not 0 <= row < len(predictions):
+        raise BendError(f"Row {row!r} does not exist: the predictions have rows 0 to {len(predictions) - 1}.")
     one = Predictions(predictions.task, predictions.table.slice(row, 1))
     chromosome, start, end = (one.column(name)[0] for name in ("chromosome", "start", "end"))
     names = [str(one.column(extra)[0]) for extra in ("transcript_id", "gene") if extra in one.table.column_names]

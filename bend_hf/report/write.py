@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bend_hf import files
+from bend_hf.checks import path_of
 from bend_hf.console import log
 from bend_hf.errors import BendError, unknown
 from bend_hf.report import export
@@ -51,12 +52,12 @@ def write_report(
     Raises:
         BendError: There are no results, a record or its predictions cannot be trusted, or the format is unknown.
     """
-    output = Path(output)
+    output = path_of("output", output)
     kind = format or next((name for name, ending in FORMATS.items() if ending == output.suffix), None)
     if kind is None:
         raise BendError(f"{output}: no format has this ending; choose one with format= of {', '.join(FORMATS)}.")
-    if kind not in FORMATS:
-        raise unknown("format", kind, FORMATS)
+    if not isinstance(kind, str) or kind not in FORMATS:
+        raise unknown("format", str(kind), FORMATS)
     found = gather(results)
     if not found:
         raise BendError("There are no results to report.")

@@ -10,11 +10,13 @@ ranking and report. A model that was read in one way everywhere keeps its plain 
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bend_hf.errors import BendError
 from bend_hf.identity import flat
 from bend_hf.results.record import Result, read_results
 
@@ -27,13 +29,26 @@ WHOLE = {"limit": "all rows", "train rows": "all training rows"}
 
 
 def gather(results: str | Path | Iterable[Result | Iterable[Result] | str | Path]) -> list[Result]:
-    """Flatten folders, files, records and lists of records, and tell runs of one model apart."""
+    """Flatten folders, files, records and lists of records, and tell runs of one model apart.
+
+    Raises:
+        BendError: Something is none of these.
+    """
+    wrong = "{!r} is no folder, file or record of results, nor several."
+    if isinstance(results, bytes) or not isinstance(results, str | os.PathLike | Iterable):
+        raise BendError(wrong.format(results))
     found: list[Result] = []
-    for item in [results] if isinstance(results, str | Path) else results:
-        if isinstance(item, str | Path):
+    for item in [results] if isinstance(results, str | os.PathLike) else results:
+        if isinstance(item, str | os.PathLike):
             found += read_results(item)
-        else:
-            found += [item] if isinstance(item, Result) else list(item)
+            continue
+        several = [item] if isinstance(item, Result) else item
+        if isinstance(several, bytes) or not isinstance(several, Iterable):
+            raise BendError(wrong.format(item))
+        several = list(several)
+        if bad := [each for each in several if not isinstance(each, Result)]:
+            raise BendError(wrong.format(bad[0]))
+        found += several
     return told_apart(found)
 
 

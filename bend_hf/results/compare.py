@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bend_hf.errors import BendError
+from bend_hf.checks import whole
+from bend_hf.errors import BendError, unknown
+from bend_hf.protocols import PROTOCOLS
 from bend_hf.results.apart import gather
 from bend_hf.results.board import Row, board
 from bend_hf.results.conditions import alike, explained, footnotes, marked, same_data, same_settings, trained
@@ -114,6 +116,12 @@ def compare(
         BendError: Protocols, data, test rows or settings of training differ, predictions are missing, or there is
             nothing to compare.
     """
+    whole("resamples", resamples)
+    whole("seed", seed, 0)
+    if not isinstance(level, float) or not 0 < level < 1:
+        raise BendError(f"level={level!r} is no share between 0 and 1, such as 0.95.")
+    if protocol is not None and protocol not in PROTOCOLS:
+        raise unknown("protocol", protocol, PROTOCOLS)
     gathered = gather(results)  # which makes tasks of one's own known
     wanted = {task.name for task in get_tasks(TASKS if tasks in ("all", ["all"]) else tasks)}
     chosen = [

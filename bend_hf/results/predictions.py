@@ -195,6 +195,8 @@ def check(predictions: Predictions, where: str) -> None:
         )
     if not table.num_rows:
         raise BendError(f"{where}: there are no predictions.")
+    for name in (name for name in needed if not _fits(name, table[name])):
+        raise BendError(f"{where}: the column {name!r} holds {table[name].type}, or nulls, which it cannot be.")
     counts = {name: _counts(table[name]) for name in ("scores", "labels")}
     per_row = kind.per_row(task)
     expected = counts["labels"] if per_row is None else np.full(len(table), per_row)
@@ -214,6 +216,23 @@ def check(predictions: Predictions, where: str) -> None:
     values = kind.values(task)
     if values is not None and not 0 <= predictions.labels.min() <= predictions.labels.max() < values:
         raise BendError(f"{where}: a label lies outside 0..{values - 1}.")
+
+
+def _fits(name: str, column: pa.ChunkedArray) -> bool:
+    """Tell whether a column holds what its name says, in every row."""
+    import pyarrow.types as kinds
+
+    kind = column.type
+    if name in ("scores", "labels") and (kinds.is_list(kind) or kinds.is_large_list(kind)):
+        kind = kind.value_type
+    strings = kinds.is_string(kind) or kinds.is_large_string(kind)
+    if name == "scores":
+        fits = kinds.is_floating(kind)
+    elif name in ("row", "start", "end"):
+        fits = kinds.is_integer(kind)
+    else:
+        fits = kinds.is_integer(kind) or kinds.is_floating(kind) if name == "labels" else strings
+    return fits and not column.null_count
 
 
 def _counts(column: pa.ChunkedArray) -> np.ndarray:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,12 +23,27 @@ from typing import Any
 import numpy as np
 
 from bend_hf import files
+from bend_hf.checks import SEEDS, path_of
 from bend_hf.console import log
-from bend_hf.errors import BendError, unknown
+from bend_hf.errors import BendError, DataError, MissingError, described, unknown
 from bend_hf.identity import PARTS, Key
 from bend_hf.metric import METRICS
 from bend_hf.protocols import PROTOCOLS
 from bend_hf.results.predictions import Predictions, check, make_predictions, to_parquet
+from bend_hf.results.shapes import (
+    anything,
+    ends,
+    epoch,
+    file_beside,
+    leaves,
+    list_of,
+    nullable,
+    number,
+    object_of,
+    one_of,
+    text,
+    whole,
+)
 from bend_hf.results.verify import disagreement, summary_of
 from bend_hf.tasks import TASKS, from_document, register
 
@@ -118,53 +133,47 @@ class Result:
         return {"schema": SCHEMA, **fields}
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _list_of(kind: type) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list) and all(isinstance(item, kind) for item in value)
-
-
-def _nullable(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or check(value)
-
-
 UNSEEDED = ("composition",)
 """Models whose heads are not trained at random: their results have no seed."""
 
 _FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model": (lambda v: isinstance(v, str) and bool(v.strip()), "a non-empty string"),
     "task": (lambda v: isinstance(v, str) and v in TASKS, f"one of {', '.join(TASKS)}, or declared in provenance"),
-    "protocol": (lambda v: v in PROTOCOLS, f"one of {', '.join(PROTOCOLS)}"),
-    "seed": (_nullable(lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 0), "an integer >= 0 or null"),
-    "metric": (lambda v: v in METRICS, f"one of {', '.join(METRICS)}"),
-    "score": (_nullable(_number), "a finite number or null"),
-    "interval": (
-        _nullable(lambda v: isinstance(v, list) and len(v) == 2 and all(map(_number, v)) and v[0] <= v[1]),
-        "[low, high] with low <= high, or null",
-    ),
-    "chance": (_number, "a finite number"),
+    "protocol": (one_of(PROTOCOLS), f"one of {', '.join(PROTOCOLS)}"),
+    "seed": (nullable(lambda v: whole(v) and v < SEEDS), "an integer from 0 to 2**32 - 1, or null"),
+    "metric": (one_of(METRICS), f"one of {', '.join(METRICS)}"),
+    "score": (nullable(number), "a finite number or null"),
+    "interval": (nullable(ends), "[low, high] with low <= high, or null"),
+    "chance": (number, "a finite number"),
     "toy": (lambda v: isinstance(v, bool), "true or false"),
-    "secondary": (lambda v: isinstance(v, dict), "an object"),
-    "counts": (
-        lambda v: isinstance(v, dict) and all(item is None or _number(item) for item in v.values()),
-        "an object of numbers",
-    ),
-    "folds": (_nullable(_list_of(dict)), "a list of objects or null"),
-    "history": (_list_of(dict), "a list of objects"),
-    "provenance": (lambda v: isinstance(v, dict), "an object"),
-    "failure": (_nullable(lambda v: isinstance(v, str) and bool(v.strip())), "a non-empty string or null"),
+    "secondary": (object_of(leaves), "an object of numbers, and of lists and objects of them"),
+    "counts": (object_of(nullable(number)), "an object of numbers"),
+    "folds": (nullable(list_of(object_of(leaves))), "a list of objects of numbers, or null"),
+    "history": (list_of(epoch), "a list of objects of numbers, each with its epoch"),
+    "provenance": (object_of(anything), "an object"),
+    "failure": (nullable(lambda v: isinstance(v, str) and bool(v.strip())), "a non-empty string or null"),
     "key": (
-        _nullable(lambda v: isinstance(v, dict) and set(v) == set(PARTS["result"])),
+        nullable(lambda v: isinstance(v, dict) and set(v) == set(PARTS["result"])),
         f"an object with {', '.join(PARTS['result'])}, or null",
     ),
-    "predictions": (
-        _nullable(lambda v: isinstance(v, dict) and set(v) == {"file", "sha256", "rows"}),
-        "an object with file, sha256 and rows, or null",
-    ),
+    "predictions": (nullable(file_beside), "an object with file (a name without folders), sha256 and rows, or null"),
 }
-_REQUIRED_PROVENANCE = {"dataset_digest": str, "created": str, "packages": dict, "model": dict}
+_PROVENANCE: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "dataset_digest": (text, "a string"),
+    "created": (text, "a string"),
+    "packages": (object_of(nullable(text)), "an object of strings"),
+    "model": (object_of(anything), "an object"),
+    "settings": (nullable(object_of(anything)), "an object or null"),
+    "protocol": (nullable(object_of(anything)), "an object or null"),
+    "recipe": (nullable(object_of(anything)), "an object or null"),
+    "files": (nullable(object_of(anything)), "an object or null"),
+    "hardware": (nullable(object_of(anything)), "an object or null"),
+    "seconds": (nullable(lambda v: number(v) or object_of(number)(v)), "a number, an object of numbers, or null"),
+    "bytes_stored": (nullable(number), "a number or null"),
+    "peak_memory": (nullable(number), "a number or null"),
+    "command": (nullable(lambda v: text(v) or list_of(text)(v)), "a string, a list of strings, or null"),
+}
+"""Parts of the provenance that are read again; others are only shown. Those of a failed run may be missing."""
 
 _UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: lambda record: {**record, "key": None}}
 """Schema version → function from a record of that version to one of the next.
@@ -196,6 +205,10 @@ def validate(record: Mapping[str, Any], where: str) -> None:
     for name, value in (("score", record["score"]), *(("interval", end) for end in record["interval"] or ())):
         if value is not None and not low <= value <= high:
             raise BendError(f"{where}: field {name!r} is {value}; {task.metric} lies in [{low:g}, {high:g}].")
+    for name, (fits, expected) in _PROVENANCE.items():
+        found = record["provenance"].get(name)
+        if not fits(found) and not (found is None and record["failure"] is not None):
+            raise BendError(f"{where}: provenance.{name} is {_short(found)}; expected {expected}.")
     if record["failure"] is not None:
         if record["score"] is not None:
             raise BendError(f"{where}: has both a score ({record['score']}) and a failure ({record['failure']!r}).")
@@ -208,10 +221,6 @@ def validate(record: Mapping[str, Any], where: str) -> None:
         raise BendError(f"{where}: field 'seed' is {record['seed']}; for {task.name} expected {expected}.")
     if task.folds and not record["folds"]:
         raise BendError(f"{where}: field 'folds' is empty; {task.name} has one entry per fold.")
-    for name, kind in _REQUIRED_PROVENANCE.items():
-        if not isinstance(record["provenance"].get(name), kind):
-            value = _short(record["provenance"].get(name))
-            raise BendError(f"{where}: provenance.{name} is {value}; expected a {kind.__name__}.")
 
 
 def _declare(record: Mapping[str, Any], where: str) -> None:
@@ -296,8 +305,10 @@ def read_results(where: str | Path | Iterable[str | Path]) -> list[Result]:
         BendError: There are none; a file is truncated, was edited, is not a record or of a newer schema.
     """
     paths: dict[Path, None] = {}
-    for item in [where] if isinstance(where, str | Path) else where:
-        item = Path(item)
+    if not isinstance(where, str | os.PathLike | Iterable) or isinstance(where, bytes):
+        raise BendError(f"{where!r} is no folder or file of results, nor several.")
+    for item in [where] if isinstance(where, str | os.PathLike) else where:
+        item = path_of("results", item)
         if item.is_dir():
             found = sorted(path for path in item.rglob("*.json") if not path.name.startswith("."))
             foreign = [path for path in found if not _named_as_record(path)]
@@ -306,10 +317,12 @@ def read_results(where: str | Path | Iterable[str | Path]) -> list[Result]:
             if len(foreign) == len(found):
                 raise BendError(f"{item}: holds no results (<model>/<task>.<protocol>.seed<k>.<run>.json).")
             paths.update(dict.fromkeys(path for path in found if path not in foreign))
-        elif item.is_file():
+        elif item.exists():
             paths[item] = None
         else:
-            raise BendError(f"{item}: no such file or folder of results.")
+            raise MissingError(f"{item}: no such file or folder of results.")
+    if not paths:
+        raise BendError("No results are named: give folders or files of them.")
     seen: dict[str, Result] = {}
     for path in paths:
         result = read_result(path)
@@ -331,13 +344,10 @@ def _named_as_record(path: Path) -> bool:
 
 def read_result(path: str | Path) -> Result:
     """Read one record; the errors are those of `read_results`."""
-    path = Path(path)
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise BendError(f"{path}: is not JSON ({error}): truncated or damaged; run it again.") from error
+    path = path_of("path", path)
+    record = files.read_json(path, "run it again")
     version = record.get("schema") if isinstance(record, dict) else None
-    if not isinstance(version, int):
+    if not whole(version) or not version:
         raise BendError(f"{path}: is no result of bend_hf (there is no schema version in it).")
     if version > SCHEMA:
         raise BendError(
@@ -393,6 +403,11 @@ def read_predictions(result: Result) -> Predictions:
         raise BendError(f"{path}: is not the file that {result.path.name} was written with (its digest differs).")
     import pyarrow.parquet as pq
 
-    predictions = Predictions(TASKS[result.task], pq.read_table(path))
+    try:
+        predictions = Predictions(TASKS[result.task], pq.read_table(path))
+    except Exception as error:
+        raise DataError(f"{path}: {described(error)}") from error
     check(predictions, str(path))
+    if len(predictions) != result.predictions["rows"]:
+        raise DataError(f"{path}: has {len(predictions)} rows; its record says {result.predictions['rows']}.")
     return predictions

@@ -68,7 +68,10 @@ def rerun_command(
     if result.path is not None and Path(output).resolve() in result.path.resolve().parents:
         raise BendError(f"{output} holds the result that is to be made again; choose another folder.")
     recorded = result.provenance.get("command", [])
-    words = shlex.split(recorded) if isinstance(recorded, str) else [str(word) for word in recorded]
+    try:
+        words = shlex.split(recorded) if isinstance(recorded, str) else list(recorded or [])
+    except ValueError as error:
+        raise BendError(f"The recorded command cannot be read ({error}): run it by hand.") from error
     if len(words) > 2 and Path(words[0]).name in _PROGRAMS and words[1] == "evaluate":
         named, options = _parsed(words[2:])
     else:

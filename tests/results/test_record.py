@@ -102,7 +102,7 @@ def test_failed_task_is_recorded(tmp_path: Path) -> None:
         ({"counts": {}}, "counts.rows is null"),
         ({"counts": {"rows": "many"}}, "'counts'"),
         ({"failure": "crashed"}, "both a score"),
-        ({"provenance": {}}, "provenance.dataset_digest is null; expected a str"),
+        ({"provenance": {}}, "provenance.dataset_digest is null; expected a string"),
         ({"model": " "}, "'model'"),
         ({"history": {}}, "'history'"),
     ],
