@@ -22,7 +22,7 @@ from bend_hf.data.sources import locate
 from bend_hf.errors import BendError, described, unknown
 from bend_hf.files import cache_dir
 from bend_hf.protocols import Protocol, get_protocol
-from bend_hf.recording import results_of
+from bend_hf.recording import every_run
 from bend_hf.runtime import keep_freed_memory
 from bend_hf.tasks import Task, get_tasks
 from bend_hf.walk import VARY, Road, folds, numbered
@@ -67,6 +67,7 @@ def evaluate(
     trust_remote_code: bool = False,
     dtype: str = "auto",
     layer: int | str | Sequence[int] = -1,
+    layers: int | str | Sequence[int | str] | None = None,
     tokenizer: Any = None,
     prefix: str | None = None,
     scheme: str | None = None,
@@ -113,6 +114,8 @@ def evaluate(
         dtype: Of the model's forward: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         layer: Hidden state to use; -1 for the last; several are concatenated.
         tokenizer: Of a model in memory; folder or Hub id of that of a checkpoint without one.
+        layers: Layers to evaluate each by itself, from one pass: ``"all"``, ``"every 4"``, ``[0, 6, "last"]``; a record
+            each, equal to that of a run with this `layer`.
         prefix: Text before every sequence; None for the mark that the model's tokenizer is known to need.
         scheme: How DNA is read, where that is not found rightly.
         name: The model's name in results, instead of its own.
@@ -136,6 +139,8 @@ def evaluate(
     chosen = _applicable(model, tasks)
     if train_rows is not None and not any(task.recipe for task in chosen):
         raise BendError("train_rows= (--train-rows) is for tasks whose heads are trained: leave it out.")
+    if layers is not None and layer not in (-1, "last"):
+        raise BendError("Give layer= or layers= (--layer, --layers): one run, or one of each layer.")
     rules = get_protocol(protocol)
     numbers = checks.seed_numbers(seeds)
     epochs, batch_size = checks.whole("epochs", epochs), checks.whole("batch_size", batch_size)
@@ -155,6 +160,7 @@ def evaluate(
     from bend_hf.data.builder import build
     from bend_hf.embed.catalogue import resolve
     from bend_hf.embed.estimate import parse_size
+    from bend_hf.embed.layers import layers_of
     from bend_hf.embed.open import BASELINES, in_python
     from bend_hf.train.processes import main_first, process_state, trained_in
     from bend_hf.zero_shot.variants import as_scored, offered
@@ -186,6 +192,11 @@ def evaluate(
     shown, embedder, network = opened or _open(model, rules, options)
     if scores is not None and (embedder is None or all(task.recipe for task in chosen)):
         raise BendError("scores= (--scores) is for models on variant tasks: leave it out.")
+    if embedder is not None:
+        offered(scores, embedder)
+    wanted = None if layers is None else layers_of(layers, embedder)
+    if wanted and embedder.dtype != "float32":  # half precision has to agree with float32 at every one of them
+        shown, embedder, network = _open(model, rules, options | {"layer": wanted})
     road = Road(
         name=shown,
         embedder=embedder,
@@ -198,7 +209,7 @@ def evaluate(
         sampling_seed=sampling_seed,
         vary=vary,
         standardize=standardize,
-        scores=[] if embedder is None else offered(scores, embedder),
+        scores=[],
         vectors=rules.kept_vectors if vectors == "auto" else vectors,
         device=device,
         trackers=trackers,
@@ -211,8 +222,18 @@ def evaluate(
     results = []
     for task in chosen:
         road.embedder = embedder if task.recipe or embedder is None else as_scored(embedder)
-        for road.train_rows in training if task.recipe else (None,):
-            results += results_of(task, files[task.name], data[task.name], road, numbers, output, overwrite)
+        results += every_run(
+            task,
+            files[task.name],
+            data[task.name],
+            road,
+            numbers,
+            output,
+            overwrite,
+            layers=wanted,
+            sizes=training,
+            scores=scores,
+        )
     return results if state.is_main_process else []
 
 

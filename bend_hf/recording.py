@@ -6,6 +6,7 @@ results = results_of(task, files, data, road, seeds=(0, 1, 2), output=Path("bend
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +17,7 @@ from bend_hf.errors import BendError, InternalError, described
 from bend_hf.files import digest_of
 from bend_hf.identity import Key, code_digest
 from bend_hf.tasks import BEND, Task, to_document
-from bend_hf.walk import Outcome, Road, supervised, zero_shot
+from bend_hf.walk import Outcome, Road, merged, supervised, zero_shot
 
 if TYPE_CHECKING:
     import datasets
@@ -28,6 +29,49 @@ SETTINGS = ("epochs", "batch_size", "patience", "precision", "sampling_seed", "v
 """What may be asked of the training of heads, and changes their numbers."""
 ROWS = ("limit", "train_rows")
 """What leaves out rows."""
+
+
+def every_run(
+    task: Task,
+    files: TaskFiles,
+    data: datasets.DatasetDict | BendError,
+    road: Road,
+    seeds: tuple[int, ...],
+    output: Path,
+    overwrite: bool,
+    *,
+    layers: Sequence[int] | None,
+    sizes: Sequence[int | None],
+    scores: str | Sequence[str] | None,
+) -> list[Result]:
+    """Return one task's results at every layer (None: the embedder's own) and on every number of training rows.
+
+    Heads share the vectors of a pass. Variants, which train nothing, take a pass for each layer.
+    """
+    from bend_hf.zero_shot.variants import offered
+
+    embedder = road.embedder
+    passes: list[list[Any]] = [[embedder]]
+    if layers is not None:
+        from bend_hf.embed.layers import in_passes
+
+        passes = [[embedder.at(layer)] for layer in layers]  # type: ignore[union-attr]
+        if task.recipe and not isinstance(data, BendError):
+            sequences = merged(data)["sequence"]
+            passes = in_passes(embedder, layers, sequences, limit_bytes=road.store_limit, precision=road.vectors)
+    results = []
+    for views in passes:
+        road.views = views if len(views) > 1 else ()
+        for view in views:
+            road.embedder = view
+            road.scores = [] if view is None else offered(scores, view)
+            for size in sizes if task.recipe else (None,):
+                road.train_rows = size
+                results += results_of(task, files, data, road, seeds, output, overwrite)
+        if road.shared is not None:
+            road.shared.close(discard=len(passes) > 1)
+            road.shared = None
+    return results
 
 
 def results_of(

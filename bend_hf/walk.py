@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import datasets
 
     from bend_hf.embed.interface import SequenceEmbedder
+    from bend_hf.embed.layers import Shared
     from bend_hf.embed.vectors import VectorSource
     from bend_hf.results.record import Predictions
 
@@ -58,6 +59,8 @@ class Road:
         states: Folder for the states of interrupted trainings.
         limit: Most rows of each split, for smoke tests; None for all.
         train_rows: Rows that heads are trained on, in every fold; None for all.
+        views: Embedders of single layers whose vectors one pass makes, `embedder` one of them; none for it alone.
+        shared: What that pass made, while runs need it.
         seconds: Seconds that each stage of the present task took.
         bytes: Bytes of the present task's token vectors.
         trained_rows: Rows that the present task's heads were trained on, the mean over folds.
@@ -85,6 +88,8 @@ class Road:
     states: Path
     limit: int | None = None
     train_rows: int | None = None
+    views: Sequence[SequenceEmbedder] = ()
+    shared: Shared | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     bytes: int = 0
     trained_rows: int | None = None
@@ -185,8 +190,8 @@ def supervised(task: Task, data: datasets.DatasetDict, road: Road, seeds: Sequen
     road.trained_rows = round(float(np.mean([len(plan.train) for plan in plans])))
     for plan in plans:
         check_classes(task, labels, plan.train)
-    with road.timed("embedding"), together(f"{task.name}'s vectors were made"):
-        source = None if road.embedder is None else _vectors(task, whole, road)
+    with together(f"{task.name}'s vectors were made"):
+        source = None if road.embedder is None else _vectors(whole, road)
     scores: dict[int, list[np.ndarray]] = {seed: [] for seed in seeds}
     histories: dict[int, list[dict[str, Any]]] = {seed: [] for seed in seeds}
     failures: dict[int, str] = {}
@@ -215,18 +220,22 @@ def supervised(task: Task, data: datasets.DatasetDict, road: Road, seeds: Sequen
     ]
 
 
-def _vectors(task: Task, whole: datasets.Dataset, road: Road) -> VectorSource:
-    from bend_hf.embed.store import vectors_for
+def _vectors(whole: datasets.Dataset, road: Road) -> VectorSource:
+    """Return the vectors of all rows; those of several layers are made in one pass, whose time each run records."""
+    from bend_hf.embed.layers import Shared
 
     assert road.embedder is not None
-    source = vectors_for(
-        road.embedder,
-        whole["sequence"],
-        store_dir=road.store,
-        limit_bytes=road.store_limit,
-        memory_bytes=0 if road.stored else None,
-        precision=road.vectors,
-    )
+    if road.shared is None:
+        road.shared = Shared(
+            road.views or [road.embedder],
+            whole["sequence"],
+            store_dir=road.store,
+            limit_bytes=road.store_limit,
+            memory_bytes=0 if road.stored else None,
+            precision=road.vectors,
+        )
+    source = road.shared.source(road.embedder)
+    road.seconds["embedding"] = road.shared.seconds
     width = {"float32": 4, "int8": 1}.get(road.vectors, 2)
     road.bytes = int(source.lengths_in_tokens.sum()) * (source.dim * width + 2)
     return source

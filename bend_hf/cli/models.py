@@ -70,6 +70,9 @@ def add(command: Command) -> None:
         help="give vectors mean 0 and deviation 1 over the training rows (a departure from the recipe)",
     )
     sub.add_argument(
+        "--layers", metavar="LAYERS", help="a result for each layer, from one pass: all, 'every 4', 0,6,last"
+    )
+    sub.add_argument(
         "--limit", type=positive, metavar="N", help="a smoke test on at most N rows of each split: never compared"
     )
     sub.add_argument(
@@ -136,6 +139,7 @@ def evaluate(args: Namespace) -> int:
         sampling_seed=args.sampling_seed,
         vary=args.vary,
         standardize=args.standardize,
+        layers=args.layers,
         limit=args.limit,
         train_rows=args.train_rows,
         scores=args.scores,

@@ -35,6 +35,7 @@ from bend_hf.embed.network import (
     answer,
     differs,
     measure,
+    measure_layers,
     native_half,
     pick_device,
 )
@@ -335,6 +336,22 @@ class Embedder:
         if self.loaded.borrowed:  # whose code is not known
             known["computed"] = fingerprint.of_vectors([self._answer_now()])
         return known
+
+    def at(self, layer: Layer) -> Embedder:
+        """Return the same embedder for another layer, or several side by side, sharing the model and its dtype.
+
+        Raises:
+            BendError: The model has no such layer.
+        """
+        other = copy.copy(self)
+        other._options = self._options | {"layer": layer}
+        other.network = copy.copy(self.network)
+        other.network.layers = self.network.check_layers(layer)
+        other.measured = measure_layers(other.network, self.scheme, self.measured, self.limits.context)
+        other.dim = other.measured.dim
+        if not self.replaced:
+            other._answer = other._answer_now()
+        return other
 
     def plain(self) -> Embedder:
         """Return the same embedder for the forward strand, overlapping k-mers in natural order, sharing the model."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -400,21 +400,26 @@ def measure(network: Network, scheme: Scheme, half: torch.dtype | None = None, m
             network.dtype = half
             agreement = _cosine(network.hidden(ids, None, network.layers), whole[1:])
             held = _held_in(network, half, ids, whole[1:])
-        content = torch.cat(whole[1:], -1)[0, len(scheme.prefix) : end].float()
-        spread = content.std(0, correction=0)
-        deviations = tuple(float(f"{x:.4g}") for x in (spread.min(), spread.median(), spread.max()))
-        return Measured(
-            content.shape[-1],
-            layers,
-            causal,
-            padding_safe,
-            agreement,
-            held,
-            (deviations[0], deviations[1], deviations[2]),
-            float(f"{_scale(content):.4g}"),
-        )
+        deviations, scale, dim = _spread(torch.cat(whole[1:], -1)[0, len(scheme.prefix) : end])
+        return Measured(dim, layers, causal, padding_safe, agreement, held, deviations, scale)
     finally:
         network.dtype = own
+
+
+def measure_layers(network: Network, scheme: Scheme, measured: Measured, most: int | None = None) -> Measured:
+    """Return what was measured of a model with what differs at the network's own layers: width, deviations, scale."""
+    long = probe_ids(scheme, min(128, most or 128) - scheme.specials, 1)
+    vectors = network(torch.from_numpy(long)[None])[0, len(scheme.prefix) : len(long) - len(scheme.suffix)]
+    deviations, scale, dim = _spread(vectors)
+    return replace(measured, dim=dim, deviations=deviations, scale=scale)
+
+
+def _spread(vectors: Tensor) -> tuple[tuple[float, float, float], float, int]:
+    """Return the least, median and largest deviation of the channels of (T, D) vectors, their scale, and D."""
+    content = vectors.float()
+    spread = content.std(0, correction=0)
+    least, median, largest = (float(f"{x:.4g}") for x in (spread.min(), spread.median(), spread.max()))
+    return (least, median, largest), float(f"{_scale(content):.4g}"), content.shape[-1]
 
 
 def _scale(vectors: Tensor) -> float:

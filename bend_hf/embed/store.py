@@ -47,6 +47,7 @@ class Store:
             if problem := layout.check(number, full=False):
                 raise BendError(f"{layout.path(number)}: {problem}; fill the store again to make it.")
         self._layout = layout
+        self.folder = layout.folder
         self.dim = layout.dim
         self.key = source_key(layout.key["embedder"], layout.found, layout.precision)
         self._shards = [Shard(layout.path(number)) for number in range(layout.count)]

@@ -23,12 +23,13 @@ LEFT, RIGHT, TOP, BOTTOM = 70, 14, 14, 44
 
 @dataclass(frozen=True)
 class Line:
-    """A series: its name, its number (colour), and its points."""
+    """A series: its name, its number (colour), its points, and their intervals where they have any."""
 
     name: str
     series: int
     x: Sequence[float] | np.ndarray
     y: Sequence[float] | np.ndarray
+    ends: Sequence[Sequence[float] | None] = ()
 
 
 def series_class(series: int) -> str:
@@ -78,6 +79,7 @@ def line_chart(
     diagonal: bool = False,
     level: float | None = None,
     dots: bool = False,
+    x_names: dict[float, str] | None = None,
 ) -> str:
     """Lines over two axes.
 
@@ -91,12 +93,15 @@ def line_chart(
         diagonal: Draw chance as the diagonal.
         level: Draw chance as a horizontal line.
         dots: Mark the points.
+        x_names: Where the x axis is marked, and how; None for round values.
     """
     x_low, x_high = x_range or _ends([line.x for line in lines], margin=0.0)
-    y_low, y_high = y_range or _ends([line.y for line in lines], margin=0.06)
+    bars = [interval for line in lines for interval in line.ends if interval is not None]
+    y_low, y_high = y_range or _ends([*(line.y for line in lines), *bars], margin=0.06)
     x_at = _scale(x_low, x_high, LEFT, WIDTH - RIGHT)
     y_at = _scale(y_low, y_high, HEIGHT - BOTTOM, TOP)
-    body = [_axes(ticks(x_low, x_high), ticks(y_low, y_high), x_at, y_at, x_label, y_label)]
+    marks = ticks(x_low, x_high) if x_names is None else list(x_names)
+    body = [_axes(marks, ticks(y_low, y_high), x_at, y_at, x_label, y_label, names=x_names)]
     if diagonal:
         ends = (x_at(x_low), y_at(y_low), x_at(x_high), y_at(y_high))
         body.append('<line class="chance" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>'.format(*ends))
@@ -106,14 +111,18 @@ def line_chart(
         )
     for line in lines:
         points = " ".join(f"{x_at(x):.1f},{y_at(y):.1f}" for x, y in zip(line.x, line.y, strict=True))
-        marks = ""
+        points_shown = "".join(
+            f'<line x1="{x_at(x):.1f}" x2="{x_at(x):.1f}" y1="{y_at(ends[0]):.1f}" y2="{y_at(ends[1]):.1f}"/>'
+            for x, ends in zip(line.x, line.ends, strict=False)
+            if ends is not None
+        )
         if dots:
-            marks = "".join(
+            points_shown += "".join(
                 f'<circle cx="{x_at(x):.1f}" cy="{y_at(y):.1f}" r="2.4"/>' for x, y in zip(line.x, line.y, strict=True)
             )
         body.append(
             f'<g class="line {series_class(line.series)}" data-model="{escape(line.name)}">'
-            f'<title>{escape(line.name)}</title><polyline points="{points}"/>{marks}</g>'
+            f'<title>{escape(line.name)}</title><polyline points="{points}"/>{points_shown}</g>'
         )
     return _svg("".join(body), title, WIDTH, HEIGHT)
 

@@ -30,6 +30,7 @@ from bend_hf.report.elements import (
 from bend_hf.report.groups import Group
 from bend_hf.report.plot import draw, has_picture
 from bend_hf.report.scores import scores_table
+from bend_hf.report.sweeps import sweeps
 from bend_hf.report.table import AT_CHANCE, METRICS, NO_BETTER, chance_of, seeds_of
 from bend_hf.results.board import Row
 from bend_hf.results.breakdown import TOO_FEW, Part, breakdowns
@@ -92,6 +93,7 @@ def task_page(task: Task, groups: Sequence[Group], references: Sequence[Row], se
             _ranking(task, group, rows, elsewhere, series),
             _differences(task, group),
             _charts(task, rows, details, series),
+            sweeps(task, rows),
             _pictures(rows, details),
             _classes(task, rows),
             _labels(task, rows),

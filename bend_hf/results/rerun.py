@@ -23,14 +23,14 @@ REPEATED = {
     **dict.fromkeys(("--epochs", "--batch-size", "--patience", "--precision", "--sampling-seed", "--vary"), "one"),
     **dict.fromkeys(("--genome", "--scores"), "many"),
     **dict.fromkeys(("--genome-checked", "--standardize"), "none"),
-    **dict.fromkeys(("--vectors", "--tokenizer"), "one"),
+    **dict.fromkeys(("--vectors", "--tokenizer", "--limit"), "one"),
 }
 """Options of ``bend-hf evaluate`` that a record may bring back, as they decide a score; how many values each takes."""
 LEFT_OUT = {
     **dict.fromkeys(
         ("--seeds", "--protocol", "--output", "-o", "--push", "--format", "--store", "--store-limit"), "one"
     ),
-    **dict.fromkeys(("--num-proc", "--device", "--revision"), "one"),
+    **dict.fromkeys(("--num-proc", "--device", "--revision", "--layers", "--train-rows"), "one"),
     **dict.fromkeys(("--tasks", "--trackers"), "many"),
     **dict.fromkeys(("--overwrite", "--strict", "--trust-remote-code", "--debug"), "none"),
 }
@@ -92,6 +92,7 @@ def rerun_command(
         arguments += ["--revision", commit]
     if result.seed is not None:
         arguments += ["--seeds", f"{result.seed},"]
+    arguments += _of_this_run(result, words)
     if "--task" not in options:
         arguments += ["--tasks", result.task]
     arguments += ["--protocol", result.protocol, "--output", str(output)]
@@ -123,6 +124,16 @@ def _parsed(words: list[str]) -> tuple[str, list[str]]:
         if option in REPEATED:
             kept += [word] if equals else [option, *values]
     return model, kept
+
+
+def _of_this_run(result: Result, words: list[str]) -> list[str]:
+    """The layer and the training rows of one of several runs of a command."""
+    options = []
+    key = (result.provenance.get("model") or {}).get("key") or {}
+    if any(word.partition("=")[0] == "--layers" for word in words) and key.get("layer"):
+        options.append(f"--layer={','.join(map(str, key['layer']))}")
+    rows = (result.provenance.get("settings") or {}).get("train_rows")
+    return [*options, *(["--train-rows", str(rows)] if isinstance(rows, int) else [])]
 
 
 def _commit(result: Result) -> str | None:

@@ -160,6 +160,7 @@ VERBS = {
             "sampling_seed": ("--sampling-seed 3", "evaluate.sampling_seed", 3),
             "vary": ("--vary both", "evaluate.vary", "both"),
             "standardize": ("--standardize", "evaluate.standardize", True),
+            "layers": ("--layers all", "evaluate.layers", "all"),
             "limit": ("--limit 3", "evaluate.limit", 3),
             "train_rows": ("--train-rows 3,all", "evaluate.train_rows", "3,all"),
             "scores": ("--scores llr cosine", "evaluate.scores", ["llr", "cosine"]),

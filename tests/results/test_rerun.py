@@ -44,6 +44,15 @@ def test_a_strangers_record_brings_back_nothing_but_what_decides_a_score() -> No
         rerun_command(make_result("gene_finding", provenance=unknown), output="again")
 
 
+def test_one_of_several_layers_and_numbers_of_rows_is_made_again_alone() -> None:
+    given = {"settings": {"train_rows": 100}, "model": {"key": {"layer": [6]}}}
+    command = "bend-hf evaluate org/model --layers all --train-rows 100,all --limit 500"
+    result = make_result("gene_finding", provenance={**PROVENANCE, **given, "command": command})
+    assert rerun_command(result, output="o")[3:11] == [
+        "evaluate", "org/model", "--limit", "500", "--seeds", "0,", "--layer=6", "--train-rows",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("command", ["bend-hf evaluate evil.py:run --epochs 1", "notebook.py"])
 def test_a_record_cannot_have_python_imported(command: str) -> None:
     result = make_result("gene_finding", model="evil.py:run", provenance={**PROVENANCE, "command": command})
