@@ -14,6 +14,9 @@ from bend_hf.results.sweeps import Sweep, by_layer, by_training_rows
 from bend_hf.tasks import Task
 from bend_hf.text import number
 
+MARKS = 12
+"""Most marks of an axis."""
+
 
 def sweeps(task: Task, rows: Sequence[Row]) -> str:
     """Return the panels of a task; nothing where no model was run at several layers or on several numbers of rows."""
@@ -41,6 +44,7 @@ def _panel(task: Task, found: Sequence[Sweep], title: str, what: str, scale: Cal
             cells = f"<td>{escape(point.name)}</td><td>{number(point.validation)}</td>"
             cells += f"<td>{number(point.row.score)}</td><td>{ends_text(point.row)}</td>"
             body += f'<tr><th scope="row">{escape(sweep.title)}</th>{cells}</tr>'
+    marks = dict(sorted(marks.items())[:: math.ceil(len(marks) / MARKS)])
     svg = line_chart(lines, title=title, x_label=what, y_label=metric, x_names=marks, dots=True)
     drawn = figure(
         title, svg, legend([(sweep.title, k) for k, sweep in enumerate(found)]), note="test rows, with intervals"

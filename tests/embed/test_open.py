@@ -159,7 +159,14 @@ def test_vectors_of_a_callable_are_kept_where_a_store_is_named(toy_dir, tmp_path
         seen.extend(sequences)
         return [np.array([[ord(c) / 100] for c in s], np.float32) for s in sequences], None
 
-    common = {"data_dir": toy_dir, "genome_checked": True, "epochs": 1, "store": tmp_path / "store", "device": "cpu", "seeds": 1}
+    common = {
+        "data_dir": toy_dir,
+        "genome_checked": True,
+        "epochs": 1,
+        "store": tmp_path / "store",
+        "device": "cpu",
+        "seeds": 1,
+    }
     [first] = bend_hf.evaluate(counting, ["cpg_methylation"], output=tmp_path / "one", **common)
     rows = len(seen)
     seen.clear()
