@@ -52,7 +52,7 @@ def load_metric(name: str, **options: Any) -> Any:
     """Load one of the metrics in ``metrics/`` as an `evaluate.EvaluationModule`.
 
     Args:
-        name: ``"mcc"``, ``"auroc"`` or ``"auprc"``, with or without a namespace (``"bend/mcc"``).
+        name: One of `METRICS`, with or without a namespace (``"bend/mcc"``).
         **options: Passed to `evaluate.load`.
 
     Raises:

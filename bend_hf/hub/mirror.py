@@ -25,14 +25,14 @@ from bend_hf.data.sources import TaskFiles
 from bend_hf.errors import BendError
 from bend_hf.hub.cards import DATASETS, Built, dataset_card, eval_yaml
 from bend_hf.metric import METRICS
-from bend_hf.tasks import BEND, Task
+from bend_hf.tasks import Task
 
 if TYPE_CHECKING:
     import datasets
     import pyarrow as pa
 
-MIRRORED = tuple(name for name in METRICS if any(task.metric == name for task in BEND))
-"""Metrics of a namespace: those of BEND's tasks."""
+MIRRORED = tuple(METRICS)
+"""Metrics of a namespace: all of ``metrics/``."""
 
 MARKER = ".bend_hf.json"
 """In every repository's folder: what it is and what it was made from. It is not uploaded."""

@@ -74,7 +74,7 @@ def prepare(
     namespace: str = "bend",
     num_proc: int | None = None,
 ) -> list[Prepared]:
-    """Build datasets and put them, and the three metrics, where the Hugging Face libraries find them by name.
+    """Build datasets and put them, and the metrics, where the Hugging Face libraries find them by name.
 
     Datasets are prepared whole: naming one of the two variant tasks prepares both, because the plain line
     ``load_dataset("bend/variant_effects")`` must mean the default configuration.

@@ -13,6 +13,7 @@ import bend_hf
 from bend_hf.cli import main
 from bend_hf.errors import BendError
 from bend_hf.hub.prepare import prepare, prepared, remove
+from bend_hf.metric import METRICS
 
 GENES = "gene_finding"
 VARIANTS = "variant_effects"
@@ -52,15 +53,13 @@ def test_listing_says_what_is_there(caches: Path) -> None:
     assert data.rows == {f"part{k}": 2 for k in range(1, 11)}
     assert data.path.is_relative_to(caches)
     assert data.size > 2 * 10 * 100_096
-    assert {item.name for item in metrics} == {"bend/mcc", "bend/auroc", "bend/auprc"}
+    assert {item.name for item in metrics} == {f"bend/{name}" for name in METRICS}
     prepare("gene_finding", toy=True, namespace="someone")
     assert {item.name for item in prepared("someone")} == {
         "someone/gene_finding",
-        "someone/mcc",
-        "someone/auroc",
-        "someone/auprc",
+        *(f"someone/{name}" for name in METRICS),
     }
-    assert len(prepared()) == 8
+    assert len(prepared()) == 2 + 2 * len(METRICS)
 
 
 def test_listing_knows_names(caches: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,7 +83,7 @@ def test_what_is_damaged_in_the_caches_is_said_and_placed_again(caches: Path, ca
     assert "gene_finding-test.arrow does not match its SHA-256" in caplog.text
     (metrics[0].path / "mcc.py").write_text("raise SystemExit")
     (metrics[1].path / "bend_hf.json").write_text("[")
-    assert len(prepared()) == 3
+    assert len(prepared()) == len(METRICS)  # and the dataset, less the metric whose marker is damaged
     assert "bend_hf.json is damaged" in caplog.text
     assert prepare(GENES, toy=True) == [genes, *metrics]
     assert rows("bend/gene_finding") == expected

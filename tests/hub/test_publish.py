@@ -16,6 +16,7 @@ from hub_client import Client, ClientError
 from bend_hf import files as file_tools
 from bend_hf.hub import cards
 from bend_hf.hub import mirror as mirrors
+from bend_hf.metric import METRICS
 
 DATASET, SPACE = "bend/gene_finding", "bend/mcc"
 IMPORTS = "from bend_hf.hub.publish import describe, publish"
@@ -53,9 +54,7 @@ def test_every_repository_changes_in_one_commit(hub: hub_server.Hub, client: Cli
     commits = client.run(publish(mirror, "all"), COMMITS)
     said = client.run("describe(done[0])")
     assert said.endswith(f"{hub.url}/datasets/{DATASET} is at {hub.repo('dataset', DATASET).refs['main']}")
-    assert {repo_id for repo_id, _, _ in commits} == {
-        f"bend/{name}" for name in (*cards.DATASETS, "mcc", "auroc", "auprc")
-    }
+    assert {repo_id for repo_id, _, _ in commits} == {f"bend/{name}" for name in (*cards.DATASETS, *METRICS)}
     for (_, repo_id), repo in hub.repos.items():
         assert len(repo.messages) == 2, repo_id  # the Hub's own, and ours
         assert [repo_id, repo.refs["main"], False] in commits

@@ -20,7 +20,7 @@ import bend_hf
 from bend_hf.errors import BendError
 from bend_hf.resources import folder
 
-NAMES = ["mcc", "auroc", "auprc"]
+NAMES = ["mcc", "auroc", "auprc", "macro_f1", "pearson", "spearman"]
 ROOT = folder("metrics").parent
 
 DATA: dict[str, tuple[np.ndarray, np.ndarray]] = {}
@@ -28,6 +28,8 @@ _rng = np.random.default_rng(5)
 DATA["mcc"] = (_rng.integers(0, 4, 60), np.where(_rng.random(60) < 0.2, -100, _rng.integers(0, 4, 60)))
 DATA["auroc"] = (_rng.normal(size=(60, 3)), _rng.integers(0, 2, (60, 3)))
 DATA["auprc"] = (_rng.normal(size=60), np.where(_rng.random(60) < 0.2, -100, _rng.integers(0, 2, 60)))
+DATA["macro_f1"] = DATA["mcc"]
+DATA["pearson"] = DATA["spearman"] = (_rng.normal(size=60), _rng.normal(size=60))
 
 
 @pytest.fixture(params=["evaluate.load", "bend_hf.load_metric"])
@@ -88,7 +90,7 @@ def test_length_and_repr(name: str) -> None:
     metric = bend_hf.load_metric(name)
     predictions, references = DATA[name]
     metric.add_batch(predictions=predictions, references=references)
-    assert len(metric) == (np.sum(references != -100) if name == "mcc" else 60)
+    assert len(metric) == (np.sum(references != -100) if name in ("mcc", "macro_f1") else 60)
     assert f'name: "{name}"' in repr(metric)
 
 
@@ -117,13 +119,14 @@ class _Foreign:
         return np.asarray(self.values, dtype)
 
 
-@pytest.mark.parametrize("name", ["auroc", "auprc"])
-def test_scores_of_any_tensor(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "known"), [("auroc", 0.75), ("auprc", 5 / 6), ("pearson", 0.64758), ("spearman", 0.44721)]
+)
+def test_scores_of_any_tensor(name: str, known: float) -> None:
     import torch
 
     metric = bend_hf.load_metric(name)
     scores, labels = [0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1]
-    expected = {"auroc": 0.75, "auprc": 5 / 6}[name]
     exact = torch.tensor(scores)
     ways = {
         "gradient": exact.clone().requires_grad_(),
@@ -135,16 +138,19 @@ def test_scores_of_any_tensor(name: str) -> None:
     }
     for way, values in ways.items():
         for references in (labels, torch.tensor(labels, dtype=torch.int8), torch.tensor(labels).bool()):
-            assert metric.compute(predictions=values, references=references)[name] == pytest.approx(expected), way
+            assert metric.compute(predictions=values, references=references)[name] == pytest.approx(known, abs=1e-3), (
+                way
+            )
     for score, label in zip(exact.clone().requires_grad_(), labels, strict=True):
         metric.add(prediction=score, reference=label)
-    assert metric.compute()[name] == pytest.approx(expected)
+    assert metric.compute()[name] == pytest.approx(known, abs=1e-3)
 
 
-def test_classes_of_any_tensor() -> None:
+@pytest.mark.parametrize("name", ["mcc", "macro_f1"])
+def test_classes_of_any_tensor(name: str) -> None:
     import torch
 
-    metric = bend_hf.load_metric("mcc")
+    metric = bend_hf.load_metric(name)
     expected = metric.compute(predictions=[0, 1, 1, 2], references=[0, 1, 2, -100])
     for dtype in (torch.uint8, torch.int16, torch.int64):
         given = torch.tensor([0, 1, 1, 2], dtype=dtype)
@@ -271,6 +277,10 @@ def test_unknown_input_is_refused(name: str) -> None:
         ("mcc", [0, -1], "from -1 to 0"),
         ("auroc", [0.1, math.nan], "1 NaN"),
         ("auprc", [0.1, math.nan], "1 NaN"),
+        ("macro_f1", [0.4, 1.6], "integer classes, got float64"),
+        ("macro_f1", [0, 5000], "Class 5000 is beyond"),
+        ("pearson", [0.1, math.nan], r"not finite, the first at \(1,\)"),
+        ("spearman", [0.1, math.inf], r"not finite, the first at \(1,\)"),
     ],
 )
 def test_refused_input_leaves_the_rest_alone(name: str, predictions: list, said: str) -> None:
@@ -310,7 +320,7 @@ def test_documented_example(name: str) -> None:
     assert str(eval(call, {name: metric})) == shown
     assert metric.inputs_description in metric.compute.__doc__
     assert metric.description.strip()
-    assert metric.citation.startswith("@article{")
+    assert metric.citation.startswith("@book{" if name == "macro_f1" else "@article{")
 
 
 @pytest.mark.parametrize("name", NAMES)

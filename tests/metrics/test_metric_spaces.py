@@ -20,7 +20,7 @@ from huggingface_hub import RepoCard, SpaceCard
 
 from bend_hf.resources import folder
 
-NAMES = ["mcc", "auroc", "auprc"]
+NAMES = ["mcc", "auroc", "auprc", "macro_f1", "pearson", "spearman"]
 SECTIONS = [
     "Metric Description",
     "How to Use",
@@ -123,10 +123,10 @@ def test_app_answers(app: tuple[str, str]) -> None:
 
     name, address = app
     client = Client(address, verbose=False)
-    assert client.predict("[0, 1, 1, 0]", "[0, 1, 1, 0]", api_name="/compute")[name] == 1.0
+    assert client.predict("[0, 1, 1, 0]", "[0, 1, 1, 0]", api_name="/compute")[name] == pytest.approx(1.0)
     with pytest.raises(AppError, match="differ in shape"):
         client.predict("[0, 1, 1]", "[0, 1]", api_name="/compute")
-    assert client.predict("[1, 0]", "[1, 0]", api_name="/compute")[name] == 1.0
+    assert client.predict("[1, 0]", "[1, 0]", api_name="/compute")[name] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("app", ["mcc"], indirect=True)
