@@ -236,3 +236,44 @@ def test_a_kind_comes_from_a_module_of_its_own(tmp_path, monkeypatch):
         assert words(task).labels == "One per window."
     finally:
         del KINDS["window_count"]
+
+
+def test_a_task_of_ones_own_is_a_mirror_of_ones_own(tmp_path):
+    import datasets
+    import yaml
+
+    from bend_hf.hub.mirror import read_mirror
+    from bend_hf.hub.prepare import prepare
+
+    folder = write_folder(tmp_path / "my_task", make_task(label_kind="window_class", **FIELDS["window_class"]))
+    with pytest.raises(BendError, match=r"my_task is none of BEND's datasets.*--namespace"):
+        prepare(str(folder), to=tmp_path / "mirror")
+    with pytest.raises(BendError, match="The toy data has no my_task"):
+        prepare(str(folder), to=tmp_path / "mirror", namespace="my-lab", toy=True)
+    assert not (tmp_path / "mirror").exists()
+    prepare(str(folder), to=tmp_path / "mirror", namespace="my-lab")
+    repository = next(item for item in read_mirror(tmp_path / "mirror", "my-lab") if item.kind == "dataset")
+    assert repository.name == "my-lab/my_task"
+    card = (repository.path / "README.md").read_text()
+    assert "BEND" not in card.replace("bend-hf", "").replace("bend_hf", "")
+    assert "human" not in card
+    assert "Find windows that are rich in G." in card
+    assert "0 `poor`, 1 `rich`" in card
+    assert "genome WBcel235" in card
+    benchmark = yaml.safe_load((repository.path / "eval.yaml").read_text())
+    assert [entry["id"] for entry in benchmark["tasks"]] == ["my_task_mcc"]
+    read = datasets.load_dataset(str(repository.path), cache_dir=str(tmp_path / "cache"))
+    assert read["test"].to_list() == bend_hf.load_dataset(str(folder), split="test").to_list()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dataset": "variant_effects", "config": "mine"}, "variant_effects is one of BEND's datasets"),
+        ({"dataset": "first"}, "my_task has the dataset and the config of first"),
+    ],
+)
+def test_a_dataset_has_one_owner(changes, message):
+    register(make_task("first"))
+    with pytest.raises(BendError, match=message):
+        register(make_task(**changes))

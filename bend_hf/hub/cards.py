@@ -23,7 +23,7 @@ from bend_hf import __version__, resources
 from bend_hf.errors import BendError, unknown
 from bend_hf.metric import METRICS
 from bend_hf.protocols import PROTOCOLS
-from bend_hf.tasks import BEND, Task
+from bend_hf.tasks import BEND, TASKS, Task
 
 DATASETS = tuple(dict.fromkeys(task.dataset for task in BEND))
 LOSSES = {"cross_entropy": "cross-entropy", "binary": "binary cross-entropy", "squared": "squared error"}
@@ -160,9 +160,10 @@ def tasks_of(dataset: str) -> tuple[Task, ...]:
     Raises:
         BendError: There is no such dataset; the message lists the choices.
     """
-    if dataset not in DATASETS:
-        raise unknown("dataset", dataset, DATASETS)
-    return tuple(task for task in BEND if task.dataset == dataset)
+    tasks = tuple(task for task in TASKS.values() if task.dataset == dataset)
+    if not tasks:
+        raise unknown("dataset", dataset, dict.fromkeys(task.dataset for task in TASKS.values()))
+    return tasks
 
 
 def row_columns(task: Task) -> dict[str, tuple[str, str]]:
@@ -203,13 +204,13 @@ def eval_yaml(dataset: str) -> str:
     tasks = tasks_of(dataset)
     entries = []
     for task in tasks:
-        for protocol in PROTOCOLS:
+        for protocol in PROTOCOLS if task in BEND else ["default"]:
             entry = {"id": task_id(task, protocol), "config": task.config}
             # The score over folds is a mean over all ten, so no one split can be named.
             entries.append(entry if task.folds else {**entry, "split": "test"})
     return _yaml(
         {
-            "name": f"BEND (2024 tasks): {_title(tasks)}",
+            "name": _title(tasks),
             "description": " ".join(task.summary for task in tasks),
             "evaluation_framework": "bend-hf",
             "tasks": entries,
@@ -224,7 +225,7 @@ def dataset_card(
     built: Sequence[Built] = (),
     metadata: Mapping[str, Any] | None = None,
 ) -> str:
-    """Return a dataset's card.
+    """Return a dataset's card; that of a task of one's own says what its document says, and nothing of BEND.
 
     Args:
         dataset: Name without namespace.
@@ -239,17 +240,17 @@ def dataset_card(
     found = {item.task.name: item for item in built}
     rows = sum(sum((found[task.name].rows if task.name in found else task.rows).values()) for task in tasks)
     head = {
-        "pretty_name": f"BEND (2024 tasks): {_title(tasks)}",
+        "pretty_name": _title(tasks),
         "license": "unknown",
         "task_categories": sorted({words(task).category for task in tasks}),
-        "tags": ["biology", "genomics", "dna", "benchmark", "bend"],
+        "tags": ["biology", "genomics", "dna", "benchmark", *(["bend"] if tasks[0] in BEND else [])],
         "size_categories": [next((name for limit, name in SIZES if rows < limit), "1M<n<10M")],
         **(metadata or {}),
     }
     repo = f"{namespace}/{dataset}"
     toy = any(item.toy for item in built)
     parts = [
-        f"# BEND (2024 tasks): {_title(tasks)}",
+        f"# {_title(tasks)}",
         "**These are toy data from a made-up genome: no score on them says anything about a model.**" if toy else "",
         _introduction(tasks),
         _use(repo, tasks),
@@ -271,7 +272,8 @@ def _yaml(value: Mapping[str, Any]) -> str:
 
 
 def _title(tasks: Sequence[Task]) -> str:
-    return tasks[0].title if len(tasks) == 1 else tasks[0].title.partition(" (")[0].lower().capitalize()
+    title = tasks[0].title if len(tasks) == 1 else tasks[0].title.partition(" (")[0].lower().capitalize()
+    return f"BEND (2024 tasks): {title}" if tasks[0] in BEND else title
 
 
 def _heading(title: str, task: Task, several: bool) -> str:
@@ -286,6 +288,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 def _introduction(tasks: Sequence[Task]) -> str:
     several = "\n".join(f"* `{task.config}`: {task.summary}" for task in tasks)
     what = tasks[0].summary if len(tasks) == 1 else several
+    if tasks[0] not in BEND:
+        return what
     return (
         f"{what}\n\n"
         "One of the datasets of BEND, a benchmark of DNA language models on biologically meaningful tasks (Marin et "
@@ -300,7 +304,7 @@ def _use(repo: str, tasks: Sequence[Task]) -> str:
     if len(tasks) > 1:
         lines[-1] += f"  # {tasks[0].config}, the default"
         lines += [f'dataset = load_dataset("{repo}", "{task.config}")' for task in tasks[1:]]
-    split = "part3" if tasks[0].folds else "test"
+    split = list(tasks[0].rows)[2] if tasks[0].folds else "test"
     lines += [
         f'rows = load_dataset("{repo}", split="{split}", streaming=True)',
         "",
@@ -318,10 +322,11 @@ def _columns(task: Task, several: bool) -> str:
 
 
 def _labels(task: Task, several: bool) -> str:
+    released = "released" if task in BEND else "label"
     origin = {
-        "released": "The names are those of the release.",
-        "inferred": "**The names are inferred**: the released file has none.",
-        "unnamed": "**The released file carries no names**, so the labels are numbered.",
+        "released": "The names are those of the release." if task in BEND else "The names are those of the task.",
+        "inferred": f"**The names are inferred**: the {released} file has none.",
+        "unnamed": f"**The {released} file carries no names**, so the labels are numbered.",
     }[task.label_naming]
     said = words(task)
     if said.names is not None:
@@ -340,23 +345,31 @@ def _splits(task: Task, found: Built | None, several: bool) -> str:
         for name, count in task.rows.items()
     ]
     text = f"{_heading('Splits', task, several)}\n\n{_table(head, rows)}\n\n"
-    text += "Declared are the rows of BEND's released files."
+    text += f"Declared are the rows of {_whole(task)}."
     if task.positives is not None:
         here = f", {found.positives:,} here" if found and found.positives is not None else ""
         text += f" Positive are {task.positives:,} of them{here}."
     if task.paper_rows is not None:
         text += f" The paper counts {task.paper_rows:,} rows in all, the released files {sum(task.rows.values()):,}."
-    text += f" {SPLITS[task.name]}"
+    text += f" {SPLITS[task.name]}" if task in BEND else ""
     if found and not found.complete:
-        text += "\n\n**The rows here differ from those declared: this is not the whole of BEND's release.**"
+        whole = "BEND's release" if task in BEND else "the task"
+        text += f"\n\n**The rows here differ from those declared: this is not the whole of {whole}.**"
     return text
+
+
+def _whole(task: Task) -> str:
+    return "BEND's released files" if task in BEND else "the task's document"
 
 
 def _building(tasks: Sequence[Task], found: Mapping[str, Built]) -> str:
     builds = sorted({task.build for task in tasks})
+    files, genome, name = "the task's label file", "the", f"{tasks[0].name}/"
+    if tasks[0] in BEND:
+        files, genome, name = "BEND's released files", "the human reference", tasks[0].dataset
     text = (
-        f"## How it was built\n\nFrom the coordinates and labels of BEND's released files and the human reference "
-        f"genome {' and '.join(builds)}, by `bend_hf`: `bend-hf prepare {tasks[0].dataset}`. Every coordinate is "
+        f"## How it was built\n\nFrom the coordinates and labels of {files} and {genome} "
+        f"genome {' and '.join(builds)}, by `bend_hf`: `bend-hf prepare {name}`. Every coordinate is "
         "checked against the chromosome's length"
         + (", every reference allele against the genome" if tasks[0].kind.variants else "")
         + ". Sequences are upper-case; IUPAC codes other than `ACGTN` become `N`."
@@ -386,12 +399,14 @@ def _defects(tasks: Sequence[Task]) -> str:
     for task in tasks:
         prefix = f"`{task.config}`: " if len(tasks) > 1 else ""
         lines += [f"* {prefix}{caveat}" for caveat in task.caveats]
-    return "## Known defects and limits of the data\n\n" + "\n".join(lines)
+    return "## Known defects and limits of the data\n\n" + "\n".join(lines) if lines else ""
 
 
 def _licence(tasks: Sequence[Task]) -> str:
     sources = dict.fromkeys(source for task in tasks for source in task.sources)
     listed = "\n".join(f"* {source.name}: [{source.doi}](https://doi.org/{source.doi})" for source in sources)
+    if tasks[0] not in BEND:
+        return "## Licence and sources\n\nThe task's document names no licence." + (f"\n\n{listed}" if listed else "")
     return (
         "## Licence and sources\n\nBEND's code is under the BSD 3-Clause licence, its paper under CC BY 4.0. "
         "**No licence file accompanies the data**, so none is claimed here: the terms of the sources hold, and each "
@@ -420,17 +435,20 @@ def _evaluation(task: Task, repo: str, several: bool) -> str:
             f"rate {recipe.learning_rate} and weight decay {recipe.weight_decay}, batches of {recipe.batch_size}, "
             f"{recipe.epochs} epochs, the best by the validation split. The metric is {said}.",
         ]
-    lines += [
-        "",
-        f"```bash\nbend-hf evaluate MODEL --tasks {task.name}\n```",
-        "",
-        f"On model pages the score is `{repo}`, task id `{task_id(task)}`; scores under the protocol `bend-2024`, "
-        f"which reproduces the reference code, are `{task_id(task, 'bend-2024')}`.",
-    ]
+    named = f"--tasks {task.name}" if task in BEND else f"--task {task.name}/"
+    page = f"On model pages the score is `{repo}`, task id `{task_id(task)}`"
+    if task in BEND:
+        page += (
+            "; scores under the protocol `bend-2024`, which reproduces the reference code, are "
+            f"`{task_id(task, 'bend-2024')}`"
+        )
+    lines += ["", f"```bash\nbend-hf evaluate MODEL {named}\n```", "", f"{page}."]
     return "\n".join(lines)
 
 
 def _citation(tasks: Sequence[Task]) -> str:
+    if tasks[0] not in BEND:  # its sources are named by their DOI
+        return ""
     keys = dict.fromkeys(["marin2024bend", *(source.key for task in tasks for source in task.sources)])
     entries = "\n\n".join(citations()[key] for key in keys)
     return f"## Citation\n\n```bibtex\n{entries}\n```"

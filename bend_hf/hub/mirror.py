@@ -141,13 +141,14 @@ def writable() -> Iterator[None]:
 
 
 def read_mirror(folder: Path, namespace: str) -> list[Repository]:
-    """Return the repositories of a mirror: datasets in the order of declaration, then metrics.
+    """Return the repositories of a mirror: BEND's datasets in their order, others by name, then metrics.
 
     Raises:
         BendError: There are none, or a file of one was changed or lost since it was written.
     """
     found = []
-    for name in (*DATASETS, *MIRRORED):
+    written = sorted(path.parent.name for path in (folder / namespace).glob(f"*/{MARKER}"))
+    for name in dict.fromkeys([*DATASETS, *(name for name in written if name not in MIRRORED), *MIRRORED]):
         path = folder / namespace / name
         if marker := _read_marker(path):
             if problem := file_tools.damage(path):

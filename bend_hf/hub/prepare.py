@@ -26,7 +26,7 @@ from bend_hf.console import log
 from bend_hf.data.builds import GenomeArgument, by_build, pinned
 from bend_hf.data.sources import TaskFiles, locate
 from bend_hf.errors import BendError
-from bend_hf.hub.cards import tasks_of
+from bend_hf.hub.cards import DATASETS, tasks_of
 from bend_hf.hub.mirror import MIRRORED, Repository, metric_files, writable, write_mirror
 from bend_hf.tasks import get_tasks
 
@@ -80,7 +80,7 @@ def prepare(
     ``load_dataset("bend/variant_effects")`` must mean the default configuration.
 
     Args:
-        tasks: ``"all"``, names of tasks or of datasets.
+        tasks: ``"all"``, names of tasks or of datasets, folders of tasks of one's own (with a namespace of one's own).
         data_dir: Folder in BEND's layout; None for ``$BEND_HF_DATA``, else the download cache.
         genome: A FASTA, or a mapping from build to FASTA; None to look in the data folder.
         genome_checked: Whether you know that the genome is of the tasks' build, where its chromosomes do not tell.
@@ -98,7 +98,13 @@ def prepare(
     """
     check_namespace(namespace)
     located = locate_datasets(
-        tasks, data_dir=data_dir, genome=genome, genome_checked=genome_checked, strict=strict, toy=toy
+        tasks,
+        namespace=namespace,
+        data_dir=data_dir,
+        genome=genome,
+        genome_checked=genome_checked,
+        strict=strict,
+        toy=toy,
     )
     with writable():
         if to is not None:
@@ -120,6 +126,7 @@ def check_namespace(namespace: str) -> None:
 def locate_datasets(
     tasks: str | Iterable[str],
     *,
+    namespace: str,
     data_dir: str | os.PathLike[str] | None,
     genome: GenomeArgument,
     genome_checked: bool,
@@ -129,15 +136,19 @@ def locate_datasets(
     """Return the files of every task of the datasets that `tasks` name, the default configuration first.
 
     Raises:
-        BendError: Unknown names, or files that are not there.
+        BendError: Unknown names, files that are not there, or a task of one's own in BEND's namespace, for the toy
+            data, or of a metric's name.
     """
     from bend_hf.data import toy as toy_data
 
+    wanted = dict.fromkeys(task.dataset for task in get_tasks(tasks))
+    for name in wanted:
+        if name not in DATASETS:
+            _check_own(name, namespace, toy)
     if toy:
         if data_dir is not None or genome is not None:
             raise BendError("The toy data brings its own files and genomes: leave out data_dir and genome, or toy.")
         data_dir = toy_data.make(file_tools.cache_dir("toy") / f"prepare-{toy_data.VERSION}")
-    wanted = dict.fromkeys(task.dataset for task in get_tasks(tasks))
     genome = by_build(genome, [])
     options = {"genome_checked": genome_checked, "strict": strict}
     located = {name: [locate(task, data_dir, genome, **options) for task in tasks_of(name)] for name in wanted}
@@ -145,6 +156,17 @@ def locate_datasets(
         if files.toy and not toy:
             raise BendError(f"{files.bed} is toy data; say so with toy=True (--toy) and no data folder.")
     return located
+
+
+def _check_own(dataset: str, namespace: str, toy: bool) -> None:
+    if namespace == "bend":
+        raise BendError(
+            f"{dataset} is none of BEND's datasets: it goes under a namespace of your own (--namespace my-lab)."
+        )
+    if toy:
+        raise BendError(f"The toy data has no {dataset}: leave out --toy, or the task.")
+    if dataset in MIRRORED:
+        raise BendError(f"{dataset} is the name of a metric, which has a repository of that name: rename the dataset.")
 
 
 def prepared(namespace: str | None = None, tasks: str | Iterable[str] = "all") -> list[Prepared]:

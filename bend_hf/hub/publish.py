@@ -29,7 +29,7 @@ from bend_hf.hub.client import Change, Remote, RepoType, commit, compare, explai
 from bend_hf.hub.mirror import AGAIN, MARKER, Repository, metric_files, read_mirror, writable, write_mirror
 from bend_hf.hub.prepare import check_namespace, locate_datasets
 from bend_hf.hub.push import push_results
-from bend_hf.tasks import get_tasks
+from bend_hf.tasks import BEND, get_tasks
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -108,7 +108,13 @@ def publish(
     with ExitStack() as stack:
         if mirror is None:
             located = locate_datasets(
-                tasks, data_dir=data_dir, genome=genome, genome_checked=genome_checked, strict=strict, toy=toy
+                tasks,
+                namespace=namespace,
+                data_dir=data_dir,
+                genome=genome,
+                genome_checked=genome_checked,
+                strict=strict,
+                toy=toy,
             )
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=file_tools.cache_dir("publish"))))
             with writable():
@@ -194,8 +200,9 @@ def check(repository: Repository, *, toy: bool, incomplete: bool) -> None:
     for task in tasks_of(where.name):
         rows = repository.marker["configs"][task.config]["rows"]
         if rows != dict(task.rows) and not (toy or incomplete):
+            whole = "BEND's release" if task in BEND else "its document"
             raise BendError(
-                f"{where}: {task.name} has {sum(rows.values()):,} rows, BEND's release {sum(task.rows.values()):,}. "
+                f"{where}: {task.name} has {sum(rows.values()):,} rows, {whole} {sum(task.rows.values()):,}. "
                 "Publish it all the same with incomplete=True (--incomplete); its card says so."
             )
 

@@ -47,7 +47,7 @@ def register(task: Task | str | os.PathLike[str]) -> Task:
         task: A task, or the folder of one (``task.json`` beside its label file).
 
     Raises:
-        BendError: The folder holds no task, or another task has its name.
+        BendError: The folder holds no task, or another task has its name or its dataset.
     """
     if not isinstance(task, Task):
         task = read_document(Path(task) / NAME)
@@ -58,6 +58,11 @@ def register(task: Task | str | os.PathLike[str]) -> Task:
         raise BendError(
             f"Two tasks have the name {task.name}: that of {_place(known)} and that of {_place(task)}. Rename one."
         )
+    for other in TASKS.values():
+        if other.name != task.name and (other.dataset, other.config) == (task.dataset, task.config):
+            raise BendError(f"{task.name} has the dataset and the config of {other.name}: give it others.")
+        if other in BEND and other.dataset == task.dataset:
+            raise BendError(f"{task.dataset} is one of BEND's datasets: give {task.name} ({_place(task)}) another.")
     if known is None or known.folder is None:
         TASKS[task.name] = task
     return TASKS[task.name]
