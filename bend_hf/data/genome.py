@@ -28,7 +28,7 @@ import pyfaidx
 
 from bend_hf import files
 from bend_hf.console import log
-from bend_hf.errors import BendError, unknown
+from bend_hf.errors import BendError, DiskError, described, unknown
 
 AMBIGUITY_CODES = b"RYSWKMBDHV"
 _NEWLINES = b"\r\n"
@@ -276,7 +276,7 @@ def _index(fasta: Path, data: mmap.mmap) -> Entries:
         try:
             pyfaidx.Faidx(str(fasta), indexname=str(temporary)).close()
         except OSError as error:  # pyfaidx hides the reason, a full disk for example, behind one without a number
-            raise error.__context__ or error from None
+            raise DiskError(f"{target} cannot be written: {described(error.__context__ or error)}") from error
         except (pyfaidx.FastaIndexingError, ValueError) as error:
             raise BendError(
                 f"{fasta} cannot be indexed: {str(error).rstrip('.')}. Download it again, or rewrap its lines."

@@ -126,7 +126,7 @@ def test_a_full_disk_while_writing_the_index(data: DataFolder, caches: Path, mon
 
     with monkeypatch.context() as patch:
         patch.setattr("pyfaidx.TemporaryFile", full)
-        with pytest.raises(BendError, match="The disk is full"):
+        with pytest.raises(BendError, match=r"any.fa.fai cannot be written: the disk is full"):
             build(data.files("cpg_methylation"), cache_dir=caches)
     assert [path.name for path in data.fasta.parent.iterdir()] == ["any.fa"]
 

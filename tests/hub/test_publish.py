@@ -208,7 +208,7 @@ def test_nothing_is_uploaded_when_a_check_fails(
     message = damage(folder)
     with pytest.raises(ClientError, match=message) as failure:
         client.run(publish(folder))
-    assert failure.value.kind == "BendError"
+    assert failure.value.kind in ("BendError", "HubError")
     assert hub.repos == {}
 
 
@@ -245,7 +245,7 @@ def test_a_fault_leaves_no_half_published_repository(
     hub.fault(method, path, status=status)
     with pytest.raises(ClientError, match=message) as failure:
         client.run(publish(mirror))
-    assert failure.value.kind == "BendError"
+    assert failure.value.kind in ("BendError", "HubError")
     assert hub.repos == {}  # created for this, empty, and removed again
     hub.faults.clear()
     client.run(publish(mirror))
