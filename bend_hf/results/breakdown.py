@@ -14,9 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bend_hf.metric import METRICS
 from bend_hf.resources import load_module
-from bend_hf.results.chance import expected_average_precision
+from bend_hf.results.chance import chance, expected_average_precision
 from bend_hf.results.predictions import Predictions
 
 TOO_FEW = 10
@@ -74,11 +73,11 @@ def _natural(name: str) -> tuple[str, int, str]:
 
 def _part(name: str, rows: int, part: Predictions) -> Part:
     labels, scores = part.labels, part.scores
-    if part.task.kind.classes:
+    if part.task.metric == "mcc":
         return Part(name, rows, None, _mcc(labels, scores), 0.0)
     if not part.task.kind.binary(part.task):
         value = part.task.kind.score(part.task, labels, scores)[part.task.metric] if len(part) >= TOO_FEW else None
-        return Part(name, rows, None, value, METRICS[part.task.metric].chance or 0.0)
+        return Part(name, rows, None, value, chance(part).value)
     positives = labels.sum(axis=0, dtype=np.int64)
     enough = np.minimum(positives, len(labels) - positives) >= TOO_FEW
     auroc = load_module("metrics", "auroc").auroc
@@ -146,8 +145,8 @@ def _by_start(predictions: Predictions) -> list[Part]:
         if positives >= TOO_FEW:
             value = float(np.mean([average_precision(predictions.labels[c], predictions.scores[c]) for c in each]))
         expected = [expected_average_precision(int(c.sum()), int(predictions.labels[c].sum())) for c in each]
-        chance = float(np.mean(expected)) if expected else 0.0
-        parts.append(Part(name, int(inside.sum()), positives, value, chance))
+        level = float(np.mean(expected)) if expected else 0.0
+        parts.append(Part(name, int(inside.sum()), positives, value, level))
     return parts
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from result_factory import simulate
-from sklearn.metrics import average_precision_score, matthews_corrcoef, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, matthews_corrcoef, roc_auc_score
 
 from bend_hf.results.breakdown import breakdowns, splice_distances
 from bend_hf.results.record import make_predictions
-from bend_hf.tasks import TASKS
+from bend_hf.tasks import TASKS, own_task
 
 
 def test_variants_by_consequence_and_chromosome() -> None:
@@ -93,3 +93,25 @@ def test_enhancers_by_distance_to_the_start() -> None:
 
 def test_divisions_with_one_part_are_left_out() -> None:
     assert "chromosome" not in breakdowns(simulate("cpg_methylation", chromosomes=1))
+
+
+def test_parts_of_classes_have_the_task_s_own_metric() -> None:
+    task = own_task(
+        "kinds_of_windows",
+        label_kind="window_class",
+        label_names=("a", "b", "c"),
+        window=100,
+        build="WBcel235",
+        summary="Tell three kinds of windows.",
+        rows={"train": 1, "validation": 1, "test": 80},
+        metric="macro_f1",
+    )
+    rng = np.random.default_rng(2)
+    labels, scores = rng.integers(0, 3, (80, 1)), rng.random((80, 3))
+    chromosome = np.repeat(["I", "II"], 40)
+    keys = {"chromosome": chromosome, "start": range(80), "end": range(80), "strand": ["+"] * 80}
+    for part in breakdowns(make_predictions(task, keys, list(scores), list(labels)))["chromosome"]:
+        inside = chromosome == part.name
+        wanted = f1_score(labels[inside, 0], scores[inside].argmax(axis=1), average="macro")
+        assert part.score == pytest.approx(wanted)
+        assert part.chance == pytest.approx(1 / 3)
