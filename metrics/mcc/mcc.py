@@ -139,7 +139,9 @@ def scores_from_confusion(confusion: np.ndarray) -> dict[str, Any]:
     hits = np.diagonal(counts, axis1=-2, axis2=-1)
     total = true.sum(axis=-1, keepdims=True)
     covariance = (hits * (total - true - predicted + hits) - (true - hits) * (predicted - hits)).sum(axis=-1)
-    spread = np.sqrt((true * (total - true)).sum(axis=-1) * (predicted * (total - predicted)).sum(axis=-1))
+    # Of weighted counts a sum that is 0 may come out a little below it.
+    sides = [np.maximum((count * (total - count)).sum(axis=-1), 0) for count in (true, predicted)]
+    spread = np.sqrt(sides[0] * sides[1])
     with np.errstate(invalid="ignore"):
         scores = {
             "mcc": np.where(spread > 0, covariance / np.where(spread > 0, spread, 1), 0.0),

@@ -264,3 +264,12 @@ def test_without_examples() -> None:
     assert auroc.auroc(np.zeros((0, 3), dtype=int), np.zeros((0, 3)))["per_label"] == [None] * 3
     assert auprc.average_precision([], []) is None
     assert mcc.confusion_matrix([], [], 2).sum() == 0
+
+
+@pytest.mark.filterwarnings("error")
+def test_weighted_counts_of_one_class_have_no_correlation() -> None:
+    """Resamples weigh confusion matrices; rounding must not take the root of a number below 0."""
+    module = load_module("metrics", "mcc")
+    one_class = np.zeros((200, 3, 3))
+    one_class[:, 1] = np.random.default_rng(0).random((200, 3)) / 3
+    assert module.scores_from_confusion(one_class)["mcc"].tolist() == [0.0] * 200
