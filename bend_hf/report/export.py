@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv as csv_module
 import io
 import json as json_module
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,24 +35,41 @@ def markdown(groups: Sequence[Group], references: Sequence[Row]) -> str:
     """Tables of GitHub's Markdown: one per group, and one of published values."""
     blocks = ["# BEND results", NOTE]
     for group in groups:
-        head = ["model", *(f"{TASKS[task].title} ({METRICS[TASKS[task].metric]})" for task in group.tasks)]
+        head = ["model", *(f"{literal(TASKS[task].title)} ({METRICS[TASKS[task].metric]})" for task in group.tasks)]
         lines = [head, ["---", *("---:" for _ in group.tasks)]]
         for model in group.models:
             cells = [_markdown_cell(row, rank, group.marks) for row, rank in _cells(group, model)]
-            lines.append([_title(group, model), *cells])
+            lines.append([literal(_title(group, model)), *cells])
         lines.append(["chance", *(_chance(group, task) for task in group.tasks)])
         blocks += [f"## {group.title}", *([f"**{TOY}**"] if group.toy else []), _pipes(lines)]
-        blocks += [f"- <sup>{letter}</sup> {text}" for text, letter in group.marks.items()]
-        blocks += [f"- {note}" for note in group.comparison.notes]
+        blocks += [f"- <sup>{letter}</sup> {literal(text)}" for text, letter in group.marks.items()]
+        blocks += [f"- {literal(note)}" for note in group.comparison.notes]
     if references:
         lines = [["model", "task", "score", "protocol", "source"], ["---", "---", "---:", "---", "---"]]
-        lines += [[r.model, TASKS[r.task].title, number(r.score), r.protocol, r.source or ""] for r in references]
+        lines += [
+            [literal(cell) for cell in (r.model, TASKS[r.task].title, number(r.score), r.protocol, r.source or "")]
+            for r in references
+        ]
         blocks += ["## Published or run elsewhere", "Other protocols and test rows; not computed here.", _pipes(lines)]
     return "\n\n".join(blocks) + "\n"
 
 
 def _pipes(lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def literal(text: str) -> str:
+    """Text that Markdown shows as it is: no HTML, link, picture, code, emphasis or cell begins in it.
+
+    Names of models, titles of tasks and reasons of failures may be strangers'.
+    """
+    plain = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*\[\]|!])", r"\\\1", plain)
+
+
+def one_line(text: str) -> str:
+    """Text without line breaks and other control characters, which end a row of every kind of table."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _markdown_cell(row: Row | None, rank: str | None, marks: dict[str, str]) -> str:
@@ -122,8 +140,15 @@ def csv(groups: Sequence[Group], references: Sequence[Row]) -> str:
     text = io.StringIO()
     writer = csv_module.DictWriter(text, records[0], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    writer.writerows({name: inert(value) for name, value in record.items()} for record in records)
     return text.getvalue()
+
+
+def inert(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula: text that would begin one is led by an apostrophe."""
+    if not isinstance(value, str):
+        return value
+    return f"'{value}" if value.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else value
 
 
 def json(groups: Sequence[Group], references: Sequence[Row]) -> str:
@@ -155,8 +180,8 @@ _SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
 
 
 def escape(text: str) -> str:
-    """Text with LaTeX's special characters escaped; other characters outside ASCII become ``?``."""
-    escaped = "".join(_SPECIAL.get(character, character) for character in text)
+    """Text in one line with LaTeX's special characters escaped; other characters outside ASCII become ``?``."""
+    escaped = "".join(_SPECIAL.get(character, character) for character in one_line(text))
     return escaped.encode("ascii", "replace").decode()
 
 
