@@ -36,6 +36,17 @@ def whole(name: str, value: Any, least: int = 1) -> int | None:
     return int(value)
 
 
+def one_of(kind: str, value: Any, choices: Iterable[str]) -> None:
+    """Refuse what is none of the choices; the error lists them.
+
+    Raises:
+        BendError: So it is.
+    """
+    choices = tuple(choices)
+    if not isinstance(value, str) or value not in choices:
+        raise unknown(kind, str(value), choices)
+
+
 def seed_numbers(seeds: Any) -> tuple[int, ...]:
     """Return the seeds that a number of seeds, or the seeds themselves, stand for.
 
@@ -95,6 +106,8 @@ def tracker_names(names: Any) -> Sequence[str]:
     Raises:
         BendError: One is unknown or not installed.
     """
+    if isinstance(names, bytes) or not isinstance(names, Iterable):
+        raise BendError(f"trackers={names!r} is no name of a tracker, nor several.")
     found = [names] if isinstance(names, str) else list(names)
     for name in found:
         if name not in TRACKERS:

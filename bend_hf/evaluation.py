@@ -19,7 +19,7 @@ from bend_hf import checks, subsets
 from bend_hf.console import log
 from bend_hf.data.builds import by_build, pinned
 from bend_hf.data.sources import locate
-from bend_hf.errors import BendError, described, unknown
+from bend_hf.errors import BendError, described
 from bend_hf.files import cache_dir
 from bend_hf.protocols import Protocol, get_protocol
 from bend_hf.recording import every_run
@@ -39,6 +39,9 @@ SUPERVISED: dict[str, tuple[Callable[[Task], bool], str]] = {
     "basset": (lambda task: task.kind.whole_windows, "labels of whole windows"),
 }
 """Baselines that train a whole network on one-hot input in the head's place, the tasks they are for, and in words."""
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+VECTORS = ("auto", "float32", "bfloat16", "float16", "int8")
 
 Folder = str | os.PathLike[str]
 
@@ -148,8 +151,9 @@ def evaluate(
     checks.whole("sampling_seed", sampling_seed, 0)
     limit, training = checks.whole("limit", limit), subsets.sizes(train_rows)
     trackers = checks.tracker_names(trackers)
-    if vary not in VARY:
-        raise unknown("choice of what seeds vary", vary, VARY)
+    checks.one_of("choice of what seeds vary", vary, VARY)
+    checks.one_of("precision", precision, PRECISIONS)
+    checks.one_of("precision of vectors", vectors, VECTORS)
     # Paths mean what they mean now, whatever the working directory will be.
     output, store = checks.output_folder(output), None if store is None else pinned(store)
     genome = by_build(genome, [task.build for task in chosen])
@@ -239,14 +243,14 @@ def evaluate(
 
 def _applicable(model: Any, tasks: Folder | Iterable[Folder]) -> tuple[Task, ...]:
     """Return the tasks asked for; where that is all of them, those that a supervised baseline is meant for."""
-    names = [tasks] if isinstance(tasks, str | os.PathLike) else list(tasks)
+    names = list(tasks) if isinstance(tasks, Iterable) and not isinstance(tasks, str) else tasks
     chosen = get_tasks(names)
     if not (isinstance(model, str) and model in SUPERVISED):
         return chosen
     fits, what = SUPERVISED[model]
     left = tuple(task for task in chosen if fits(task))
     out = ", ".join(task.name for task in chosen if task not in left)
-    if out and names != ["all"]:
+    if out and names not in ("all", ["all"]):
         raise BendError(f"{model} is no baseline for {out}: it is trained on {what}.")
     if out:
         log.warning("%s is no baseline for %s: left out.", model, out)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from bend_hf.errors import unknown
 from bend_hf.resources import folder, load_module
 
 
@@ -60,6 +61,8 @@ def load_metric(name: str, **options: Any) -> Any:
     """
     import evaluate
 
+    if not isinstance(name, str):
+        raise unknown("metric", str(name), METRICS)
     name = name.rpartition("/")[2]
     load_module("metrics", name)
     return evaluate.load(str(folder("metrics") / name / f"{name}.py"), **options)

@@ -248,6 +248,8 @@ def load_dataset(
     Raises:
         BendError: Unknown name, or bad input.
     """
+    if not isinstance(name, str):
+        raise BendError(f"{name!r} is no name of a dataset.")
     task = get_config(name.rstrip("/").removesuffix(".py"), config)
     files = locate(task, data_dir, genome, genome_checked=genome_checked, strict=strict)
     builder = builder_class(task.dataset)(cache_dir, files=files)
@@ -255,4 +257,7 @@ def load_dataset(
         with _own_errors(builder):
             return builder.as_streaming_dataset(split=split)
     prepare_builder(builder, num_proc=num_proc)
-    return builder.as_dataset(split=split)
+    try:
+        return builder.as_dataset(split=split)
+    except ValueError as error:  # a split that is none
+        raise BendError(f"{name}, split={split!r}: {error}") from error

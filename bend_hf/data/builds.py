@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from bend_hf.checks import path_of
 from bend_hf.console import log
 from bend_hf.errors import BendError, unknown
 
@@ -148,7 +149,7 @@ def canonical(build: str) -> str:
 
 def pinned(path: str | os.PathLike[str]) -> Path:
     """Return an absolute path, which means the same file after a change of the working directory."""
-    return Path(path).expanduser().absolute()
+    return path_of("path", path).expanduser().absolute()
 
 
 def _plain(chromosome: str) -> str:

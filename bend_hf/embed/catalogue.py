@@ -260,7 +260,7 @@ def resolve(name: str) -> Found:
         hubs = {entry.source: known for known, entry in CATALOGUE.items()}
         if name in hubs:
             key = hubs[name]
-        elif Path(name).expanduser().is_dir():
+        elif name and Path(name).expanduser().is_dir():
             return Found(Path(name).name or name, str(Path(name).expanduser()))
         elif "/" in name or "\\" in name:
             return Found(name, name)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -224,7 +225,11 @@ class Embedder:
         """
         from bend_hf.embed.catalogue import resolve
 
+        if not isinstance(prefix, str | None):
+            raise BendError(f"prefix={prefix!r} (--prefix) is no text.")
         found = resolve(name_or_path)
+        if revision is not None and Path(found.source).is_dir():
+            raise BendError(f"{found.source} is a folder, which has no revision (--revision): leave it out.")
         loaded = load(
             found.source,
             revision=revision or found.revision,

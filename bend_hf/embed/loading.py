@@ -139,7 +139,9 @@ def read_config(source: str, revision: str | None = None) -> dict[str, Any]:
 
 def needs_code(config: Mapping[str, Any]) -> bool:
     """Whether a checkpoint names Python files of its own for its model."""
-    classes: Mapping[str, Any] = config.get("auto_map") or {}
+    classes = config.get("auto_map")
+    if not isinstance(classes, Mapping):  # damaged, or none
+        return False
     modules = {str(name).rpartition("--")[2].partition(".")[0] for key, name in classes.items() if "AutoModel" in key}
     if modules and all(STOCK_CODE.get(module, "") == config.get("model_type") for module in modules):
         return False

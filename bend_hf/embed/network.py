@@ -11,7 +11,7 @@ sees what follows it and whether padding reaches a vector are all looked up or m
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -210,7 +210,7 @@ class Network:
         Raises:
             BendError: One does not exist; the message says how many there are.
         """
-        asked = [layer] if isinstance(layer, (int, str)) else list(layer)
+        asked = list(layer) if isinstance(layer, Iterable) and not isinstance(layer, str) else [layer]
         if not asked or any(isinstance(x, bool) or not (isinstance(x, int) or x == "last") for x in asked):
             raise BendError(f'layer={layer!r} is none: give an index, "last", or a list of them.')
         numbers = [-1 if x == "last" else int(x) for x in asked]

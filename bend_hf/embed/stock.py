@@ -58,8 +58,11 @@ def load_stock(
         BendError: There is no such class, it has no such head, or its tensors are not those of the checkpoint.
     """
     settings, chosen = _class_of(source, config, lm_head)
-    with torch.device("meta"):
-        blank = chosen(settings)
+    try:
+        with torch.device("meta"):
+            blank = chosen(settings)
+    except Exception as error:  # sizes that fit no layer
+        raise BendError(f"{source!r}: no {chosen.__name__} is made of its config.json ({_line(error)}).") from error
     names = blank.state_dict().keys() | (as_published(blank) or {}).keys()
     state = unwrap(state, blank, names)
     wrong = _wrong_shapes(blank, state)
@@ -70,7 +73,7 @@ def load_stock(
             given = {"config": settings, "state_dict": dict(state), "dtype": torch.float32}
             model: nn.Module = chosen.from_pretrained(None, **given)
     except Exception as error:  # a dozen types, from a wrong field of the configuration to tensors that do not fit
-        raise BendError(f"{source!r} cannot be loaded as {chosen.__name__}: {error}") from error
+        raise BendError(f"{source!r} cannot be loaded as {chosen.__name__}: {_line(error)}") from error
     architecture = f"transformers' {chosen.__name__}, by model_type {config.get('model_type')!r}"
     part = model.eval()
     if settings.is_encoder_decoder:
@@ -78,6 +81,10 @@ def load_stock(
         architecture = f"the encoder of {architecture}"
     ids = torch.arange(PROBE)[None] % max(1, getattr(settings.get_text_config(), "vocab_size", None) or 1)
     return part, architecture, compare(model, state, name=repr(source), probe=partial(_first, part, ids))
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _first(model: nn.Module, ids: Tensor) -> Tensor:
@@ -101,7 +108,7 @@ def _class_of(source: str, config: Mapping[str, Any], lm_head: bool) -> tuple[An
     try:
         settings = transformers.CONFIG_MAPPING[kind].from_dict(dict(config))
     except Exception as error:  # whatever a class of configurations checks
-        raise BendError(f"{source!r}: transformers cannot read its config.json ({error}).") from error
+        raise BendError(f"{source!r}: transformers cannot read its config.json ({_line(error)}).") from error
     mapping: Any = auto.MODEL_MAPPING
     if lm_head:
         masked = type(settings) in auto.MODEL_FOR_MASKED_LM_MAPPING and not getattr(

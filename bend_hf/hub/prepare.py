@@ -119,7 +119,7 @@ def prepare(
 
 def check_namespace(namespace: str) -> None:
     """Raise a BendError where a namespace is no name of a user or an organisation on the Hub."""
-    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?", namespace):
+    if not isinstance(namespace, str) or not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?", namespace):
         raise BendError(f"{namespace!r} is no namespace: letters, digits, and '-' or '_' between them, as in 'bend'.")
 
 

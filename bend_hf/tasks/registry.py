@@ -14,6 +14,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from bend_hf.checks import path_of
 from bend_hf.console import log
 from bend_hf.errors import BendError, unknown
 from bend_hf.tasks import bend
@@ -50,7 +51,7 @@ def register(task: Task | str | os.PathLike[str]) -> Task:
         BendError: The folder holds no task, or another task has its name or its dataset.
     """
     if not isinstance(task, Task):
-        task = read_document(Path(task) / NAME)
+        task = read_document(path_of("task", task) / NAME)
     known = TASKS.get(task.name)
     if known in BEND:
         raise BendError(f"{task.name} is the name of one of BEND's tasks: give yours ({_place(task)}) another.")
@@ -88,6 +89,8 @@ def get_tasks(names: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] =
     wanted: set[str] = set()
     for name in several:
         wanted |= {task.name for task in _find(name)}
+    if not wanted:
+        raise BendError("tasks=[]: name a task or more, or all.")
     for task in TASKS.values():
         if task.supersedes in wanted:
             log.warning("%s is superseded by %s.", task.supersedes, task.name)

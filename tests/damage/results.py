@@ -155,7 +155,11 @@ KINDS = (
         cli(REPORT, text('{"schema": 2, "model": "\\ud800"}')),
         "was changed after it was written (its digest does not match); restore",
     ),
-    Kind("a model that is a number", cli(REPORT, field(model=3)), "field 'model' is 3; expected a non-empty string."),
+    Kind(
+        "a record whose model is a number",
+        cli(REPORT, field(model=3)),
+        "field 'model' is 3; expected a non-empty string.",
+    ),
     Kind(
         "a task that is a list",
         cli(REPORT, field(task=["gene_finding"])),
@@ -174,7 +178,7 @@ KINDS = (
     Kind(
         "a metric that is a list",
         cli(REPORT, field(metric=["mcc"])),
-        "field 'metric' is [\"mcc\"]; expected one of mcc, auroc, auprc.",
+        "field 'metric' is [\"mcc\"]; expected one of mcc, auroc",
     ),
     Kind(
         "a score that is text",
