@@ -22,6 +22,7 @@ from faults.corrupt_caches import SIZES
 from result_factory import PROVENANCE, make_result, simulate
 
 from bend_hf.data import toy
+from bend_hf.data.genome import Genome
 from bend_hf.files import digest_of
 from bend_hf.results.record import write_result
 from bend_hf.results.statistics import summarise
@@ -57,16 +58,6 @@ class Bench:
         return self._copied("results", shutil.copy2)
 
     @property
-    def mirror(self) -> Path:
-        """A mirror of the Hub's namespace, as `prepare` writes it."""
-        return self._copied("mirror", shutil.copy2)
-
-    @property
-    def task(self) -> Path:
-        """The folder of a task of one's own, its genome in it."""
-        return self._copied("my_task", shutil.copy2)
-
-    @property
     def out(self) -> Path:
         """Where a command is told to write; it is not there."""
         return self.here / "out"
@@ -88,15 +79,8 @@ class Bench:
 
 def make_sound(folder: Path) -> Path:
     """Write what kinds are given copies of."""
-    from tasks_of_ones_own import make_task, write_folder
-
-    from bend_hf.hub.mirror import write_mirror
-    from bend_hf.hub.prepare import locate_datasets
-
     data = toy.make(folder / "data", **SIZES)
     for genome in (data / "genomes").glob("*.fa"):  # the index is written now, so that no kind leaves one behind
-        from bend_hf.data.genome import Genome
-
         Genome(genome)
     tiny_models.gpt2(folder / "model", layers=1, width=8)
     for i, model in enumerate(("models/one", "models/two")):
@@ -104,17 +88,6 @@ def make_sound(folder: Path) -> Path:
             predictions = simulate(name, signal=0.3 + i, rows=20, seed=i)
             values = vars(summarise(predictions, resamples=20)) | {"provenance": dict(PROVENANCE)}
             write_result(folder / "results", make_result(name, model=model, **values), predictions)
-    located = {
-        "cpg_methylation": [
-            files
-            for group in locate_datasets(
-                ["cpg_methylation"], data_dir=None, genome=None, genome_checked=False, strict=False, toy=True
-            ).values()
-            for files in group
-        ]
-    }
-    write_mirror(folder / "mirror", located, namespace="bend", toy=True)
-    write_folder(folder / "my_task", make_task())
     return folder
 
 
