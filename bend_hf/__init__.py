@@ -9,7 +9,22 @@ Names are imported when first used, so that ``import bend_hf`` stays light.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the same names, for type checkers and editors
+    from bend_hf.data.builder import load_dataset as load_dataset
+    from bend_hf.data.genome import Genome as Genome
+    from bend_hf.embed.embedder import Embedder as Embedder
+    from bend_hf.errors import BendError as BendError
+    from bend_hf.evaluation import evaluate as evaluate
+    from bend_hf.hub.publish import push_results as push_results
+    from bend_hf.metric import load_metric as load_metric
+    from bend_hf.report.collection import read_results as read_results
+    from bend_hf.results.compare import compare as compare
+    from bend_hf.tasks import TASKS as TASKS
+    from bend_hf.tasks import Task as Task
+    from bend_hf.tasks import get_tasks as get_tasks
+    from bend_hf.tasks import register as register
 
 __version__ = "0.1.0"
 
@@ -26,7 +41,7 @@ _WHERE = {
     "load_metric": "bend_hf.metric",
     "register": "bend_hf.tasks",
     "push_results": "bend_hf.hub.publish",
-    "read_results": "bend_hf.results.record",
+    "read_results": "bend_hf.report.collection",
 }
 
 __all__ = [*sorted(_WHERE), "__version__"]

@@ -30,7 +30,7 @@ from bend_hf.walk import VARY, Road, folds, numbered
 if TYPE_CHECKING:
     import datasets
 
-    from bend_hf.results.record import Result
+    from bend_hf.report.collection import Results
 
 COMPOSITION = "composition"
 """The baseline that sees k-mer frequencies only, and base changes for variants."""
@@ -84,7 +84,7 @@ def evaluate(
     trackers: Sequence[str] = (),
     output: Folder = "bend-results",
     overwrite: bool = False,
-) -> list[Result]:
+) -> Results:
     """Evaluate a model on the tasks, and write one record per task (and seed) below `output`.
 
     Args:
@@ -166,6 +166,7 @@ def evaluate(
     from bend_hf.embed.estimate import parse_size
     from bend_hf.embed.layers import layers_of
     from bend_hf.embed.open import BASELINES, in_python
+    from bend_hf.report.collection import Results
     from bend_hf.train.processes import main_first, process_state, trained_in
     from bend_hf.zero_shot.variants import as_scored, offered
 
@@ -238,7 +239,7 @@ def evaluate(
             sizes=training,
             scores=scores,
         )
-    return results if state.is_main_process else []
+    return Results(results if state.is_main_process else [])
 
 
 def _applicable(model: Any, tasks: Folder | Iterable[Folder]) -> tuple[Task, ...]:

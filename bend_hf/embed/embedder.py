@@ -413,6 +413,11 @@ class Embedder:
             return counts + 2
         return counts
 
+    def __repr__(self) -> str:
+        direction = "causal" if self.causal else "bidirectional"
+        layers = ", ".join(map(str, self.network.layers))
+        return f"Embedder({self.name!r}, {self.scheme.family}, dim={self.dim}, layer={layers}, {direction})"
+
     def embed(self, sequences: Iterable[str]) -> Iterator[Tokens]:
         """Embed sequences.
 
@@ -427,6 +432,18 @@ class Embedder:
         """
         for layers in self._embed(sequences, self.network.layers):
             yield layers[0] if len(layers) == 1 else _side_by_side(layers)
+
+    def nucleotides(self, sequences: Iterable[str]) -> Iterator[np.ndarray]:
+        """Embed sequences, and give every nucleotide the vector of its token.
+
+        Yields:
+            (L, D) float32 of each sequence of L nucleotides, in order.
+
+        Raises:
+            BendError: As `embed`.
+        """
+        for tokens in self.embed(sequences):
+            yield np.repeat(tokens.vectors.float().numpy(), tokens.lengths, axis=0)
 
     def embed_layers(self, sequences: Iterable[str], layers: Sequence[int | str]) -> Iterator[tuple[Tokens, ...]]:
         """Embed sequences at several layers, each by itself, from one pass of the model.

@@ -14,8 +14,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bend_hf.checks import whole
 from bend_hf.errors import BendError, unknown
@@ -30,8 +31,11 @@ from bend_hf.results.statistics import bootstrap
 from bend_hf.tasks import TASKS, get_tasks
 from bend_hf.text import aligned, interval, number, p_value
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """What `compare` found.
 
@@ -59,8 +63,25 @@ class Comparison:
             "notes": self.notes,
         }
 
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one line per difference, with the attributes of `Difference`; the interval as ``low`` and ``high``."""
+        import pandas as pd
+
+        lines = []
+        for found in self.differences:
+            low, high = found.interval or (None, None)
+            lines.append(dataclasses.asdict(found) | {"low": low, "high": high})
+        names = [each.name for each in dataclasses.fields(Difference)]
+        at = names.index("interval")
+        return pd.DataFrame(lines, columns=[*names[:at], "low", "high", *names[at + 1 :]])
+
     def __str__(self) -> str:
         return "\n\n".join([*map(self._block, self.ranking), *self.notes])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
 
     def _block(self, task: str) -> str:
         """One task: the models with their ranks, and all differences."""

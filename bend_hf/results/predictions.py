@@ -21,6 +21,7 @@ from bend_hf.errors import BendError, unknown
 from bend_hf.tasks import Task
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 EXTRAS = ("part", "consequence", "full_label", "transcript_id", "gene")
@@ -71,6 +72,34 @@ class Predictions:
     def column(self, name: str) -> np.ndarray:
         """A key or extra column as a numpy array (strings as objects)."""
         return np.asarray(self.table[name].to_numpy())
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one line per label: variant, window and label, bin or nucleotide, with its own coordinates.
+
+        Columns are the rows' keys, with ``start`` and ``end`` (0-based, half-open) of the bin or nucleotide itself,
+        also where a window is read on the other strand; ``name`` of the label, where a window has several; ``label``;
+        ``score``, or ``p.<class>`` for every class; and the scores `beside`.
+        """
+        kind, task = self.task.kind, self.task
+        keys = self.table.select([name for name in self.table.column_names if name not in ("scores", "labels")])
+        row = np.repeat(np.arange(len(self)), self.lengths)
+        frame = keys.to_pandas().iloc[row]
+        if kind.per_row(task) is None:
+            size = task.bin_size or 1
+            piece = np.arange(len(row)) - (np.cumsum(self.lengths) - self.lengths)[row]
+            if task.stranded:
+                piece = np.where(frame["strand"] == "-", self.lengths[row] - 1 - piece, piece)
+            start = frame["start"] + piece * size
+            frame = frame.assign(start=start, end=start + size)
+        if kind.label_columns(task) > 1:
+            names = task.label_names
+            frame = frame.iloc[np.repeat(np.arange(len(frame)), len(names))].assign(name=list(names) * len(self))
+        frame = frame.assign(label=self.labels.reshape(-1))
+        if kind.classes:
+            values = {f"p.{name}": self.scores[:, k] for k, name in enumerate(task.label_names)}
+        else:
+            values = {"score": self.scores.reshape(-1)}
+        return frame.assign(**values).reset_index(drop=True)
 
     @property
     def beside(self) -> tuple[str, ...]:

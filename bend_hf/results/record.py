@@ -126,6 +126,13 @@ class Result:
         """The model's name, with what tells this run of it from others."""
         return f"{self.model}{self.variant}"
 
+    def __repr__(self) -> str:
+        seed = "" if self.seed is None else f", seed={self.seed}"
+        what = f"failure={self.failure!r}" if self.failure else f"{self.metric}={self.score}, interval={self.interval}"
+        return (
+            f"Result({self.label!r}, {self.task!r}, {self.protocol!r}{seed}, {what}{', toy=True' if self.toy else ''})"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The record as written, without its digest."""
         own = ("path", "variant")

@@ -1,0 +1,145 @@
+"""`Results`: what `evaluate` and `read_results` return, a list of records that is looked at as a table.
+
+results = bend_hf.read_results("bend-results")
+results                                      # the table of the command line; in a notebook an HTML table
+results.of(task="gene_finding", model="onehot").summary()
+results.scores()                             # every score of variants, as a data frame
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
+
+from bend_hf.errors import unknown
+from bend_hf.report.table import TOY, table
+from bend_hf.results import record
+from bend_hf.results.board import board
+from bend_hf.results.record import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Results(list[Result]):
+    """A list of records; its text is their table."""
+
+    def __repr__(self) -> str:
+        return table(self)
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        head = f"<p><strong>{escape(TOY)}</strong></p>" if any(result.toy for result in self) else ""
+        return head + self.summary().to_html(index=False, na_rep="", float_format="{:.3f}".format)
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Result: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Results: ...
+
+    def __getitem__(self, index: SupportsIndex | slice) -> Result | Results:
+        found = super().__getitem__(index)
+        return Results(found) if isinstance(found, list) else found
+
+    def of(
+        self,
+        *,
+        task: str | None = None,
+        model: str | None = None,
+        protocol: str | None = None,
+        seed: int | None = None,
+        layer: int | None = None,
+    ) -> Results:
+        """Return the records that have all the values given.
+
+        Args:
+            task: Name of a task.
+            model: Name of a model, as in the records.
+            protocol: Name of a protocol.
+            seed: Of the head's training.
+            layer: Index of the hidden state that alone was read, from 0 (the embeddings).
+
+        Raises:
+            BendError: No record at all has one of the values; the message names the nearest that is there.
+        """
+        wanted = {"task": task, "model": model, "protocol": protocol, "seed": seed, "layer": layer}
+        chosen = list(self)
+        for name, value in wanted.items():
+            if value is None:
+                continue
+            if value not in (there := {_value(result, name) for result in self}):
+                raise unknown(name, str(value), sorted(str(each) for each in there if each is not None))
+            chosen = [result for result in chosen if _value(result, name) == value]
+        return Results(chosen)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one line per record: failures among them, with the reason in ``failure``.
+
+        ``low`` and ``high`` are the 95 % interval over test rows; `summary` has that over seeds as well.
+        """
+        import pandas as pd
+
+        names = ("model", "task", "protocol", "toy", "seed", "metric", "score", "chance", "failure")
+        lines = []
+        for result in self:
+            low, high = result.interval or (None, None)
+            values = {name: getattr(result, name) for name in names}
+            lines.append(values | {"low": low, "high": high, "layer": _value(result, "layer"), "path": result.path})
+        columns = [*names[:7], "low", "high", *names[7:], "layer", "path"]
+        return pd.DataFrame(lines, columns=columns)
+
+    def summary(self) -> pd.DataFrame:
+        """Return one line per model, task and protocol, as the leaderboard has it.
+
+        ``score`` is the mean over ``seeds``, ``low`` and ``high`` its 95 % interval (over test rows and, with several
+        seeds, training), ``departures`` where its settings are not the recipe's.
+        """
+        import pandas as pd
+
+        names = ("model", "task", "protocol", "toy", "score")
+        rest = ("chance", "departures", "failure")
+        lines = []
+        for row in board(self):
+            low, high = row.interval or (None, None)
+            ends = {"low": low, "high": high, "seeds": len(row.results) if row.trained else 0}
+            lines.append({name: getattr(row, name) for name in (*names, *rest)} | ends)
+        return pd.DataFrame(lines, columns=[*names, "low", "high", "seeds", *rest])
+
+    def scores(self) -> pd.DataFrame:
+        """Return one line per record of variants and score (distances, likelihoods, layers), with its interval.
+
+        Which one is the headline was fixed before the run: the best of many is not a fair estimate of itself.
+        """
+        import pandas as pd
+
+        lines = []
+        for result in self:
+            intervals = result.secondary.get("by_score_interval", {})
+            for name, value in result.secondary.get("by_score", {}).items():
+                low, high = intervals.get(name) or (None, None)
+                lines.append((result.model, result.task, result.protocol, name, value, low, high))
+        return pd.DataFrame(lines, columns=["model", "task", "protocol", "name", "score", "low", "high"])
+
+
+def _value(result: Result, name: str) -> Any:
+    """Return a field of a record; ``layer`` is that of its model, where one layer alone was read."""
+    if name != "layer":
+        return getattr(result, name)
+    layers = ((result.provenance.get("model") or {}).get("key") or {}).get("layer")
+    return layers[0] if isinstance(layers, list) and len(layers) == 1 else None
+
+
+def read_results(where: str | Path | Iterable[str | Path]) -> Results:
+    """Read records from a folder (at any depth), a file, or several of either.
+
+    Returns:
+        The results, sorted by model, task (in the order of declaration), protocol and seed.
+
+    Raises:
+        BendError: There are none; a file is truncated, was edited, is not a record or of a newer schema.
+    """
+    return Results(record.read_results(where))
