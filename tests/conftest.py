@@ -50,6 +50,19 @@ def _remove_scratch() -> object:
     shutil.rmtree(_SCRATCH, ignore_errors=True)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _own_registries() -> object:
+    """Tasks and kinds that the tests of one module register are unknown to those of another."""
+    from bend_hf.kinds.registry import KINDS
+    from bend_hf.tasks.registry import TASKS
+
+    known = [(registry, dict(registry)) for registry in (TASKS, KINDS)]
+    yield
+    for registry, before in known:
+        registry.clear()
+        registry.update(before)
+
+
 @pytest.fixture(autouse=True)
 def _own_logging() -> object:
     """The command line gives the package's logger a handler; no test is to find that of another."""
