@@ -53,15 +53,21 @@ def gather(results: str | Path | Iterable[Result | Iterable[Result] | str | Path
 
 
 def told_apart(results: Iterable[Result]) -> list[Result]:
-    """Return the results with `variant` set where runs of one model differ; those told apart already as they are."""
-    models: dict[str, list[Result]] = defaultdict(list)
+    """Return the results with `variant` set where runs of one model differ; those told apart already as they are.
+
+    Protocols, and toy and real data, stand in tables of their own, so that what differs between those needs no word.
+    """
+    boards: dict[tuple[str, str, bool], list[Result]] = defaultdict(list)
     results = list(results)
     if any(result.variant for result in results):
         return results
     for result in results:
-        models[result.model].append(result)
-    variants = {model: _variants(mine) for model, mine in models.items()}
-    return [dataclasses.replace(result, variant=variants[result.model].pop(0)) for result in results]
+        boards[result.model, result.protocol, result.toy].append(result)
+    variants = {board: _variants(mine) for board, mine in boards.items()}
+    return [
+        dataclasses.replace(result, variant=variants[result.model, result.protocol, result.toy].pop(0))
+        for result in results
+    ]
 
 
 def _variants(mine: Sequence[Result]) -> list[str]:
@@ -70,7 +76,7 @@ def _variants(mine: Sequence[Result]) -> list[str]:
     names = _unlike(facts, lambda name: name.partition(".")[0] in EVERYWHERE)
     slots: dict[tuple[Any, ...], list[dict[str, str]]] = defaultdict(list)
     for result, found in zip(mine, facts, strict=True):
-        slots[result.task, result.protocol, result.toy, result.seed].append(found)
+        slots[result.task, result.seed].append(found)
     for together in slots.values():
         names |= _unlike(together, lambda name: name not in ("folder", "code"))
     for last in ("code", "folder"):  # said only where nothing else tells two records of one seed apart
