@@ -17,12 +17,13 @@ from bend_hf.data import rows as data_rows
 from bend_hf.errors import BendError
 from bend_hf.hub import mirror as mirrors
 from bend_hf.hub.prepare import prepare
+from bend_hf.metric import METRICS
 from bend_hf.tasks import TASKS
 
 
 def test_files_of_a_repository(mirror: Path) -> None:
     repositories = {item.name: item for item in mirrors.read_mirror(mirror, "bend")}
-    assert len(repositories) == 9
+    assert len(repositories) == 6 + len(METRICS)  # datasets and metrics
     variants = repositories["bend/variant_effects"]
     assert [path.relative_to(variants.path).as_posix() for path in variants.files] == [
         "README.md",
