@@ -80,9 +80,10 @@ def _part(name: str, rows: int, part: Predictions) -> Part:
         return Part(name, rows, None, value, chance(part).value)
     positives = labels.sum(axis=0, dtype=np.int64)
     enough = np.minimum(positives, len(labels) - positives) >= TOO_FEW
-    auroc = load_module("metrics", "auroc").auroc
     if labels.ndim == 1:
-        return Part(name, rows, int(positives), auroc(labels, scores)["auroc"] if enough else None, 0.5)
+        value = part.task.kind.score(part.task, labels, scores)[part.task.metric] if enough else None
+        return Part(name, rows, int(positives), value, chance(part).value)
+    auroc = load_module("metrics", "auroc").auroc
     value = auroc(labels[:, enough], scores[:, enough])["auroc"] if enough.any() else None
     return Part(name, rows, int(enough.sum()), value, 0.5)
 

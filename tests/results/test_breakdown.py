@@ -8,6 +8,7 @@ from result_factory import simulate
 from sklearn.metrics import average_precision_score, f1_score, matthews_corrcoef, roc_auc_score
 
 from bend_hf.results.breakdown import breakdowns, splice_distances
+from bend_hf.results.chance import expected_average_precision
 from bend_hf.results.record import make_predictions
 from bend_hf.tasks import TASKS, own_task
 
@@ -115,3 +116,26 @@ def test_parts_of_classes_have_the_task_s_own_metric() -> None:
         wanted = f1_score(labels[inside, 0], scores[inside].argmax(axis=1), average="macro")
         assert part.score == pytest.approx(wanted)
         assert part.chance == pytest.approx(1 / 3)
+
+
+def test_parts_of_bins_have_the_task_s_own_metric() -> None:
+    task = own_task(
+        "bins_without_folds",
+        label_kind="per_bin_binary",
+        label_names=("open",),
+        window=100,
+        bin_size=10,
+        build="WBcel235",
+        summary="Tell which bins are open.",
+        rows={"train": 1, "validation": 1, "test": 40},
+        metric="auprc",
+    )
+    rng = np.random.default_rng(3)
+    labels, scores = rng.integers(0, 2, (40, 10)), rng.random((40, 10))
+    chromosome = np.repeat(["I", "II"], 20)
+    keys = {"chromosome": chromosome, "start": range(40), "end": range(40), "strand": ["+"] * 40}
+    for part in breakdowns(make_predictions(task, keys, list(scores), list(labels)))["chromosome"]:
+        inside = chromosome == part.name
+        stored = scores[inside].astype(np.float32).ravel()
+        assert part.score == pytest.approx(average_precision_score(labels[inside].ravel(), stored))
+        assert part.chance == pytest.approx(expected_average_precision(200, int(labels[inside].sum())))
