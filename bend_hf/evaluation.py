@@ -170,6 +170,7 @@ def evaluate(
     from bend_hf.train.processes import main_first, process_state, trained_in
     from bend_hf.zero_shot.variants import as_scored, offered
 
+    most = parse_size(str(store_limit)) if store_limit is not None else None
     loading = {"revision": revision, "trust_remote_code": trust_remote_code, "dtype": dtype, "layer": layer}
     reading = {"tokenizer": tokenizer, "prefix": prefix, "scheme": scheme, "name": name}
     options = loading | reading | {"strand": strand, "device": device}
@@ -178,7 +179,6 @@ def evaluate(
         resolve(str(model))
     else:  # what lies in no folder is opened before any row is built
         opened = _open(model, rules, options)
-    most = parse_size(str(store_limit)) if store_limit is not None else None
     state = process_state()
     trained_in(precision, device, rules)
     data: dict[str, datasets.DatasetDict | BendError] = {}

@@ -115,6 +115,8 @@ def test_outputs_that_are_no_files(tmp_path):
         ("sampling_seed", -1, "sampling_seed=-1 (--sampling-seed)"),
         ("precision", "fp8", "Unknown precision 'fp8'"),
         ("precision", "fp16", "on a CPU train in bf16 or fp32"),
+        ("store_limit", "much", "Size 'much' is not understood"),
+        ("store_limit", -1, "Size '-1' is not understood"),
         ("device", "gpu0", "device='gpu0' (--device) is none"),
         ("trackers", ["tensorbord"], "Did you mean 'tensorboard'?"),
         ("output", None, "output=None"),

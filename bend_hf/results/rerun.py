@@ -15,11 +15,12 @@ from typing import Any
 
 from bend_hf.errors import BendError
 from bend_hf.results.record import Result
+from bend_hf.tasks.document import NAME, read_document
 
 _PROGRAMS = ("bend-hf", "hf-bend", "__main__.py")
 _LOOKED_AT = ("dataset_digest", "model", "protocol", "recipe", "settings", "task_version", "packages", "hardware")
 REPEATED = {
-    **dict.fromkeys(("--data-dir", "--task", "--prefix", "--scheme", "--layer", "--strand", "--dtype"), "one"),
+    **dict.fromkeys(("--data-dir", "--prefix", "--scheme", "--layer", "--strand", "--dtype"), "one"),
     **dict.fromkeys(("--epochs", "--batch-size", "--patience", "--precision", "--sampling-seed", "--vary"), "one"),
     **dict.fromkeys(("--genome", "--scores"), "many"),
     **dict.fromkeys(("--genome-checked", "--standardize"), "none"),
@@ -32,6 +33,7 @@ LEFT_OUT = {
     ),
     **dict.fromkeys(("--num-proc", "--device", "--revision", "--layers", "--train-rows"), "one"),
     **dict.fromkeys(("--tasks", "--trackers"), "many"),
+    "--task": "one",
     **dict.fromkeys(("--overwrite", "--strict", "--trust-remote-code", "--debug"), "none"),
 }
 """Options that are said anew, belong to the other machine, or that no record may ask for."""
@@ -92,9 +94,7 @@ def rerun_command(
         arguments += ["--revision", commit]
     if result.seed is not None:
         arguments += ["--seeds", f"{result.seed},"]
-    arguments += _of_this_run(result, words)
-    if "--task" not in options:
-        arguments += ["--tasks", result.task]
+    arguments += [*_of_this_run(result, words), *_task_named(result, words)]
     arguments += ["--protocol", result.protocol, "--output", str(output)]
     for option, value in (("--data-dir", data_dir), ("--genome", genome)):
         arguments += [option, str(value)] if value is not None else []
@@ -124,6 +124,24 @@ def _parsed(words: list[str]) -> tuple[str, list[str]]:
         if option in REPEATED:
             kept += [word] if equals else [option, *values]
     return model, kept
+
+
+def _task_named(result: Result, words: list[str]) -> list[str]:
+    """How the one task is named: by the recorded folder that holds it, else by its name."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        option, equals, value = word.partition("=")
+        folder = value if equals else following
+        if option == "--task" and folder and _task_in(Path(folder)) == result.task:
+            return ["--task", folder]
+    return ["--tasks", result.task]
+
+
+def _task_in(folder: Path) -> str | None:
+    """Name of the task in a folder; None where there is none."""
+    try:
+        return read_document(folder / NAME).name
+    except (BendError, OSError):
+        return None
 
 
 def _of_this_run(result: Result, words: list[str]) -> list[str]:

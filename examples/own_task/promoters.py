@@ -43,6 +43,8 @@ def main(bed, fasta, folder):
                 rows.append((chromosome, place, place + 2 * HALF, strand, "other", split))
                 taken.add((chromosome, place))
                 break
+        else:
+            print(f"{chromosome}:{start} is left out: no window nearby has its GC content", file=sys.stderr)
     task = own_task(
         folder.name,
         label_kind="window_class",

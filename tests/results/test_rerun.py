@@ -12,6 +12,7 @@ from result_factory import PROVENANCE, make_result
 from bend_hf.errors import BendError
 from bend_hf.results.record import read_result, write_result
 from bend_hf.results.rerun import LEFT_OUT, REPEATED, compare_rerun, rerun_command
+from bend_hf.tasks import own_task, write_document
 
 COMMAND = "bend-hf evaluate org/model --tasks all --data-dir 'my data' --seeds 3 --push org/model --format=json"
 
@@ -133,3 +134,26 @@ def test_a_second_run_is_compared() -> None:
         compare_rerun(old, make_result("gene_finding", seed=1))
     with pytest.raises(BendError, match="failed: no memory"):
         compare_rerun(old, make_result("gene_finding", score=None, failure="no memory"))
+
+
+def test_of_several_tasks_of_ones_own_the_recorded_one_is_repeated(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        task = own_task(
+            name,
+            label_kind="window_class",
+            label_names=("a", "b"),
+            window=100,
+            build="WBcel235",
+            summary="Tell two kinds of windows.",
+            rows={"train": 1, "validation": 1, "test": 1},
+        )
+        (tmp_path / name).mkdir()
+        write_document(tmp_path / name / "task.json", task)
+    command = f"bend-hf evaluate org/model --task {tmp_path / 'first'} --task={tmp_path / 'second'} --epochs 2"
+    result = dataclasses.replace(make_result("gene_finding"), task="second", provenance={"command": command})
+    words = rerun_command(result, output="again")
+    assert words[words.index("--task") + 1] == str(tmp_path / "second")
+    assert words.count("--task") == 1
+    assert "--tasks" not in words
+    bend = dataclasses.replace(result, task="gene_finding")
+    assert "--task" not in rerun_command(bend, output="again")
