@@ -1,6 +1,7 @@
 """Layers from one pass: each equals a run of that layer alone, and the best is chosen on validation."""
 
 import dataclasses
+import shutil
 
 import pytest
 import tiny_models
@@ -8,7 +9,7 @@ import tiny_models
 import bend_hf
 from bend_hf.embed import layers as layers_module
 from bend_hf.embed.embedder import Embedder
-from bend_hf.embed.layers import in_passes, layers_of
+from bend_hf.embed.layers import Shared, in_passes, layers_of
 from bend_hf.errors import BendError
 from bend_hf.report.write import write_report
 from bend_hf.results.board import board
@@ -100,6 +101,21 @@ def test_beyond_the_limit_layers_are_made_in_several_passes_to_the_same_scores(r
     assert "2 passes" in caplog.text
     assert [result.score for result in again] == [result.score for result in every]
     assert not list((tmp_path / "store").glob("*/*.safetensors"))  # a pass makes room for the next
+
+
+def test_a_store_that_was_there_before_is_not_taken_from_the_disk(embedder, tmp_path):
+    views, sequences = [embedder.at(0), embedder.at(1)], ["ACGTTGCA" * 20, "TTGACGTA" * 20]
+    options = {"store_dir": tmp_path, "memory_bytes": 0}
+    for kept in (False, True):
+        shared = Shared(views, sequences, **options)
+        shared.source(views[0])
+        shared.close(discard=kept)  # the second finds the store of the first
+        assert list(tmp_path.glob("*/*.safetensors"))
+    shutil.rmtree(tmp_path)
+    shared = Shared(views, sequences, **options)
+    shared.source(views[0])
+    shared.close(discard=True)
+    assert not list(tmp_path.glob("*/*.safetensors"))
 
 
 def test_vectors_of_one_byte_are_rounded_layer_by_layer(embedder):

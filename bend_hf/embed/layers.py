@@ -13,6 +13,7 @@ import re
 import shutil
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,7 @@ class Shared:
         self.seconds = 0.0
         self._views, self._sequences, self._options = list(views), sequences, options
         self._whole: VectorSource | None = None
+        self._there: set[Path] = set()
 
     def source(self, view: Any) -> VectorSource:
         """Return the vectors of one of the views."""
@@ -116,6 +118,7 @@ class Shared:
             first = self._views[0]
             several = len(self._views) > 1
             joint = first.at([one.network.layers[0] for one in self._views]) if several else first
+            self._there = set(Path(self._options.get("store_dir") or ".").glob("*"))
             self._whole = vectors_for(joint, self._sequences, **self._options)
             self.seconds = time.perf_counter() - start
         if len(self._views) == 1:
@@ -126,7 +129,8 @@ class Shared:
         return Part(self._whole, slice(end - view.dim, end), key)
 
     def close(self, *, discard: bool) -> None:
-        """Let go of the vectors; a store of several layers is taken from the disk where others need its room."""
-        if discard and len(self._views) > 1 and isinstance(self._whole, Store):
-            shutil.rmtree(self._whole.folder, ignore_errors=True)
+        """Let go of the vectors; a store that was made for several layers goes where others need its room."""
+        joint = self._whole if len(self._views) > 1 else None
+        if discard and isinstance(joint, Store) and joint.folder not in self._there:
+            shutil.rmtree(joint.folder, ignore_errors=True)
         self._whole = None
