@@ -64,11 +64,9 @@ def _own_registries() -> object:
 
 
 @pytest.fixture(autouse=True)
-def _own_logging() -> object:
-    """The command line gives the package's logger a handler; no test is to find that of another."""
+def _own_logging() -> None:
+    """The command line gives the package's logger a handler and a level; no test is to find those of another."""
     from bend_hf.console import log
 
-    handlers, level, propagate = list(log.handlers), log.level, log.propagate
-    yield
-    log.handlers[:], log.propagate = handlers, propagate
-    log.setLevel(level)
+    log.handlers[:], log.propagate = [], True
+    log.setLevel("WARNING")

@@ -37,6 +37,7 @@ from bend_hf.train import checkpoint
 from bend_hf.train.batches import Split
 from bend_hf.train.checkpoint import Head, State
 from bend_hf.train.head import cnn_head
+from bend_hf.train.interrupt import ctrl_c, wait
 from bend_hf.train.labels import references
 from bend_hf.train.loop import Network, Run, predict, save, train_epoch, training_steps
 from bend_hf.train.losses import loss_sum
@@ -45,8 +46,6 @@ from bend_hf.train.standardize import standardized
 
 __all__ = ["Fitted", "Split", "Vary", "fit", "loss_sum"]
 
-AT_ONCE = 10.0
-"""Seconds that a second Ctrl-C waits for the computation under way: an interpreter that ends below it is aborted."""
 READ = 256
 """Rows whose vectors are read at once for their digest."""
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -190,7 +189,7 @@ def _in_own_thread(run: Run) -> list[Fitted]:
         keep_freed_memory()
         release_threads()
     outcome: list[Any] = []
-    done = threading.Event()  # and not Thread.join(), which takes a thread for ended once Ctrl-C has interrupted it
+    done = threading.Event()
     threads = torch.get_num_threads()
 
     def work() -> None:
@@ -207,17 +206,11 @@ def _in_own_thread(run: Run) -> list[Fitted]:
             done.set()
 
     thread = threading.Thread(target=work, name="bend_hf_fit", daemon=True)
-    thread.start()
-    try:
-        done.wait()
-    except KeyboardInterrupt:
-        run.stop.set()
-        log.warning("%s: stopping and saving (Ctrl-C again to leave without).", run.task.name)
-        try:
-            done.wait()
-        except KeyboardInterrupt:
-            done.wait(AT_ONCE)
-        raise
+    with ctrl_c() as pressed:
+        thread.start()
+        wait(done, run.stop, pressed, f"{run.task.name}: stopping and saving (Ctrl-C again to leave without).")
+    if pressed:
+        raise KeyboardInterrupt
     thread.join()
     if isinstance(outcome[0], BaseException):
         raise outcome[0]

@@ -94,7 +94,7 @@ def check(answer: Any, expected: Any) -> None:
 def test_after_prepare(tmp_path: Path, expected: Any) -> None:
     """With a Hub that has no such repositories, offline, and with a Hub that cannot be reached."""
     with hub_server.Hub() as hub, Client(tmp_path, hub.environment()) as client:
-        assert client.run(*PREPARE) == len(TASKS) + 3
+        assert client.run(*PREPARE) == len(TASKS) + len(METRICS)
         check(client.run(LINES), expected)
         assert any(status == 404 for _, path, status in hub.requests if "bend/gene_finding" in path)
     offline = {"HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1"}

@@ -6,7 +6,9 @@ import os
 import random
 import re
 import select
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from bend_hf.files import damage
+from bend_hf.train.interrupt import ctrl_c, wait
 
 pty = pytest.importorskip("pty")
 TRIALS = int(os.environ.get("BEND_HF_INTERRUPT_TRIALS", "2"))
@@ -93,9 +96,51 @@ def test_ctrl_c_saves_and_exits_with_130(toy_dir: Path, tmp_path: Path) -> None:
         assert damage(state) is None
 
 
-def test_a_second_ctrl_c_leaves_in_order_too(toy_dir: Path, tmp_path: Path) -> None:
+def test_more_ctrl_c_leave_in_order_too(toy_dir: Path, tmp_path: Path) -> None:
+    """However soon the second comes: as an exception it could end the interpreter below the thread that computes."""
     terminal = begin(toy_dir, tmp_path)
-    terminal.press_ctrl_c()
-    terminal.press_ctrl_c()
+    for pause in (0, 0.001, 0.01):
+        terminal.press_ctrl_c()
+        time.sleep(pause)
     assert terminal.exit_code() == 130, terminal.output[-3000:]
-    assert not re.search("terminate called|Aborted|core dumped", terminal.output)
+    assert not re.search("Traceback|terminate called|Aborted|core dumped", terminal.output)
+
+
+def test_ctrl_c_is_noted_and_not_raised() -> None:
+    done, stop = threading.Event(), threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+    with ctrl_c() as pressed:
+        for _ in range(3):
+            signal.raise_signal(signal.SIGINT)
+        threading.Thread(target=lambda: stop.wait() and done.set()).start()
+        wait(done, stop, pressed, "stopping")
+    assert len(pressed) == 3
+    assert done.is_set()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_the_second_ctrl_c_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bend_hf.train.interrupt.AT_ONCE", 0.1)
+    with ctrl_c() as pressed:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGINT)
+        wait(threading.Event(), threading.Event(), pressed, "stopping")
+
+
+def test_other_threads_and_ignored_signals_are_left_alone() -> None:
+    found = []
+    thread = threading.Thread(target=lambda: found.append(use()))
+
+    def use() -> object:
+        with ctrl_c():
+            return signal.getsignal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    thread.start()
+    thread.join()
+    assert found == [before]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert use() == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
