@@ -2,11 +2,12 @@
 
     torchrun --nproc-per-node 2 tests/train/parted_fit.py FOLDER
 
-Prints how each of `SCENES` ended for this process.
+Writes how each of `SCENES` ended for this process into ``FOLDER/<rank>.json``.
 """
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 import threading
@@ -78,5 +79,6 @@ def play(what: str, folder: Path) -> str:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    for scene, name in SCENES.items():
-        print(f"<{process_state().process_index} {scene}: {play(scene, Path(sys.argv[1]) / name)}>", flush=True)
+    folder = Path(sys.argv[1])
+    ends = {scene: play(scene, folder / name) for scene, name in SCENES.items()}
+    (folder / f"{process_state().process_index}.json").write_text(json.dumps(ends))  # a shared stdout mixes lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -26,10 +27,8 @@ def test_stops_errors_and_states_are_everybody_s(tmp_path: Path) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert not re.search("terminate called|Aborted|SIGABRT", done.stderr)
-    ends: dict[str, list[str]] = {}
-    for rank, scene, end in sorted(re.findall(r"<(\d) (.*?): (.*)>", done.stdout)):
-        ends.setdefault(scene, []).append(end)
-        assert len(ends[scene]) == int(rank) + 1
+    written = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
+    ends = {scene: [of[scene] for of in written] for scene in written[0]}
 
     def trained(scene: str) -> list[tuple[str, int]]:
         found = [re.fullmatch(r"trained to (\S+) in (\d+) reads", end) for end in ends[scene]]
@@ -41,11 +40,11 @@ def test_stops_errors_and_states_are_everybody_s(tmp_path: Path) -> None:
     assert all(few < many for (_, few), (_, many) in zip(resumed, whole, strict=True))
     assert trained("1 cannot read the state") == whole  # none goes on from what only one can read
 
-    def told(rank: int, doing: str) -> str:
+    def heard(rank: int, doing: str) -> str:
         return f"told: Process {rank} failed while {doing}; its own message says why."
 
     training = "histone_modification's heads were trained"
-    assert ends["1 cannot read a row"] == [told(1, training), "failed: no such shard"]
+    assert ends["1 cannot read a row"] == [heard(1, training), "failed: no such shard"]
     saving = "the state of histone_modification's training was saved"
-    assert ends["0 cannot write the state"] == ["failed: no space left", told(0, saving)]
-    assert ends["0 fails where it goes first"] == ["failed: no such genome", told(0, "the main process went first")]
+    assert ends["0 cannot write the state"] == ["failed: no space left", heard(0, saving)]
+    assert ends["0 fails where it goes first"] == ["failed: no such genome", heard(0, "the main process went first")]
