@@ -54,6 +54,22 @@ assert not {"torch", "transformers", "datasets", "evaluate", "pandas"} & set(sys
     assert run.returncode == 0, run.stderr
 
 
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["evaluate", "--help"], ["build", "genes", "--help"]])
+def test_the_command_line_answers_before_anything_heavy_is_loaded(arguments: list[str]) -> None:
+    code = f"""
+import sys
+from bend_hf.cli import main
+try:
+    main({arguments})
+except SystemExit as end:
+    assert not end.code, end.code
+heavy = {{"numpy", "pyarrow", "torch", "transformers", "datasets", "h5py", "scipy", "httpx"}} & set(sys.modules)
+assert not heavy, sorted(heavy)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+
 def test_the_public_names_exist():
     import bend_hf
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bend_hf.cli.options import Command, data_arguments, data_options, format_option, hint, refuse, tasks_option
-from bend_hf.tasks import get_tasks
 
 if TYPE_CHECKING:
     from bend_hf.build.splits import Scheme
@@ -142,6 +141,7 @@ def audit(args: Namespace) -> int:
     """Audit tasks; with --strict, 1 if any has a problem."""
     from bend_hf.build import audit
     from bend_hf.data.sources import locate
+    from bend_hf.tasks import get_tasks
 
     arguments = data_arguments(args) | {"strict": False}
     found = [audit(locate(task, **arguments), queries=args.queries) for task in get_tasks(args.tasks)]

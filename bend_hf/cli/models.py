@@ -28,7 +28,6 @@ from bend_hf.cli.options import (
 )
 from bend_hf.console import log
 from bend_hf.errors import BendError
-from bend_hf.tasks import get_tasks
 
 
 def add(command: Command) -> None:
@@ -186,6 +185,7 @@ def embed(args: Namespace) -> int:
     from bend_hf.embed.open import load_embedder
     from bend_hf.files import cache_dir
     from bend_hf.protocols import get_protocol
+    from bend_hf.tasks import get_tasks
     from bend_hf.walk import merged
 
     chosen = [task for task in get_tasks(chosen_tasks(args)) if task.recipe is not None]

@@ -18,7 +18,6 @@ from bend_hf.cli.options import (
     refuse,
     tasks_option,
 )
-from bend_hf.tasks import get_tasks, to_document
 
 
 def add(command: Command) -> None:
@@ -50,6 +49,8 @@ def add(command: Command) -> None:
 
 def tasks(args: Namespace) -> None:
     """List the tasks."""
+    from bend_hf.tasks import get_tasks, to_document
+
     rows: list[dict[str, Any]] = [
         {
             "name": task.name,
