@@ -38,7 +38,14 @@ ROOMS = (
     ("bend_hf/results/",),
     ("bend_hf/report/",),
     ("bend_hf/hub/",),
-    ("bend_hf/subsets.py", "bend_hf/walk.py", "bend_hf/recording.py", "bend_hf/evaluation.py", "bend_hf/demo.py"),
+    (
+        "bend_hf/subsets.py",
+        "bend_hf/walk.py",
+        "bend_hf/recording.py",
+        "bend_hf/work.py",
+        "bend_hf/evaluation.py",
+        "bend_hf/demo.py",
+    ),
     ("bend_hf/cli/", "bend_hf/__main__.py"),
 )
 """Rows of CONTRIBUTING's table: a room imports from itself and from those before it, left to right and down."""

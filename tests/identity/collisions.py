@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 import bend_hf
-from bend_hf import evaluation
+from bend_hf import recording
 from bend_hf.data import toy
 from bend_hf.embed.embedder import Embedder
 from bend_hf.embed.layout import plan
@@ -65,8 +65,8 @@ def side(model: Any, **options: Any) -> Side:
         return [Outcome(None, failure="not trained") for _ in seeds]
 
     arguments = {"tasks": TASK, "seeds": 1, "data_dir": DATA, "output": SCRATCH / "out"} | options
-    with mock.patch.object(evaluation, "supervised", stop):
-        with mock.patch.object(evaluation, "code_digest", return_value=code) if code else nullcontext():
+    with mock.patch.object(recording, "supervised", stop):
+        with mock.patch.object(recording, "code_digest", return_value=code) if code else nullcontext():
             [result] = bend_hf.evaluate(model, **arguments)
     return Side(f"{slug(result.model)}/{result.name}", found[0] if found else None)
 
