@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -211,22 +212,42 @@ def test_where_vectors_are_kept_and_who_builds_rows_changes_no_score(toy_dir, tm
     assert not (tmp_path / "none").exists()
 
 
-def test_two_processes_give_the_scores_of_one(toy_dir, tmp_path):
+def test_two_processes_and_two_machines_give_the_scores_of_one(toy_dir, tmp_path):
+    """Machines are two rendezvous groups on the loopback, each with a process of its own; all see one store."""
     model = write_untrained_model(tmp_path / "model")
     arguments = ["-m", "bend_hf", "evaluate", str(model), "--data-dir", str(toy_dir), "--epochs", "2", "--seeds", "1"]
-    arguments += ["--tasks", "cpg_methylation", "variant_effects_disease", "--format", "json", "-o"]
+    arguments += ["--tasks", "cpg_methylation", "variant_effects_disease", "--format", "json"]
     # Without a GPU it is --multi_gpu that makes Accelerate start several processes; they talk by gloo.
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    nodes = ["-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
+    nodes += ["--master-addr", "127.0.0.1", "--master-port", str(free_port()), "--node-rank"]
     environment = {**os.environ, "PYTHONPATH": str(Path(bend_hf.__file__).parent.parent), "OMP_NUM_THREADS": "1"}
-    found = []
-    for command in ([sys.executable, *arguments, str(tmp_path / "one")], [*launch, *arguments, str(tmp_path / "two")]):
-        run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-        assert run.returncode == 0, run.stderr
-        found.append(json.loads(run.stdout))
-    assert [result["provenance"]["hardware"]["processes"] for result in found[0] + found[1]] == [1, 1, 2, 2]
-    one, two = ([result["score"] for result in results] for results in found)
-    np.testing.assert_allclose(one, two, atol=2e-3)  # float32 sums of gradients in another order
+
+    def start(way: str, launcher: list[str]) -> subprocess.Popen[str]:
+        command = [sys.executable, *launcher, *arguments, "--store", str(tmp_path / f"{way}_store")]
+        command += ["-o", str(tmp_path / way)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+    found = {}
+    for way, launchers in {"one": [[]], "processes": [launch], "machines": [[*nodes, "0"], [*nodes, "1"]]}.items():
+        running = [start(way, launcher) for launcher in launchers]
+        ended = [process.communicate() for process in running]
+        assert [process.returncode for process in running] == [0] * len(running), ended
+        found[way] = json.loads(ended[0][0])
+        assert not "".join(said for said, _ in ended[1:])  # the main process speaks for all
+    processes = {way: [result["provenance"]["hardware"]["processes"] for result in found[way]] for way in found}
+    assert processes == {"one": [1, 1], "processes": [2, 2], "machines": [2, 2]}
+    scores = {way: [result["score"] for result in results] for way, results in found.items()}
+    for way in ("processes", "machines"):  # float32 sums of gradients in another order
+        np.testing.assert_allclose(scores["one"], scores[way], atol=2e-3)
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody listens to."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def test_protocols_are_kept_apart(toy_dir, tmp_path):
