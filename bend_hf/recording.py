@@ -85,7 +85,7 @@ def results_of(
 ) -> list[Result]:
     """Return one task's results by seed: those that are there, and those made (and written) now."""
     from bend_hf.results.record import Result, read_result, slug, write_result
-    from bend_hf.results.statistics import summarise
+    from bend_hf.results.summary import summary
 
     key = run_key(task, files, road)
     found = {} if overwrite else _existing(output / slug(road.name), key)
@@ -129,10 +129,10 @@ def results_of(
                 fail(seed, outcome.failure or "there are no predictions", outcome.history)
                 continue
             with road.timed("scoring"):
-                summary = asdict(summarise(outcome.predictions))
-            summary["secondary"] |= outcome.secondary
+                scored = summary(outcome.predictions)
+            scored["secondary"] |= outcome.secondary
             provenance = _provenance(task, files, road, key, seed)
-            result = Result(**common, **summary, seed=seed, history=outcome.history, provenance=provenance)
+            result = Result(**common, **scored, seed=seed, history=outcome.history, provenance=provenance)
             results[seed] = read_result(write_result(output, result, outcome.predictions)) if _is_main() else result
         shutil.rmtree(road.states, ignore_errors=True)
         with suppress(OSError):  # other runs may have states there

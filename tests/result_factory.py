@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 from bend_hf.results.record import Predictions, Result, make_predictions, write_result
-from bend_hf.results.statistics import summarise
+from bend_hf.results.summary import summary
 from bend_hf.tasks import FOLDS, TASKS
 
 PROVENANCE = {
@@ -103,8 +102,7 @@ def make_result(
 
 def scored(name: str, predictions: Predictions, *, resamples: int = 20, **changes: Any) -> Result:
     """A result that says of predictions what they say themselves."""
-    summary = dataclasses.asdict(summarise(predictions, resamples=resamples))
-    return make_result(name, **{**summary, **changes})
+    return make_result(name, **{**summary(predictions, resamples=resamples), **changes})
 
 
 def stored(folder: Path, name: str, predictions: Predictions | None = None, **changes: Any) -> Path:

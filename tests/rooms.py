@@ -36,6 +36,7 @@ ROOMS = (
     ("bend_hf/embed/",),
     ("bend_hf/train/", "bend_hf/zero_shot/"),
     ("bend_hf/results/",),
+    ("bend_hf/tracks/",),
     ("bend_hf/report/",),
     ("bend_hf/hub/",),
     (

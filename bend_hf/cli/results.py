@@ -1,4 +1,4 @@
-"""`compare`, `report`, `plot` and `rerun`: what is done with results."""
+"""`compare`, `report`, `plot`, `export` and `rerun`: what is done with results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ENDINGS = {"html": "html", "markdown": "md", "csv": "csv", "latex": "tex", "json
 
 
 def add(command: Command) -> None:
-    """Declare `compare`, `report`, `plot`, `rerun`."""
+    """Declare `compare`, `report`, `plot`, `export`, `rerun`."""
     sub = command(
         "compare",
         compare,
@@ -51,6 +51,17 @@ def add(command: Command) -> None:
     sub.add_argument("result", type=Path, help="a result's JSON file, its predictions beside it")
     sub.add_argument("--row", type=int, default=0, metavar="N", help="test row, from 0 (0)")
     sub.add_argument("-o", "--output", type=Path, help="SVG file to write")
+
+    sub = command(
+        "export",
+        export,
+        "write predictions as tracks: bedGraph, bigWig, GFF3, BED, VCF, a session of IGV, a hub of UCSC",
+        "export bend-results --tracks tracks",
+        "export RESULT.json --tracks tracks --genome my_genome.fa",
+    )
+    sub.add_argument("results", nargs="+", type=Path, help="folders or files of results")
+    sub.add_argument("--tracks", type=Path, required=True, metavar="DIR", help="folder to write")
+    sub.add_argument("--genome", type=Path, metavar="FASTA", help="that the results were made on, unless hg38 or hg19")
 
     sub = command(
         "rerun",
@@ -101,6 +112,15 @@ def plot(args: Namespace) -> None:
     from bend_hf.results.record import read_result
 
     print(plot(read_result(args.result), row=args.row, output=args.output))
+
+
+def export(args: Namespace) -> None:
+    """Write predictions as tracks."""
+    from bend_hf.results.record import read_results
+    from bend_hf.tracks.write import write_tracks
+
+    for path in write_tracks(read_results(args.results), args.tracks, args.genome):
+        print(path)
 
 
 def rerun(args: Namespace) -> int:

@@ -18,6 +18,7 @@ from bend_hf.report.table import TOY, table
 from bend_hf.results import record
 from bend_hf.results.board import board
 from bend_hf.results.record import Result
+from bend_hf.results.transcripts import VALUES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,6 +124,30 @@ class Results(list[Result]):
                 low, high = intervals.get(name) or (None, None)
                 lines.append((result.model, result.task, result.protocol, name, value, low, high))
         return pd.DataFrame(lines, columns=["model", "task", "protocol", "name", "score", "low", "high"])
+
+    def genes(self) -> pd.DataFrame:
+        """Return one line per record of gene finding and level: exons, intron chains, transcripts called exactly.
+
+        ``precision``, ``recall`` and ``f1`` each with ``_low`` and ``_high`` of the 95 % interval, and how many are
+        ``true``, ``called`` and ``matched`` (`bend_hf.results.transcripts`).
+        """
+        import pandas as pd
+
+        lines = []
+        for result in self:
+            for name, found in result.secondary.get("genes", {}).items():
+                line = {"model": result.model, "protocol": result.protocol, "seed": result.seed, "level": name}
+                for value in VALUES:
+                    low, high = found[f"{value}_interval"] or (None, None)
+                    line |= {value: found[value], f"{value}_low": low, f"{value}_high": high}
+                lines.append(line | {count: found[count] for count in ("true", "called", "matched")})
+        return pd.DataFrame(lines)
+
+    def tracks(self, folder: str | Path, genome: str | Path | None = None) -> list[Path]:
+        """Write the predictions as files for genome browsers: see `bend_hf.tracks.write.write_tracks`."""
+        from bend_hf.tracks.write import write_tracks
+
+        return write_tracks(self, folder, genome)
 
 
 def _value(result: Result, name: str) -> Any:

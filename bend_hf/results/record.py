@@ -389,6 +389,8 @@ def _checked(result: Result, version: int) -> Result:
         return dataclasses.replace(
             result, **{**found, "secondary": result.secondary | found["secondary"], "counts": counts}
         )
+    added = {name: value for name, value in found["secondary"].items() if name not in result.secondary}
+    result = dataclasses.replace(result, secondary=result.secondary | added)  # what earlier versions did not compute
     wrong = disagreement({name: getattr(result, name) for name in found}, found)
     if wrong is not None:
         raise BendError(f"{result.path}: {wrong}; restore the files or run it again.")

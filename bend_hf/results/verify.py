@@ -11,16 +11,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from bend_hf import files
 from bend_hf.results.predictions import Predictions
-from bend_hf.results.statistics import summarise
+from bend_hf.results.summary import summary
 
-VERSION = 1
-"""Of what `summarise` computes; adds 1 when equal predictions give another summary, so that none is read back."""
+VERSION = 2
+"""Of what `summary` computes; adds 1 when equal predictions give another summary, so that none is read back."""
 TOLERANCE = 1e-6
 """Absolute and relative: sums differ in their last digits between machines."""
 STANDARD = {"level": 0.95, "resamples": 1000, "seed": 0}
@@ -30,7 +29,7 @@ _known: dict[str, dict[str, Any]] = {}
 
 
 def summary_of(predictions: Predictions, digest: str, made: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what `summarise` finds, as JSON has it.
+    """Return what `summary` finds, as JSON has it.
 
     Args:
         predictions: Read from a file with this digest.
@@ -44,7 +43,7 @@ def summary_of(predictions: Predictions, digest: str, made: Mapping[str, Any]) -
     if key not in _known:
 
         def make(path: Path) -> None:
-            files.write_json(path, asdict(summarise(predictions, **options)))
+            files.write_json(path, summary(predictions, **options))
 
         path = files.kept(files.cache_dir("summaries") / f"{key}.json", make)
         _known[key] = json.loads(path.read_text(encoding="utf-8"))

@@ -240,6 +240,15 @@ VERBS = {
             "output": ("-o b", "plot.output", B),
         },
     ),
+    "export": Verb(
+        "r --tracks t",
+        {"bend_hf.results.record.read_results": [], "bend_hf.tracks.write.write_tracks": []},
+        {
+            "results": ("", "read_results.where", [Path("r")]),
+            "tracks": ("", "write_tracks.folder", Path("t")),
+            "genome": ("--genome a", "write_tracks.genome", A),
+        },
+    ),
     "rerun": Verb(
         "a",
         {

@@ -284,7 +284,7 @@ def test_summaries_are_computed_once_for_each_file_of_predictions(
     monkeypatch.setattr(verify, "_known", {})
     record.read_result(path)
     monkeypatch.setattr(verify, "_known", {})  # another process
-    monkeypatch.setattr(verify, "summarise", lambda *args, **options: pytest.fail("computed again"))
+    monkeypatch.setattr(verify, "summary", lambda *args, **options: pytest.fail("computed again"))
     record.read_result(path)
 
 
