@@ -244,7 +244,7 @@ class Network:
 
     def hold_weights_in(self, dtype: torch.dtype) -> None:
         """Hold the weights themselves in `dtype` and compute in it, without autocast; buffers stay as they are."""
-        for weight in self.model.parameters():
+        for _, weight in _lowered(self.model):
             weight.data = weight.data.to(dtype)
         self.dtype, self.autocast = dtype, False
 
@@ -450,9 +450,17 @@ def _cosine(some: Sequence[Tensor], whole: Sequence[Tensor]) -> float:
     return min(float(cosines.mean()) for cosines in found)
 
 
+def _lowered(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """The weights that may be held in half precision: all but those that the model says are float32 in any case."""
+    kept = tuple(getattr(model, "_keep_in_fp32_modules_strict", None) or ())
+    for name, weight in model.named_parameters():
+        if weight.is_floating_point() and not any(f".{part}." in f".{name}." for part in kept):
+            yield name, weight
+
+
 def _held_in(network: Network, half: torch.dtype, ids: Tensor, whole: Sequence[Tensor]) -> float | None:
     """Agreement of a model whose weights are in half precision; the weights themselves are left as they are."""
-    weights = {name: weight.data.to(half) for name, weight in network.model.named_parameters()}
+    weights = {name: weight.data.to(half) for name, weight in _lowered(network.model)}
     network.dtype, network.call = torch.float32, lambda **kwargs: functional_call(network.model, weights, (), kwargs)
     try:
         return _cosine(network.hidden(ids, None, network.layers), whole)

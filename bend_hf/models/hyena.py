@@ -205,6 +205,7 @@ class HyenaDNAPreTrainedModel(PreTrainedModel):
 
     config_class = HyenaDNAConfig
     base_model_prefix = "hyena"
+    _keep_in_fp32_modules_strict = ["filter_fn"]  # noqa: RUF012
     _keys_to_ignore_on_load_unexpected = [r"implicit_filter\.([3579]|\d\d+)\.freq$"]  # noqa: RUF012
 
 

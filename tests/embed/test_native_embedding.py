@@ -148,3 +148,12 @@ def test_older_hyenadna_layout(folders, tmp_path):
     (tmp_path / "weights.ckpt").touch()
     scheme = load_scheme(str(tmp_path), config, {}, None, False)
     assert (scheme.prefix, scheme.suffix, scheme.encode(["ACGTN"])[0].ids.tolist()) == ((0,), (1,), [7, 8, 9, 10, 11])
+
+
+def test_hyenadna_holds_its_weights_in_half_precision_but_not_its_filter(folders):
+    """Positions up to a million do not fit into half precision."""
+    network = load(folders["hyenadna"], dtype="bfloat16").network
+    assert not network.autocast
+    types = {name: weight.dtype for name, weight in network.model.named_parameters()}
+    assert {name for name, dtype in types.items() if dtype == torch.float32} == {n for n in types if "filter_fn" in n}
+    assert torch.bfloat16 in types.values()
