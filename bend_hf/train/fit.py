@@ -309,8 +309,12 @@ def _fit(run: Run) -> list[Fitted]:
     finally:
         for tracker in run.accelerator.trackers:
             tracker.finish()
+    for head, value in zip(kept, values, strict=True):
+        if not np.isfinite(value).all():
+            head.failure = f"{run.task.name}: predictions of the test split are NaN or infinite (seed {head.seed})."
+            log.error("%s", head.failure)
     predicted = {id(head): run.task.kind.by_row(value, offsets) for head, value in zip(kept, values, strict=True)}
-    return [_fitted(run, head, predicted.get(id(head), [])) for head in state.heads]
+    return [_fitted(run, head, predicted[id(head)] if head.failure is None else []) for head in state.heads]
 
 
 def _train(run: Run, state: State) -> None:
@@ -333,7 +337,10 @@ def _train(run: Run, state: State) -> None:
             if not heads:
                 break
             losses, values, _ = predict(run, heads, run.validation, classes=task.kind.classes)
-            scores = [task.kind.score(task, labels, value)[metric] for value in values]
+            scores = [
+                task.kind.score(task, labels, value)[metric] if math.isfinite(loss) else None
+                for loss, value in zip(losses, values, strict=True)
+            ]
             _finish_epoch(run, state, heads, losses, scores, time.perf_counter() - start)
             save(run, state)
             shown = losses[0] if scores[0] is None else scores[0]
@@ -372,10 +379,13 @@ def _finish_epoch(
             run.accelerator.log(logged, step=state.epoch)
 
 
-def _merit(entry: dict[str, Any]) -> float:
-    """What the best epoch has most of: the metric, or, where that is undefined, minus the validation loss."""
+def _merit(entry: dict[str, Any]) -> tuple[bool, float]:
+    """What the best epoch has most of: the metric; among epochs that leave it undefined, minus the validation loss.
+
+    An epoch with a score is better than any without: a loss is on another scale.
+    """
     score = entry["validation_score"]
-    return float(-entry["validation_loss"] if score is None else score)
+    return (True, float(score)) if score is not None else (False, -float(entry["validation_loss"]))
 
 
 def _fitted(run: Run, head: Head, scores: list[np.ndarray]) -> Fitted:

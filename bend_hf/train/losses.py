@@ -49,7 +49,8 @@ def _binary(logits: torch.Tensor, targets: torch.Tensor, weight: float | None) -
 
 
 def _squared(logits: torch.Tensor, targets: torch.Tensor, weight: float | None) -> torch.Tensor:
-    return (logits - targets.to(logits.dtype)).nan_to_num(nan=0.0).square().sum()
+    wanted = targets.to(logits.dtype)
+    return torch.where(wanted.isnan(), 0.0, logits - wanted).square().sum()  # a prediction that is NaN stays one
 
 
 LOSSES = {

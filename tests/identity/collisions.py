@@ -258,30 +258,37 @@ def in_memory(factor: float) -> Run:
     return (model, EsmTokenizer.from_pretrained(MODEL)), {"name": "mine"}
 
 
+def judge(pair: Pair, differ: bool) -> tuple[list[str], bool]:
+    """Whether results and vectors of a pair are shared, in words, and whether that is as it must be."""
+    name, (one, options), (other, others) = pair
+    a, b = side(one, **options), side(other, **others)
+    results, vectors = a.file == b.file, a.store == b.store
+    apart = not results and (name.startswith("*") or not vectors)
+    return ["shared" if same else "apart" for same in (results, vectors)], apart if differ else results and vectors
+
+
+def prepare() -> None:
+    """Make the data and the model that the pairs are of."""
+    toy.make(DATA)
+    tiny_models.esm(MODEL, seed=0)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="TEXT", help="pairs whose name has this in it")
     only = parser.parse_args().only or ""
     os.environ["BEND_HF_CACHE"] = str(SCRATCH / "cache")
-    toy.make(DATA)
-    tiny_models.esm(MODEL, seed=0)
+    prepare()
     wrong = 0
     try:
-        for must_differ, pairs in ((True, unlike()), (False, alike())):
-            print("must differ" if must_differ else "must be shared", f"{'results':>45}  vectors")
-            for name, (one, options), (other, others) in pairs:
-                if only not in name:
+        for differ, pairs in ((True, unlike()), (False, alike())):
+            print("must differ" if differ else "must be shared", f"{'results':>45}  vectors")
+            for pair in pairs:
+                if only not in pair[0]:
                     continue
-                a, b = side(one, **options), side(other, **others)
-                results, vectors = a.file == b.file, a.store == b.store
-                fine = (
-                    (not results and (vectors or not name.startswith("*")) and (name.startswith("*") or not vectors))
-                    if must_differ
-                    else (results and vectors)
-                )
+                words, fine = judge(pair, differ)
                 wrong += not fine
-                words = ["shared" if same else "apart" for same in (results, vectors)]
-                print(f"  {name:<45} {words[0]:>8}  {words[1]:>7}  {'' if fine else 'WRONG'}", flush=True)
+                print(f"  {pair[0]:<45} {words[0]:>8}  {words[1]:>7}  {'' if fine else 'WRONG'}", flush=True)
     finally:
         shutil.rmtree(SCRATCH, ignore_errors=True)
     print(f"{wrong} pairs are not as they must be")

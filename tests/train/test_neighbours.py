@@ -11,9 +11,11 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from training_data import make, splits
+from training_data import CODEBOOK, make, splits
 
 from bend_hf.protocols import get_protocol
+from bend_hf.tasks import Task
+from bend_hf.tasks.own import own_task
 from bend_hf.train import fit as fitting
 from bend_hf.train.fit import Fitted, Split, fit
 from bend_hf.train.head import CNNHead, cnn_head
@@ -106,6 +108,71 @@ def test_beside_one_that_stopped_early(name: str) -> None:
     assert len({len(fitted.history) for fitted in together}) > 1
     for fitted in together:
         assert_same(fitted, fit(task, seeds=(fitted.seed,), **options)[0], 0.0)
+
+
+def values(count: int = 30) -> tuple[Task, dict[str, Split]]:
+    """A task of a number per window, and its splits; the number is the share of one base."""
+    task = own_task(
+        "shares",
+        label_kind="window_value",
+        label_names=("share",),
+        window=512,
+        build="toy",
+        summary="The share of one base.",
+        rows={"train": 20, "validation": 5, "test": 5},
+    )
+    _, source, _ = make("histone_modification", count)
+    shares = np.array([[float((vectors == CODEBOOK[0]).all(-1).float().mean())] for vectors, _ in source.tokens])
+    return task, splits(source, ((shares - shares.mean()) / shares.std()).astype(np.float32))
+
+
+def test_a_head_of_values_that_diverges_fails_alone() -> None:
+    task, parts = values()
+    options: dict[str, Any] = {"protocol": get_protocol("default"), "epochs": 3, "batch_size": 8, "precision": "fp32"}
+    [alone] = fit(task, seeds=(0,), **options, **parts)
+    assert alone.failure is None
+    assert alone.history
+    wild, beside = fit(task, seeds=(WILD, 0), **options, **parts)
+    assert wild.failure is not None
+    assert "the loss became nan in epoch 1" in wild.failure
+    assert_same(beside, alone, 0.0)
+
+
+@pytest.mark.parametrize("when", ["validation", "test"])
+@pytest.mark.parametrize("name", ["histone_modification", "gene_finding", "shares"])
+def test_a_head_that_ends_in_nan_fails_alone(name: str, when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last step of an epoch ruins its weights, or the test rows show what no other rows do."""
+    if name == "shares":
+        task, parts = values()
+    else:
+        task, source, labels = make(name, 30)
+        parts = splits(source, labels)
+    options: dict[str, Any] = {"protocol": get_protocol("default"), "epochs": 2, "batch_size": 8, "precision": "fp32"}
+    [alone] = fit(task, seeds=(0,), **options, **parts)
+    predicted = fitting.predict
+
+    def ruin(run: Any, heads: Any, split: Split, classes: bool) -> Any:
+        with torch.no_grad():
+            for head in heads:
+                if head.seed == 1 and split is (run.validation if when == "validation" else run.test):
+                    head.model.linear.weight.fill_(torch.nan)
+        return predicted(run, heads, split, classes)
+
+    monkeypatch.setattr(fitting, "predict", ruin)
+    ruined, beside = fit(task, seeds=(1, 0), **options, **parts)
+    assert ruined.failure is not None
+    assert ("validation loss" if when == "validation" else "test split") in ruined.failure
+    assert ruined.scores == []
+    assert_same(beside, alone, 0.0)
+
+
+def test_an_epoch_without_a_score_is_never_better_than_one_with_one() -> None:
+    entries = [
+        {"epoch": epoch, "validation_loss": loss, "validation_score": score}
+        for epoch, loss, score in ((1, 0.1, None), (2, 0.9, -0.3), (3, 0.2, None), (4, 0.8, -0.2))
+    ]
+    assert max(entries, key=fitting._merit)["epoch"] == 4
+    assert max(entries[::2], key=fitting._merit)["epoch"] == 1
 
 
 def test_what_failed_is_restored_with_the_rest(tmp_path: Path) -> None:
