@@ -7,7 +7,7 @@ group.row("model-a", "gene_finding"), group.rank(row)
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bend_hf.results.board import BASELINES, Row, board, sort_rows
@@ -33,6 +33,11 @@ class Group:
     comparison: Comparison
 
     @property
+    def key(self) -> str:
+        """Its name in a page's markup."""
+        return f"{self.protocol}{'-toy' if self.toy else ''}"
+
+    @property
     def marks(self) -> dict[str, str]:
         """Letters for what the rows say of departures from their task's recipe: text → letter."""
         return footnotes([row.departures for row in self.rows])
@@ -53,6 +58,10 @@ class Group:
     def tasks(self) -> list[str]:
         """Tasks that have a row, in the order of declaration."""
         return list(dict.fromkeys(row.task for row in self.rows))
+
+    def departures(self, rows: Iterable[Row | None]) -> list[str]:
+        """What departs from the recipe in some rows, each text once."""
+        return list(dict.fromkeys(row.departures for row in rows if row is not None and row.departures))
 
     def row(self, model: str, task: str) -> Row | None:
         """The row of a model on a task."""

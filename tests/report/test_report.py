@@ -226,5 +226,5 @@ def test_provenance_is_shown_and_escaped(tmp_path: Path) -> None:
     provenance = {**PROVENANCE, "command": "bend-hf evaluate '<x>'"}
     record.write_result(tmp_path / "a", make_result("cpg_methylation", provenance=provenance))
     page = write_report(tmp_path / "a", tmp_path / "r.html").read_text()
-    assert "bend-hf evaluate &#x27;&lt;x&gt;&#x27;" in page
+    assert "bend-hf evaluate &#39;&lt;x&gt;&#39;" in page
     assert "<dt>dataset digest</dt>" in page
