@@ -22,10 +22,13 @@ def add(command: Command) -> None:
         "compare models on the same test rows: paired differences, intervals of ranks",
         "compare bend-results",
         "compare results/a results/b --tasks gene_finding",
+        "compare bend-results --published",
     )
     sub.add_argument("results", nargs="+", type=Path, help="folders or files of results")
     tasks_option(sub)
     sub.add_argument("--protocol", choices=list(PROTOCOLS), help="where results of both are there")
+    text = "set each run beside the published values of its model, and say first in what the two differ"
+    sub.add_argument("--published", action="store_true", help=text)
     sub.add_argument("--level", type=level, default=0.95, metavar="P", help="of intervals and ranks (0.95)")
     sub.add_argument("--resamples", type=positive, default=1000, metavar="N", help="of the bootstrap (1000)")
     sub.add_argument("--seed", type=whole_number, default=0, metavar="N", help="of the bootstrap (0)")
@@ -83,9 +86,11 @@ def add(command: Command) -> None:
 
 
 def compare(args: Namespace) -> None:
-    """Compare results of models."""
+    """Compare results of models, or set them beside published values."""
     from bend_hf.results.compare import compare
 
+    if args.published:
+        return _beside(args)
     found = compare(
         args.results,
         tasks=chosen_tasks(args),
@@ -94,6 +99,21 @@ def compare(args: Namespace) -> None:
         seed=args.seed,
         level=args.level,
     )
+    print(json.dumps(found.to_json(), indent=1) if args.format == "json" else found)
+
+
+def _beside(args: Namespace) -> None:
+    from bend_hf.errors import BendError
+    from bend_hf.report.published import beside
+    from bend_hf.results.record import read_results
+    from bend_hf.tasks import get_tasks
+
+    if (args.level, args.resamples, args.seed) != (0.95, 1000, 0):
+        raise BendError(
+            "--level, --resamples and --seed are of comparisons on the same rows, which --published is not."
+        )
+    results = [result for result in read_results(args.results) if args.protocol in (None, result.protocol)]
+    found = beside(results, [task.name for task in get_tasks(chosen_tasks(args))])
     print(json.dumps(found.to_json(), indent=1) if args.format == "json" else found)
 
 

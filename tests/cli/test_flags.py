@@ -211,11 +211,16 @@ VERBS = {
     ),
     "compare": Verb(
         "a",
-        {COMPARE: SimpleNamespace(to_json=dict)},
+        {
+            COMPARE: SimpleNamespace(to_json=dict),
+            "bend_hf.results.record.read_results": [],
+            "bend_hf.report.published.beside": SimpleNamespace(to_json=list),
+        },
         {
             **_tasks("compare"),
             "results": ("b", "compare.results", [A, B]),
             "protocol": ("--protocol bend-2024", "compare.protocol", "bend-2024"),
+            "published": ("--published", "beside.results", []),
             "resamples": ("--resamples 50", "compare.resamples", 50),
             "level": ("--level .9", "compare.level", 0.9),
             "seed": ("--seed 3", "compare.seed", 3),

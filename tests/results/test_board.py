@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from result_factory import PROVENANCE, make_result, trained
 
-from bend_hf.report import published
 from bend_hf.report.table import table
 from bend_hf.results import board
 from bend_hf.results.seeds import whole_interval
@@ -84,26 +83,6 @@ def test_durations_of_seeds_trained_apart_add_up() -> None:
         make_result("gene_finding", seed=k, provenance={**PROVENANCE, "seconds": {"train": 10.0 + k}}) for k in range(2)
     ]
     assert board.board(apart)[0].seconds == 21.0
-
-
-@pytest.mark.parametrize("entry", published.references(), ids=lambda entry: f"{entry['model']}-{entry['task']}")
-def test_every_reference_value_names_its_source(entry: dict) -> None:
-    assert set(entry) == {"model", "task", "score", "protocol", "status", "source", "url"}
-    assert entry["task"] in TASKS
-    low = -1 if TASKS[entry["task"]].metric == "mcc" else 0
-    assert low <= entry["score"] <= 1
-    assert all(entry[key].strip() for key in ("model", "protocol", "status", "source"))
-    assert entry["url"].startswith("https://")
-
-
-def test_reference_values_are_rows_of_their_own() -> None:
-    keys = [(entry["model"], entry["task"], entry["source"]) for entry in published.references()]
-    assert len(keys) == len(set(keys))
-    rows = published.published(["gene_finding"])
-    assert {row.kind for row in rows} == {"published"}
-    assert all(row.source and row.interval is None for row in rows)
-    assert rows[0].score == max(row.score for row in rows)
-    assert not {row.protocol for row in rows} & {"default", "bend-2024"}
 
 
 def test_units() -> None:
