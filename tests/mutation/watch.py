@@ -139,7 +139,8 @@ class Slot:
             lines: Whether to note which tests run which lines.
         """
         os.chdir(self.copy)
-        os.environ |= {"PYTHONPATH": str(self.copy), "TMPDIR": str(self.temporary), "PYTHONDONTWRITEBYTECODE": "1"}
+        path = os.pathsep.join([str(self.copy), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        os.environ |= {"PYTHONPATH": path, "TMPDIR": str(self.temporary), "PYTHONDONTWRITEBYTECODE": "1"}
         os.environ.setdefault("BEND_HF_REAL_DATA", str(self.repository.parent / "shared" / "real"))
         tempfile.tempdir, sys.dont_write_bytecode = None, True
         sys.path.insert(0, str(self.copy))
