@@ -6,8 +6,13 @@ import os
 import platform
 import subprocess
 import sys
+import threading
+from operator import attrgetter
 
 import pytest
+import torch
+
+from bend_hf.runtime import FLOAT32, exact_float32
 
 FAULTS = """
 import resource
@@ -89,3 +94,69 @@ print(release_threads(), "(deleted)" in Path("/proc/self/maps").read_text())
 """
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True"] * 4
+
+
+def switches() -> list:
+    named = [torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32]
+    if hasattr(torch.backends, "fp32_precision"):
+        named += [attrgetter(path)(torch.backends).fp32_precision for path in FLOAT32]
+    return named
+
+
+EXACT = ["highest", False, *["ieee"] * (len(FLOAT32) if hasattr(torch.backends, "fp32_precision") else 0)]
+
+
+@pytest.mark.parametrize("matmul", ["highest", "high", "medium"])
+def test_float32_is_exact_in_a_block_and_as_the_user_has_it_behind(matmul):
+    """Convolutions are in TF32 unless told otherwise; matrix products where the user says so."""
+    torch.set_float32_matmul_precision(matmul)
+    try:
+        before = switches()
+        assert before[1] is True
+        with exact_float32():
+            assert switches() == EXACT
+        assert switches() == before
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_blocks_of_several_threads_overlap_and_the_last_one_restores():
+    before, entered, leave = switches(), threading.Event(), threading.Event()
+
+    def other():
+        with exact_float32():
+            entered.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=other)
+    with exact_float32():
+        thread.start()
+        assert entered.wait(10)
+    assert switches() == EXACT
+    leave.set()
+    thread.join()
+    assert switches() == before
+
+
+@pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="switches by operation are of torch 2.9")
+def test_what_only_the_newer_switches_say_is_restored_too():
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # and the older switch cannot be read any more
+    try:
+        with exact_float32():
+            assert torch.backends.cudnn.rnn.fp32_precision == "ieee"
+        assert (torch.backends.cudnn.conv.fp32_precision, torch.backends.cudnn.rnn.fp32_precision) == ("ieee", "tf32")
+    finally:
+        torch.backends.cudnn.allow_tf32 = True
+
+
+def test_medium_precision_for_matrix_products_changes_no_vector():
+    """On processors with bfloat16 units torch would round the factors to 8 bits."""
+    x, layer = torch.randn(64, 64), torch.nn.Linear(64, 64)
+    with torch.inference_mode():
+        expected = layer(x)
+        torch.set_float32_matmul_precision("medium")
+        try:
+            with exact_float32():
+                assert torch.equal(layer(x), expected)
+        finally:
+            torch.set_float32_matmul_precision("highest")

@@ -16,7 +16,8 @@ import torch
 
 from bend_hf.console import log
 from bend_hf.embed import windows
-from bend_hf.embed.network import Network, out_of_memory
+from bend_hf.embed.devices import out_of_memory
+from bend_hf.embed.network import Network
 from bend_hf.embed.pieces import Piece
 from bend_hf.errors import BendError
 

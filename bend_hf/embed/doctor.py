@@ -16,10 +16,11 @@ import torch
 from scipy.stats import spearmanr
 
 from bend_hf.embed.catalogue import CATALOGUE
+from bend_hf.embed.devices import native_half
 from bend_hf.embed.embedder import Embedder
 from bend_hf.embed.estimate import size_text, time_text
 from bend_hf.embed.interface import SequenceEmbedder
-from bend_hf.embed.network import Measured, native_half
+from bend_hf.embed.measure import Measured
 from bend_hf.embed.open import load_embedder
 from bend_hf.embed.tokens import Scheme
 from bend_hf.protocols import get_protocol

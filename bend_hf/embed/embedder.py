@@ -23,23 +23,13 @@ import torch
 from bend_hf.console import log
 from bend_hf.embed import fingerprint
 from bend_hf.embed.batching import Batches
+from bend_hf.embed.devices import KINDS, native_half, pick_device
 from bend_hf.embed.interface import Tokens
 from bend_hf.embed.limits import Limits, limits
 from bend_hf.embed.loading import Loaded, load, load_again
+from bend_hf.embed.measure import Measured, agrees_with_cpu, answer, differs, measure, measure_layers
 from bend_hf.embed.memory import borrow, in_memory, place_of, settled
-from bend_hf.embed.network import (
-    KINDS,
-    Layer,
-    Measured,
-    Network,
-    agrees_with_cpu,
-    answer,
-    differs,
-    measure,
-    measure_layers,
-    native_half,
-    pick_device,
-)
+from bend_hf.embed.network import Layer, Network
 from bend_hf.embed.pieces import Cut, pieces, scheme_of
 from bend_hf.embed.rules import reference_overlap, reverse_complement
 from bend_hf.embed.strands import average_strands

@@ -18,7 +18,8 @@ import torch
 from torch import nn
 
 from bend_hf.console import log
-from bend_hf.embed.network import Network, probe_ids
+from bend_hf.embed.measure import probe_ids
+from bend_hf.embed.network import Network
 from bend_hf.embed.tokens import Scheme
 from bend_hf.errors import BendError
 

@@ -31,7 +31,7 @@ from bend_hf.console import log, progress
 from bend_hf.errors import BendError, unknown
 from bend_hf.identity import Key, code_digest
 from bend_hf.protocols import Protocol
-from bend_hf.runtime import keep_freed_memory, release_threads
+from bend_hf.runtime import exact_float32, keep_freed_memory, release_threads
 from bend_hf.tasks import Task
 from bend_hf.train import checkpoint
 from bend_hf.train.batches import Split
@@ -198,7 +198,8 @@ def _in_own_thread(run: Run) -> list[Fitted]:
             torch.set_num_threads(threads)
             if run.device.type == "cuda":
                 torch.cuda.set_device(run.device)
-            with torch.random.fork_rng(devices=[run.device] if run.device.type == "cuda" else []):
+            cards = [run.device] if run.device.type == "cuda" else []
+            with exact_float32(), torch.random.fork_rng(devices=cards):
                 outcome.append(_fit(run))
         except BaseException as error:
             outcome.append(error)

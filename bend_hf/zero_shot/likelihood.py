@@ -17,6 +17,7 @@ from torch import Tensor
 
 from bend_hf.embed.network import fixed_arguments
 from bend_hf.errors import BendError
+from bend_hf.runtime import exact_float32
 from bend_hf.zero_shot.windows import LENGTH, View, Windows, views
 
 if TYPE_CHECKING:
@@ -261,12 +262,13 @@ def _log_probabilities(
         by_length.setdefault(size, []).append(number)
     fixed = fixed_arguments(model)
     device, dtype = embedder.network.device, embedder.network.dtype
+    autocast = torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
     for length, numbers in by_length.items():
         step = max(1, embedder.batch_tokens // length)
         for start in range(0, len(numbers), step):
             some = numbers[start : start + step]
             inputs = [np.concatenate((scheme.prefix, contents[number], suffix)).astype(np.int64) for number in some]
-            with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
+            with torch.inference_mode(), exact_float32(), autocast:
                 logits = model(input_ids=torch.from_numpy(np.stack(inputs)).to(device), **fixed).logits
                 for number, row in zip(some, logits, strict=True):
                     at = torch.from_numpy(asked[number] + len(scheme.prefix)).to(device)

@@ -31,9 +31,9 @@ import torch
 from reference import write_tar
 from table import Row, main
 
+from bend_hf.embed.devices import native_half
 from bend_hf.embed.embedder import Embedder
 from bend_hf.embed.filling import fill
-from bend_hf.embed.network import native_half
 from bend_hf.protocols import get_protocol
 from bend_hf.zero_shot.variants import score_variants
 

@@ -13,7 +13,8 @@ from torch import nn
 
 from bend_hf.embed.embedder import Embedder
 from bend_hf.embed.loading import load
-from bend_hf.embed.network import Network, measure
+from bend_hf.embed.measure import measure
+from bend_hf.embed.network import Network
 from bend_hf.embed.tokens import character_scheme
 from bend_hf.errors import BendError
 

@@ -10,11 +10,12 @@ import tiny_models
 import torch
 from torch import nn
 
-from bend_hf.embed import network
+from bend_hf.embed import devices
+from bend_hf.embed.devices import pick_device
 from bend_hf.embed.doctor import scale_text
 from bend_hf.embed.embedder import Embedder
 from bend_hf.embed.loading import Loaded
-from bend_hf.embed.network import agrees_with_cpu, pick_device
+from bend_hf.embed.measure import agrees_with_cpu
 from bend_hf.embed.strands import average_strands, fold
 from bend_hf.embed.tokens import character_scheme
 from bend_hf.errors import BendError
@@ -208,14 +209,14 @@ def test_wild_scales_are_said(factor, wild):
 
 @pytest.mark.parametrize("device", ["mps", "xpu", "cuda", "cuda:7", "meta", "nonsense"])
 def test_absent_devices_are_refused_in_a_sentence(device, monkeypatch):
-    monkeypatch.setattr(network, "_count", lambda kind: int(kind == "cpu"))
+    monkeypatch.setattr(devices, "_count", lambda kind: int(kind == "cpu"))
     with pytest.raises(BendError, match=f"device '{device}' is (not there|none)"):
         pick_device(device)
 
 
 @pytest.mark.parametrize(("there", "picked"), [((), "cpu"), (("mps",), "mps"), (("xpu", "mps"), "xpu")])
 def test_the_best_device_there_is(there, picked, monkeypatch):
-    monkeypatch.setattr(network, "_count", lambda kind: int(kind == "cpu" or kind in there))
+    monkeypatch.setattr(devices, "_count", lambda kind: int(kind == "cpu" or kind in there))
     assert pick_device(None).type == picked
 
 
@@ -244,3 +245,16 @@ def test_a_device_that_computes_something_else_is_not_believed(caplog):
     assert not agrees_with_cpu(Turning(None), "toy", scheme, torch.device("cpu"))
     assert not agrees_with_cpu(Failing(None), "toy", scheme, torch.device("meta"))
     assert "toy does not run on meta" in caplog.text
+
+
+def test_float32_is_no_tf32_while_a_model_runs():
+    seen = []
+
+    def output(logits, hidden):
+        seen.append(torch.backends.cudnn.allow_tf32)
+        return hidden
+
+    next(of_model(Toy(output)).embed(["ACGT"]))
+    assert seen
+    assert not any(seen)
+    assert torch.backends.cudnn.allow_tf32

@@ -363,6 +363,20 @@ def test_denormals_are_flushed_even_after_a_parallel_region() -> None:
     assert max(seen) == 0
 
 
+def test_float32_of_heads_is_no_tf32() -> None:
+    seen = []
+
+    class Probe(Small):
+        def forward(self, batch: Batch) -> torch.Tensor:
+            seen.append(torch.backends.cudnn.allow_tf32)
+            return super().forward(batch)
+
+    trained("histone_modification", network=Probe, epochs=1)
+    assert seen
+    assert not any(seen)
+    assert torch.backends.cudnn.allow_tf32
+
+
 def test_trackers_through_accelerate(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     for _ in range(2):  # a second run in the same process works too

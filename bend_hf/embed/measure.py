@@ -1,0 +1,200 @@
+"""What is found out about a model by trying it: causal? does padding change a vector? does half precision agree?
+
+measured = measure(network, scheme, torch.bfloat16)
+measured.causal, measured.padding_safe, measured.agreement
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from bend_hf.console import log
+from bend_hf.embed.network import Network, lowered
+from bend_hf.embed.tokens import Scheme
+from bend_hf.errors import BendError
+
+REPEATS = 1e-5
+"""How far two answers for one input may lie apart, relative to the vectors' root mean square."""
+WILD = (0.05, 2.0, 10.0)
+"""Least and most median deviation of a channel, and most of any, within which the heads' recipe is at home (one-hot
+vectors: 0.43)."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What trying a model showed.
+
+    Attributes:
+        dim: Width of a vector.
+        layers: Layers above the embeddings; None where the model shows its output alone.
+        causal: No token's output depends on what follows it.
+        padding_safe: Padding on the right changes no vector (in float32, to 1e-4 of their root mean square).
+        agreement: Mean cosine of vectors in half precision, by autocast, to those in float32 (of several layers, the
+            least); None where not tried, or where the model has no half precision.
+        held: The same with the weights held in half precision; None where not tried or where it does not run.
+        deviations: Least, median and largest standard deviation of a channel over the tokens of a probe.
+        scale: Root mean square of the vectors there.
+    """
+
+    dim: int
+    layers: int | None
+    causal: bool
+    padding_safe: bool
+    agreement: float | None
+    held: float | None
+    deviations: tuple[float, float, float]
+    scale: float
+
+    @property
+    def wild(self) -> bool:
+        """Whether the heads' recipe, meant for channels of about unit variance, meets another scale."""
+        _, median, largest = self.deviations
+        return not WILD[0] <= median <= WILD[1] or largest > WILD[2]
+
+
+def probe_ids(scheme: Scheme, tokens: int, seed: int) -> np.ndarray:
+    """Return `tokens` ids of random DNA, with the special tokens around them."""
+    letters = np.random.default_rng(seed).choice(list("ACGT"), tokens * 12 * max(scheme.k, 1) + 64)
+    ids = scheme.encode(["".join(letters)])[0].ids[:tokens]
+    return np.concatenate((scheme.prefix, ids, scheme.suffix)).astype(np.int64)
+
+
+def measure(network: Network, scheme: Scheme, half: torch.dtype | None = None, most: int | None = None) -> Measured:
+    """Try a model in float32 on probes of up to 128 tokens.
+
+    Args:
+        network: The model.
+        scheme: Its tokens.
+        half: A dtype whose agreement is to be measured.
+        most: Most tokens the model takes, special ones included.
+
+    Raises:
+        BendError: It gives no vectors, NaN or infinite ones, two answers for one input, or has no such layer.
+    """
+    own, network.dtype = network.dtype, torch.float32
+    try:
+        size = min(128, most or 128) - scheme.specials
+        long, short = probe_ids(scheme, size, 1), probe_ids(scheme, max(1, size // 3), 2)
+        ids = torch.from_numpy(long)[None]
+        layers = network.count_layers(ids)
+
+        def run(ids: Tensor, lengths: Tensor | None = None) -> list[Tensor]:
+            """The output, on which causal and padding-safe depend, then the network's own layers."""
+            return network.hidden(ids, lengths, (-1, *network.layers))
+
+        whole = [_finite(vectors, network) for vectors in run(ids)]
+        if apart := _apart(run(ids), whole, REPEATS):
+            raise BendError(
+                f"{network.name} gives two answers for one input (they differ by {apart:.2g} of the vectors' root mean "
+                "square): something random, such as dropout, is on in its forward. Switch it off."
+            )
+        changed = ids.clone()
+        cut = len(scheme.prefix) + size // 2
+        end = len(long) - len(scheme.suffix)
+        changed[0, cut:end] = ids[0, cut:end].flip(0).roll(1)
+        reached = (run(changed)[0][0, :cut] - whole[0][0, :cut]).abs().max()
+        causal = bool(reached <= 1e-5 * _scale(whole[0]))
+
+        batch = np.full((2, len(long)), scheme.pad, np.int64)
+        batch[0, : len(short)], batch[1] = short, long
+        alone = [vectors[0] for vectors in run(torch.from_numpy(short)[None])]
+        lengths = torch.tensor([len(short), len(long)])
+        padded = [vectors[0, : len(short)] for vectors in run(torch.from_numpy(batch), lengths)]
+        # The last block of a sparse attention sees everything: behind a longer input it would be padding.
+        sparse = getattr(getattr(network.model, "config", None), "attention_type", None) == "block_sparse"
+        padding_safe = not sparse and not _apart(padded, alone, 1e-4)
+
+        agreement = held = None
+        if half is not None and not sparse:  # which transformers computes in float32 alone
+            network.dtype = half
+            agreement = _cosine(network.hidden(ids, None, network.layers), whole[1:])
+            held = _held_in(network, half, ids, whole[1:])
+        deviations, scale, dim = _spread(torch.cat(whole[1:], -1)[0, len(scheme.prefix) : end])
+        return Measured(dim, layers, causal, padding_safe, agreement, held, deviations, scale)
+    finally:
+        network.dtype = own
+
+
+def measure_layers(network: Network, scheme: Scheme, measured: Measured, most: int | None = None) -> Measured:
+    """Return what was measured of a model with what differs at the network's own layers: width, deviations, scale."""
+    long = probe_ids(scheme, min(128, most or 128) - scheme.specials, 1)
+    vectors = network(torch.from_numpy(long)[None])[0, len(scheme.prefix) : len(long) - len(scheme.suffix)]
+    deviations, scale, dim = _spread(vectors)
+    return replace(measured, dim=dim, deviations=deviations, scale=scale)
+
+
+def _spread(vectors: Tensor) -> tuple[tuple[float, float, float], float, int]:
+    """Return the least, median and largest deviation of the channels of (T, D) vectors, their scale, and D."""
+    content = vectors.float()
+    spread = content.std(0, correction=0)
+    least, median, largest = (float(f"{x:.4g}") for x in (spread.min(), spread.median(), spread.max()))
+    return (least, median, largest), float(f"{_scale(content):.4g}"), content.shape[-1]
+
+
+def _scale(vectors: Tensor) -> float:
+    return float(vectors.float().square().mean().sqrt())
+
+
+def answer(network: Network, scheme: Scheme, most: int | None = None) -> Tensor:
+    """Return the vectors of a probe of 32 tokens or `most`, (T, D) float32 on CPU: what the network computes now."""
+    room = min(32, most or 32) - scheme.specials
+    return network(torch.from_numpy(probe_ids(scheme, max(1, room), 3))[None])[0].float().cpu()
+
+
+def differs(some: Tensor, other: Tensor) -> bool:
+    """Whether two answers are those of different models, and not of one model and its rounding."""
+    return some.shape != other.shape or bool(_apart([some], [other], REPEATS))
+
+
+def _apart(some: Sequence[Tensor], others: Sequence[Tensor], most: float) -> float:
+    """The largest difference between vectors of some layers, relative to their scale; 0 where none exceeds `most`."""
+    apart = [float((a - b).abs().max()) / (_scale(b) or 1.0) for a, b in zip(some, others, strict=True)]
+    return max(apart) if max(apart) > most else 0.0
+
+
+def _cosine(some: Sequence[Tensor], whole: Sequence[Tensor]) -> float:
+    """Mean cosine of the vectors of one input, of several layers the least."""
+    pairs = zip(some, whole, strict=True)
+    found = [torch.cosine_similarity(a[0].float(), b[0].float(), dim=-1).nan_to_num(nan=0.0) for a, b in pairs]
+    return min(float(cosines.mean()) for cosines in found)
+
+
+def _held_in(network: Network, half: torch.dtype, ids: Tensor, whole: Sequence[Tensor]) -> float | None:
+    """Agreement of a model whose weights are in half precision; the weights themselves are left as they are."""
+    weights = {name: weight.data.to(half) for name, weight in lowered(network.model)}
+    network.dtype, network.call = torch.float32, lambda **kwargs: functional_call(network.model, weights, (), kwargs)
+    try:
+        return _cosine(network.hidden(ids, None, network.layers), whole)
+    except (RuntimeError, BendError):
+        return None
+    finally:
+        network.call = network.model
+
+
+def _finite(hidden: Tensor, network: Network) -> Tensor:
+    if not torch.isfinite(hidden).all():
+        raise BendError(
+            f"{network.name} gives NaN or infinite vectors in {str(network.dtype).removeprefix('torch.')} for plain "
+            "DNA: its weights or its code are broken here."
+        )
+    return hidden
+
+
+def agrees_with_cpu(model: nn.Module, name: str, scheme: Scheme, device: torch.device) -> bool:
+    """Whether a device that is seldom tried gives a model's vectors as the CPU does, in float32."""
+    ids = torch.from_numpy(probe_ids(scheme, 32, 1))[None]
+    expected = Network(model, name, torch.device("cpu"))(ids)
+    try:
+        found = Network(model, name, device)(ids).cpu()
+    except (RuntimeError, BendError) as error:
+        log.warning("%s does not run on %s (%s): computing on the CPU.", name, device, error)
+        return False
+    if apart := _apart([found], [expected], 1e-3):
+        log.warning("%s on %s differs from the CPU by %.2g: computing on the CPU.", name, device, apart)
+    return not apart
