@@ -43,6 +43,8 @@ _SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "±": r"$\pm$",
     "−": "$-$",
     "°": r"$^\circ$",
+    "ρ": r"$\rho$",
+    "²": "$^2$",
 }
 
 

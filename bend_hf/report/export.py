@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv as csv_module
 import io
 import json as json_module
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +16,7 @@ from bend_hf.report.groups import Group
 from bend_hf.report.table import AT_CHANCE, METRICS, NO_BETTER, TOY, chance_of
 from bend_hf.results.board import Row, group_means
 from bend_hf.tasks import TASKS
-from bend_hf.text import number
+from bend_hf.templates import renderer
 
 NOTE = (
     "Scores with 95 % intervals, over test rows (clusters resampled) and, with several seeds, over training; ± is the "
@@ -26,67 +25,42 @@ NOTE = (
 )
 
 
-def _cells(group: Group, model: str) -> list[tuple[Row | None, str | None]]:
-    rows = [group.row(model, task) for task in group.tasks]
-    return [(row, None if row is None else group.rank(row)) for row in rows]
+_FILL = {ending: renderer("bend_hf.report", ending, constants={"AT_CHANCE": AT_CHANCE}) for ending in ("md", "tex")}
 
 
 def markdown(groups: Sequence[Group], references: Sequence[Row]) -> str:
     """Tables of GitHub's Markdown: one per group, and one of published values."""
-    blocks = ["# BEND results", NOTE]
-    for group in groups:
-        head = ["model", *(f"{literal(TASKS[task].title)} ({METRICS[TASKS[task].metric]})" for task in group.tasks)]
-        lines = [head, ["---", *("---:" for _ in group.tasks)]]
-        for model in group.models:
-            cells = [_markdown_cell(row, rank, group.marks) for row, rank in _cells(group, model)]
-            lines.append([literal(_title(group, model)), *cells])
-        lines.append(["chance", *(_chance(group, task) for task in group.tasks)])
-        blocks += [f"## {group.title}", *([f"**{TOY}**"] if group.toy else []), _pipes(lines)]
-        blocks += [f"- <sup>{letter}</sup> {literal(text)}" for text, letter in group.marks.items()]
-        blocks += [f"- {literal(note)}" for note in group.comparison.notes]
-    if references:
-        lines = [["model", "task", "score", "protocol", "source"], ["---", "---", "---:", "---", "---"]]
-        lines += [
-            [literal(cell) for cell in (r.model, TASKS[r.task].title, number(r.score), r.protocol, r.source or "")]
-            for r in references
-        ]
-        blocks += ["## Published or run elsewhere", "Other protocols and test rows; not computed here.", _pipes(lines)]
-    return "\n\n".join(blocks) + "\n"
+    return _FILL["md"]("export.md", note=NOTE, toy=TOY, **_tables(groups, references))
 
 
-def _pipes(lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def latex(groups: Sequence[Group], references: Sequence[Row]) -> str:
+    r"""Tables for ``\input`` in a document that loads booktabs and graphicx: one per group, one of published values."""
+    return _FILL["tex"]("export.tex", **_tables(groups, references))
 
 
-def literal(text: str) -> str:
-    """Text that Markdown shows as it is: no HTML, link, picture, code, emphasis or cell begins in it.
-
-    Names of models, titles of tasks and reasons of failures may be strangers'.
-    """
-    plain = one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*\[\]|!])", r"\\\1", plain)
-
-
-def one_line(text: str) -> str:
-    """Text without line breaks and other control characters, which end a row of every kind of table."""
-    return "".join(character if character.isprintable() else " " for character in text)
+def _tables(groups: Sequence[Group], references: Sequence[Row]) -> dict[str, Any]:
+    """What the tables hold, by the names that their templates have for it."""
+    return {
+        "tables": [_table(group) for group in groups],
+        "references": [(row, TASKS[row.task].title) for row in references],
+    }
 
 
-def _markdown_cell(row: Row | None, rank: str | None, marks: dict[str, str]) -> str:
-    if row is None:
-        return ""
-    if row.score is None:
-        return "failed" if row.failure else "undefined"
-    place = f" ({rank})" if rank else ""
-    ends = f" [{row.interval[0]:.3f}, {row.interval[1]:.3f}]" if row.interval else ""
-    spread = f" ±{row.spread['deviation']:.3f}" if row.spread else ""
-    mark = f"<sup>{marks[row.departures]}</sup>" if row.departures else ""
-    low = AT_CHANCE if row.at_chance else ""
-    return f"{row.score:.3f}{low}{mark}{ends}{spread}{place}"
-
-
-def _title(group: Group, model: str) -> str:
-    return next(row.title for row in group.rows if row.model == model)
+def _table(group: Group) -> dict[str, Any]:
+    """A group's table: tasks and metrics, and for every model its name, and its row and rank by task."""
+    lines = []
+    for model in group.models:
+        rows = [group.row(model, task) for task in group.tasks]
+        title = next(row.title for row in rows if row is not None)
+        lines.append((title, [(row, None if row is None else group.rank(row)) for row in rows]))
+    notes = "".join(f" ({letter}) {text}." for text, letter in group.marks.items())
+    return {
+        "group": group,
+        "heads": [(TASKS[task].title, METRICS[TASKS[task].metric]) for task in group.tasks],
+        "lines": lines,
+        "chance": [_chance(group, task) for task in group.tasks],
+        "caption": f"BEND results. {group.title}. {TOY + ' ' if group.toy else ''}{NOTE}{notes}",
+    }
 
 
 def _chance(group: Group, task: str) -> str:
@@ -166,81 +140,3 @@ def json(groups: Sequence[Group], references: Sequence[Row]) -> str:
         ],
     }
     return json_module.dumps(document, indent=1, allow_nan=False) + "\n"
-
-
-_SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "–": "--",
-    "±": r"$\pm$",
-    "−": "$-$",
-    AT_CHANCE: r"$^\circ$",
-}
-
-
-def escape(text: str) -> str:
-    """Text in one line with LaTeX's special characters escaped; other characters outside ASCII become ``?``."""
-    escaped = "".join(_SPECIAL.get(character, character) for character in one_line(text))
-    return escaped.encode("ascii", "replace").decode()
-
-
-def latex(groups: Sequence[Group], references: Sequence[Row]) -> str:
-    r"""Tables for ``\input`` in a document that loads booktabs and graphicx: one per group, one of published values."""
-    blocks = ["% needs \\usepackage{booktabs,graphicx}"]
-    for group in groups:
-        head = ["Model", *(f"{escape(TASKS[task].title)}" for task in group.tasks)]
-        under = ["", *(METRICS[TASKS[task].metric] for task in group.tasks)]
-        lines = [
-            [escape(_title(group, model)), *(_latex_cell(row, rank, group.marks) for row, rank in _cells(group, model))]
-            for model in group.models
-        ]
-        chance = ["chance", *(_chance(group, task) for task in group.tasks)]
-        notes = "".join(f" ({letter}) {text}." for text, letter in group.marks.items())
-        caption = f"BEND results. {group.title}. {TOY + ' ' if group.toy else ''}{NOTE}{notes}"
-        blocks.append(_tabular([head, under], lines, [chance], caption, "l" + "r" * len(group.tasks)))
-    if references:
-        lines = [
-            [escape(cell) for cell in (r.model, TASKS[r.task].title, number(r.score), r.protocol, r.source or "")]
-            for r in references
-        ]
-        caption = "Values published or run elsewhere; other protocols and test rows."
-        blocks.append(_tabular([["Model", "Task", "Score", "Protocol", "Source"]], lines, [], caption, "llrll"))
-    return "\n\n".join(blocks) + "\n"
-
-
-def _latex_cell(row: Row | None, rank: str | None, marks: dict[str, str]) -> str:
-    if row is None or row.score is None:
-        return "--"
-    value = rf"\textbf{{{row.score:.3f}}}" if rank == "1" else f"{row.score:.3f}"
-    value += escape(AT_CHANCE) if row.at_chance else ""
-    ends = rf" {{\scriptsize [{row.interval[0]:.3f}, {row.interval[1]:.3f}]}}" if row.interval else ""
-    spread = rf" {{\scriptsize $\pm${row.spread['deviation']:.3f}}}" if row.spread else ""
-    mark = rf"\textsuperscript{{{marks[row.departures]}}}" if row.departures else ""
-    return f"{value}{mark}{ends}{spread}{f' ({escape(rank)})' if rank else ''}"
-
-
-def _tabular(
-    head: Sequence[Sequence[str]],
-    lines: Sequence[Sequence[str]],
-    last: Sequence[Sequence[str]],
-    caption: str,
-    form: str,
-) -> str:
-    def joined(rows: Sequence[Sequence[str]]) -> list[str]:
-        return [" & ".join(row) + r" \\" for row in rows]
-
-    end = [r"\midrule", *joined(last)] if last else []
-    body = [r"\toprule", *joined(head), r"\midrule", *joined(lines), *end, r"\bottomrule"]
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\centering",
-            rf"\caption{{{escape(caption)}}}",
-            r"\resizebox{\textwidth}{!}{%",
-            rf"\begin{{tabular}}{{{form}}}",
-            *body,
-            r"\end{tabular}}",
-            r"\end{table}",
-        ]
-    )

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from result_factory import PROVENANCE, make_result, simulate
 
-from bend_hf.report.export import escape, inert, literal
+from bend_hf.report.export import inert
 from bend_hf.report.plot import plot
 from bend_hf.report.write import write_report
 from bend_hf.results.record import read_result, write_result
 from bend_hf.results.statistics import summarise
+from bend_hf.templates import latex, literal
 
 HOSTILE = (
     '=HYPERLINK("http://x","y")',
@@ -101,4 +102,5 @@ def test_the_three_ways_of_writing_text():
         "chr1",
     ]
     assert literal("a|b [x](y) <b> & `c` \\") == r"a\|b \[x\](y) &lt;b&gt; &amp; \`c\` " + "\\\\"
-    assert escape("50%\n_x") == r"50\% \_x"
+    assert latex("50%\n_x") == r"50\% \_x"
+    assert latex("Spearman ρ, R², 0.1°") == r"Spearman $\rho$, R$^2$, 0.1$^\circ$"
