@@ -42,8 +42,8 @@ METRICS = {
         Metric("mcc", "MCC", "Matthews correlation coefficient (MCC)", -1, 1, 0.0),
         Metric("auroc", "AUROC", "area under the ROC curve (AUROC)", 0, 1, 0.5),
         Metric("macro_f1", "macro F1", "macro F1", 0, 1, None),
-        Metric("pearson", "Pearson r", "Pearson's correlation", -1, 1, 0.0),
-        Metric("spearman", "Spearman ρ", "Spearman's rank correlation", -1, 1, 0.0),
+        Metric("pearson", "Pearson r", "Pearson correlation", -1, 1, 0.0),
+        Metric("spearman", "Spearman ρ", "Spearman rank correlation", -1, 1, 0.0),
         Metric("auprc", "AUPRC", "area under the precision-recall curve (AUPRC, average precision)", 0, 1, None),
     )
 }

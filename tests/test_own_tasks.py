@@ -10,7 +10,8 @@ from tasks_of_ones_own import RICH, make_task, write_folder
 import bend_hf
 from bend_hf.cli import main
 from bend_hf.errors import BendError
-from bend_hf.hub.cards import words
+from bend_hf.hub.cards import dataset_card
+from bend_hf.hub.words import words
 from bend_hf.kinds import KINDS
 from bend_hf.results.board import board, group_means
 from bend_hf.results.record import read_predictions
@@ -264,6 +265,18 @@ def test_a_task_of_ones_own_is_a_mirror_of_ones_own(tmp_path):
     assert [entry["id"] for entry in benchmark["tasks"]] == ["my_task_mcc"]
     read = datasets.load_dataset(str(repository.path), cache_dir=str(tmp_path / "cache"))
     assert read["test"].to_list() == bend_hf.load_dataset(str(folder), split="test").to_list()
+
+
+def test_names_in_a_card_are_text():
+    names = {"label_names": ("a`b", "<b>x</b>|y"), "title": "<i>Mine</i> | [x](http://x)"}
+    columns = make_task().columns
+    columns = (dataclasses.replace(columns[0], description="a | b"), *columns[1:])
+    register(make_task("named", columns=columns, **names))
+    card = dataset_card("named", namespace="my-lab")
+    assert r"# &lt;i&gt;Mine&lt;/i&gt; \| \[x\](http://x)" in card
+    assert "0 `` a`b ``, 1 `<b>x</b>|y`." in card
+    assert r"| `chromosome` | string | a \| b |" in card
+    assert card.endswith("task id `named_auroc`.\n")
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,23 @@ def test_resources_are_inside_the_installed_package(environment, tmp_path):
     assert float(value) == 1.0
 
 
+def test_templates_are_inside_the_installed_package(environment, tmp_path):
+    code = (
+        "from bend_hf.hub.cards import dataset_card; from bend_hf.report.export import latex, markdown; "
+        "from bend_hf.report.page import page; "
+        "print(dataset_card('gene_finding'), markdown([], []), latex([], []), page([], []))"
+    )
+    done = run(environment, tmp_path, "python", "-c", code)
+    assert done.returncode == 0, done.stderr
+    for part in (
+        "# BEND (2024 tasks): Gene finding",
+        "# BEND results\n",
+        "% needs",
+        '<h2 tabindex="-1">Leaderboard</h2>',
+    ):
+        assert part in done.stdout
+
+
 def test_demo_from_an_empty_folder(environment, tmp_path):
     done = run(environment, tmp_path, "hf-bend", "demo")
     assert done.returncode == 0, done.stderr

@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
 from bend_hf import __version__, resources
 from bend_hf.errors import BendError, unknown
+from bend_hf.hub.words import words
 from bend_hf.metric import METRICS
 from bend_hf.protocols import PROTOCOLS
 from bend_hf.tasks import BEND, TASKS, Task
+from bend_hf.templates import Markup, one_line, renderer
 
 DATASETS = tuple(dict.fromkeys(task.dataset for task in BEND))
 LOSSES = {"cross_entropy": "cross-entropy", "binary": "binary cross-entropy", "squared": "squared error"}
@@ -39,93 +41,6 @@ SPLITS = {
     "variant_effects_disease": ZERO_SHOT,
 }
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-
-
-class Words(NamedTuple):
-    """What a card says of a kind of labels.
-
-    Attributes:
-        category: Task category of the Hub.
-        column: Meaning of the labels' column.
-        labels: How many there are, of what.
-        score: How the metric, whose name is put in, is taken.
-        names: The labels' names; None to list them.
-    """
-
-    category: str
-    column: str
-    labels: str
-    score: str
-    names: str | None = None
-
-
-def _nucleotides(task: Task) -> Words:
-    return Words(
-        "token-classification",
-        f"one class per nucleotide of `sequence`, 0 to {len(task.label_names) - 1}",
-        f"{len(task.label_names)} classes, one per nucleotide.",
-        "the {} over all nucleotides of the split pooled",
-    )
-
-
-def _bins(task: Task) -> Words:
-    return Words(
-        "token-classification",
-        f"one label per bin of {task.bin_size} bp, in the order of `sequence`: 1 or 0",
-        f"Binary, one per bin of {task.bin_size} bp.",
-        "the {} over all bins of the test part pooled" + (", as a mean over the ten folds" if task.folds else ""),
-        f"1 is `{task.label_names[0]}`, 0 is none.",
-    )
-
-
-def _multilabel(task: Task) -> Words:
-    return Words(
-        "text-classification",
-        f"indices of the labels that are on, 0 to {len(task.label_names) - 1}; may be empty",
-        f"{len(task.label_names)} labels, any number of which may be on.",
-        "the unweighted mean of the {} over the labels that have both classes",
-    )
-
-
-def _variant(task: Task) -> Words:
-    return Words("other", "", "Binary, one per variant.", "the {} over all variants")
-
-
-def _window_class(task: Task) -> Words:
-    return Words(
-        "text-classification",
-        f"index of the window's class, 0 to {len(task.label_names) - 1}",
-        f"{len(task.label_names)} classes, one per window.",
-        "the {} over all windows of the split",
-    )
-
-
-def _window_value(task: Task) -> Words:
-    return Words(
-        "tabular-regression",
-        f"{task.label_names[0]} of the window",
-        "A number per window.",
-        "the {} over all windows of the split",
-        f"It is `{task.label_names[0]}`.",
-    )
-
-
-WORDS: dict[str, Callable[[Task], Words]] = {
-    "per_nucleotide_class": _nucleotides,
-    "per_bin_binary": _bins,
-    "multilabel": _multilabel,
-    "variant_binary": _variant,
-    "window_class": _window_class,
-    "window_value": _window_value,
-}
-
-
-def words(task: Task) -> Words:
-    """Return what a card says of a task's labels; of a kind that is not this package's, in general words."""
-    if task.label_kind in WORDS:
-        return WORDS[task.label_kind](task)
-    unit = task.kind.unit
-    return Words("other", f"label of the {unit}", f"One per {unit}.", "the {} over the test rows")
 
 
 @dataclass(frozen=True)
@@ -247,24 +162,38 @@ def dataset_card(
         "size_categories": [next((name for limit, name in SIZES if rows < limit), "1M<n<10M")],
         **(metadata or {}),
     }
-    repo = f"{namespace}/{dataset}"
-    toy = any(item.toy for item in built)
-    parts = [
-        f"# {_title(tasks)}",
-        "**These are toy data from a made-up genome: no score on them says anything about a model.**" if toy else "",
-        _introduction(tasks),
-        _use(repo, tasks),
-        "## Columns\n\nCoordinates are 0-based and half-open.",
-        *(_columns(task, len(tasks) > 1) for task in tasks),
-        *(_labels(task, len(tasks) > 1) for task in tasks),
-        *(_splits(task, found.get(task.name), len(tasks) > 1) for task in tasks),
-        _building(tasks, found),
-        _defects(tasks),
-        _licence(tasks),
-        *(_evaluation(task, repo, len(tasks) > 1) for task in tasks),
-        _citation(tasks),
-    ]
-    return f"---\n{_yaml(head)}---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
+    bend = tasks[0] in BEND
+    sources = list(dict.fromkeys(source for task in tasks for source in task.sources))
+    rows_of = list(tasks[0].rows)
+    card = _fill(
+        "dataset_card.md",
+        head=_yaml(head),
+        title=_title(tasks),
+        namespace=namespace,
+        repo=f"{namespace}/{dataset}",
+        tasks=tasks,
+        several=len(tasks) > 1,
+        bend=bend,
+        toy=any(item.toy for item in built),
+        found=found,
+        split=rows_of[:3][-1] if tasks[0].folds else "test",
+        columns={task.name: row_columns(task) for task in tasks},
+        words={task.name: words(task) for task in tasks},
+        splits=SPLITS,
+        builds=sorted({task.build for task in tasks}),
+        version=__version__,
+        versions=sorted({task.version for task in tasks}),
+        caveats=[(task.config, caveat) for task in tasks for caveat in task.caveats],
+        sources=sources,
+        metrics={name: metric.words for name, metric in METRICS.items()},
+        losses=LOSSES,
+        ids={task.name: task_id(task) for task in tasks},
+        ids_2024={task.name: task_id(task, "bend-2024") for task in tasks},
+        citations=[citations()[name] for name in ("marin2024bend", *(source.key for source in sources))]
+        if bend
+        else [],
+    )
+    return f"{card.rstrip()}\n"
 
 
 def _yaml(value: Mapping[str, Any]) -> str:
@@ -276,182 +205,20 @@ def _title(tasks: Sequence[Task]) -> str:
     return f"BEND (2024 tasks): {title}" if tasks[0] in BEND else title
 
 
-def _heading(title: str, task: Task, several: bool) -> str:
-    return f"## {title}: `{task.config}`" if several else f"## {title}"
+def _code(name: str) -> Markup:
+    """A name as code, whatever is in it."""
+    plain = one_line(name)
+    marks = "`" * (1 + max((len(run) for run in re.findall("`+", plain)), default=0))
+    room = " " if "`" in plain else ""
+    return Markup(f"{marks}{room}{plain}{room}{marks}")
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+def _cell(text: str) -> Markup:
+    """Markdown that stays within its cell of a table."""
+    return Markup(one_line(text).replace("|", r"\|"))
 
 
-def _introduction(tasks: Sequence[Task]) -> str:
-    several = "\n".join(f"* `{task.config}`: {task.summary}" for task in tasks)
-    what = tasks[0].summary if len(tasks) == 1 else several
-    if tasks[0] not in BEND:
-        return what
-    return (
-        f"{what}\n\n"
-        "One of the datasets of BEND, a benchmark of DNA language models on biologically meaningful tasks (Marin et "
-        "al., ICLR 2024, [arXiv 2311.12570](https://arxiv.org/abs/2311.12570)), built from BEND's released coordinates "
-        "and labels and the reference genome. *BEND (2024 tasks)* sets it apart from a later, different benchmark of "
-        "eight DNA-design tasks, BEND 2.0 ([arXiv 2611.03806](https://arxiv.org/abs/2611.03806))."
-    )
-
-
-def _use(repo: str, tasks: Sequence[Task]) -> str:
-    lines = ["from datasets import load_dataset", "", f'dataset = load_dataset("{repo}")']
-    if len(tasks) > 1:
-        lines[-1] += f"  # {tasks[0].config}, the default"
-        lines += [f'dataset = load_dataset("{repo}", "{task.config}")' for task in tasks[1:]]
-    split = list(tasks[0].rows)[2] if tasks[0].folds else "test"
-    lines += [
-        f'rows = load_dataset("{repo}", split="{split}", streaming=True)',
-        "",
-        "import evaluate",
-        "",
-        f'metric = evaluate.load("{repo.split("/")[0]}/{tasks[0].metric}")',
-    ]
-    return "## Use\n\n```python\n" + "\n".join(lines) + "\n```"
-
-
-def _columns(task: Task, several: bool) -> str:
-    rows = [(f"`{name}`", kind, meaning) for name, (kind, meaning) in row_columns(task).items()]
-    table = _table(["column", "type", "meaning"], rows)
-    return f"Configuration `{task.config}`:\n\n{table}" if several else table
-
-
-def _labels(task: Task, several: bool) -> str:
-    released = "released" if task in BEND else "label"
-    origin = {
-        "released": "The names are those of the release." if task in BEND else "The names are those of the task.",
-        "inferred": f"**The names are inferred**: the {released} file has none.",
-        "unnamed": f"**The {released} file carries no names**, so the labels are numbered.",
-    }[task.label_naming]
-    said = words(task)
-    if said.names is not None:
-        names = said.names
-    elif task.label_naming == "unnamed":
-        names = f"`{task.label_names[0]}` … `{task.label_names[-1]}`."
-    else:
-        names = ", ".join(f"{index} `{name}`" for index, name in enumerate(task.label_names)) + "."
-    return f"{_heading('Labels', task, several)}\n\n{said.labels} {origin}\n\n{names}"
-
-
-def _splits(task: Task, found: Built | None, several: bool) -> str:
-    head = ["split", "rows declared"] + (["rows here"] if found else [])
-    rows = [
-        [f"`{name}`", f"{count:,}"] + ([f"{found.rows.get(name, 0):,}"] if found else [])
-        for name, count in task.rows.items()
-    ]
-    text = f"{_heading('Splits', task, several)}\n\n{_table(head, rows)}\n\n"
-    text += f"Declared are the rows of {_whole(task)}."
-    if task.positives is not None:
-        here = f", {found.positives:,} here" if found and found.positives is not None else ""
-        text += f" Positive are {task.positives:,} of them{here}."
-    if task.paper_rows is not None:
-        text += f" The paper counts {task.paper_rows:,} rows in all, the released files {sum(task.rows.values()):,}."
-    text += f" {SPLITS[task.name]}" if task in BEND else ""
-    if found and not found.complete:
-        whole = "BEND's release" if task in BEND else "the task"
-        text += f"\n\n**The rows here differ from those declared: this is not the whole of {whole}.**"
-    return text
-
-
-def _whole(task: Task) -> str:
-    return "BEND's released files" if task in BEND else "the task's document"
-
-
-def _building(tasks: Sequence[Task], found: Mapping[str, Built]) -> str:
-    builds = sorted({task.build for task in tasks})
-    files, genome, name = "the task's label file", "the", f"{tasks[0].name}/"
-    if tasks[0] in BEND:
-        files, genome, name = "BEND's released files", "the human reference", tasks[0].dataset
-    text = (
-        f"## How it was built\n\nFrom the coordinates and labels of {files} and {genome} "
-        f"genome {' and '.join(builds)}, by `bend_hf`: `bend-hf prepare {name}`. Every coordinate is "
-        "checked against the chromosome's length"
-        + (", every reference allele against the genome" if tasks[0].kind.variants else "")
-        + ". Sequences are upper-case; IUPAC codes other than `ACGTN` become `N`."
-    )
-    if not found:
-        return text
-    rows = [
-        (
-            f"`{item.task.config}`",
-            {"bed": "coordinates", "hdf5": "labels", "genome": f"genome {item.task.build}"}[name],
-            f"`{sha}`",
-        )
-        for item in found.values()
-        for name, sha in item.digests.items()
-    ]
-    rows += [
-        (f"`{item.task.config}`", "rows (task version and all of the above)", f"`{item.digest}`")
-        for item in found.values()
-    ]
-    table = _table(["configuration", "what", "SHA-256"], rows)
-    versions = sorted({task.version for task in tasks})
-    return f"{text}\n\nBuilt with bend_hf {__version__}, task version {', '.join(versions)}, from:\n\n{table}"
-
-
-def _defects(tasks: Sequence[Task]) -> str:
-    lines = []
-    for task in tasks:
-        prefix = f"`{task.config}`: " if len(tasks) > 1 else ""
-        lines += [f"* {prefix}{caveat}" for caveat in task.caveats]
-    return "## Known defects and limits of the data\n\n" + "\n".join(lines) if lines else ""
-
-
-def _licence(tasks: Sequence[Task]) -> str:
-    sources = dict.fromkeys(source for task in tasks for source in task.sources)
-    listed = "\n".join(f"* {source.name}: [{source.doi}](https://doi.org/{source.doi})" for source in sources)
-    if tasks[0] not in BEND:
-        return "## Licence and sources\n\nThe task's document names no licence." + (f"\n\n{listed}" if listed else "")
-    return (
-        "## Licence and sources\n\nBEND's code is under the BSD 3-Clause licence, its paper under CC BY 4.0. "
-        "**No licence file accompanies the data**, so none is claimed here: the terms of the sources hold, and each "
-        f"asks to be cited.\n\n{listed}"
-    )
-
-
-def _evaluation(task: Task, repo: str, several: bool) -> str:
-    lines = [_heading("How to evaluate", task, several), ""]
-    metric = METRICS[task.metric].words
-    if task.recipe is None:
-        lines += [
-            "Zero-shot: the score of a variant is the cosine distance between a model's embeddings of the reference "
-            f"and of the alternate sequence at the variant; the metric is the {metric} of that distance against the "
-            "label. Bidirectional models read 256 bp on either side, causal models the 512 bp that end with the "
-            "variant.",
-        ]
-    else:
-        recipe = task.recipe
-        pooled = "" if recipe.pool is None else f", average pooling over {recipe.pool} bp"
-        loss, said = LOSSES[recipe.loss], words(task).score.format(metric)
-        weight = "" if recipe.positive_weight is None else f" with positive weight {recipe.positive_weight}"
-        lines += [
-            f"A language model is frozen; a head of two convolutions (width 3, {recipe.hidden} channels){pooled} and a "
-            f"linear layer is trained on its embeddings, upsampled to nucleotides: {loss}{weight}, AdamW with learning "
-            f"rate {recipe.learning_rate} and weight decay {recipe.weight_decay}, batches of {recipe.batch_size}, "
-            f"{recipe.epochs} epochs, the best by the validation split. The metric is {said}.",
-        ]
-    named = f"--tasks {task.name}" if task in BEND else f"--task {task.name}/"
-    page = f"On model pages the score is `{repo}`, task id `{task_id(task)}`"
-    if task in BEND:
-        page += (
-            "; scores under the protocol `bend-2024`, which reproduces the reference code, are "
-            f"`{task_id(task, 'bend-2024')}`"
-        )
-    lines += ["", f"```bash\nbend-hf evaluate MODEL {named}\n```", "", f"{page}."]
-    return "\n".join(lines)
-
-
-def _citation(tasks: Sequence[Task]) -> str:
-    if tasks[0] not in BEND:  # its sources are named by their DOI
-        return ""
-    keys = dict.fromkeys(["marin2024bend", *(source.key for task in tasks for source in task.sources)])
-    entries = "\n\n".join(citations()[key] for key in keys)
-    return f"## Citation\n\n```bibtex\n{entries}\n```"
+_fill = renderer("bend_hf.hub", "md", filters={"code": _code, "cell": _cell, "thousands": lambda count: f"{count:,}"})
 
 
 @cache
