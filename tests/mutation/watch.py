@@ -28,6 +28,21 @@ import pytest
 LIBRARIES = "numpy scipy.stats scipy.sparse scipy.optimize pandas pyarrow.parquet pyarrow.dataset h5py torch".split()
 WATCHED = ("bend_hf", "metrics")
 """Folders whose lines are watched."""
+NOTES, NAME = "WATCH_NOTES", "WATCH_NAME"
+"""Environment variables: the folder in which processes that tests start note their lines, and under which name."""
+CUSTOMIZE = f"""
+import os
+if {NOTES!r} in os.environ and {NAME!r} in os.environ:
+    import atexit
+    from coverage import Coverage
+    here = os.path.dirname(__file__)
+    watched = [os.path.join(here, name) for name in {WATCHED!r}]
+    notes = os.path.join(os.environ[{NOTES!r}], str(os.getpid()))
+    coverage = Coverage(data_file=notes, context=os.environ[{NAME!r}], source=watched, config_file=False)
+    coverage.start()
+    atexit.register(lambda: (coverage.stop(), coverage.save()))
+"""
+"""`sitecustomize.py` of a copy: what a process that a test starts runs first."""
 
 
 def import_libraries() -> None:
@@ -82,7 +97,7 @@ class Watch:
 
     def under(self, name: str) -> None:
         """Note lines under this name from here on."""
-        self.now = name
+        self.now = os.environ[NAME] = name
         if self.coverage is not None:
             self.coverage.switch_context(name)
 
@@ -94,6 +109,7 @@ class Slot:
         self.repository, self.copy, self.temporary = repository, folder / "copy", folder / "temporary"
         left_out = shutil.ignore_patterns(".*", "__pycache__", "*.pyc", "shared", "dist", "bend-results")
         shutil.copytree(repository, self.copy, ignore=left_out)
+        (self.copy / "sitecustomize.py").write_text(CUSTOMIZE, encoding="utf-8")
 
     def __call__(
         self, seconds: float, files: Sequence[str], wanted: Sequence[str] | None = None, **options: Any
@@ -150,6 +166,9 @@ class Slot:
 
             coverage = Coverage(data_file=None, source=[str(self.copy / name) for name in WATCHED], config_file=False)
             coverage.start()
+            notes = self.temporary / "notes"
+            notes.mkdir()
+            os.environ[NOTES] = str(notes)
         watch = Watch(wanted, part, coverage)
         options = ["-q", "-p", "no:cacheprovider", "-o", "addopts=", f"--timeout={limit}", "--assert=plain"]
         options += [f"--basetemp={self.temporary / 'pytest'}", *([] if lines else ["-x"])]
@@ -161,20 +180,23 @@ class Slot:
         found = {"failed": watch.failed, "seconds": watch.seconds, "unfit": sorted(watch.unfit)}
         if coverage is not None:
             coverage.stop()
-            found["lines"] = self._lines(coverage.get_data(), watch.fixtures)
+            found["lines"] = self._lines(coverage, watch.fixtures)
         return found
 
-    def _lines(self, data: Any, fixtures: dict[str, list[str]]) -> dict[str, dict[int, list[str]]]:
+    def _lines(self, coverage: Any, fixtures: dict[str, list[str]]) -> dict[str, dict[int, list[str]]]:
         """Tests that run each line of each file; under "" what runs while tests are collected."""
+        from coverage import CoverageData
+
         users: dict[str, list[str]] = {"": [""], **{test: [test] for test in fixtures}}
         for test, names in fixtures.items():
             for name in names:
                 users.setdefault(f"fixture {name}", []).append(test)
-        found: dict[str, dict[int, list[str]]] = {}
-        for file in data.measured_files():
-            lines = {
-                line: sorted({test for name in names for test in users.get(name, [])})
-                for line, names in data.contexts_by_lineno(file).items()
-            }
-            found[Path(file).relative_to(self.copy).as_posix()] = lines
-        return found
+        found: dict[str, dict[int, set[str]]] = {}
+        noted = [CoverageData(basename=str(path)) for path in (self.temporary / "notes").iterdir()]
+        for data in [coverage.get_data(), *noted]:
+            data.read()
+            for file in data.measured_files():
+                lines = found.setdefault(Path(file).relative_to(self.copy).as_posix(), {})
+                for line, names in data.contexts_by_lineno(file).items():
+                    lines.setdefault(line, set()).update(test for name in names for test in users.get(name, []))
+        return {file: {line: sorted(tests) for line, tests in lines.items()} for file, lines in found.items()}
