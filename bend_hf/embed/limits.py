@@ -74,8 +74,8 @@ def limits(network: Network, config: Mapping[str, Any], scheme: Scheme, context:
             keeps a state.
     """
     settings = _settings(network.model)
-    classes = {type(part).__name__.lower() for part in network.model.modules()}
-    attention = config.get("model_type") not in LINEAR and any("attention" in name for name in classes)
+    parts = {f"{name} {type(part).__name__}".lower() for name, part in network.model.named_modules()}
+    attention = config.get("model_type") not in LINEAR and any("attention" in part or "attn" in part for part in parts)
     found = stated_limits(config, scheme, context, attention=attention)
     held = _positions(network.model)
     if held is not None and found.context is not None and held < found.context:

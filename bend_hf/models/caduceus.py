@@ -1,6 +1,7 @@
 """Caduceus (ph and ps): bidirectional Mamba layers on single nucleotides, with the selective scan in plain torch.
 
-Needs neither `mamba_ssm` nor a GPU, and is slow for it: the scan goes through the sequence step by step. Key names
+Needs neither `mamba_ssm` nor a GPU, and is slow for it: the scan goes through the sequence step by step (on a GPU,
+through many stretches of it at once, whose states are then carried over). Key names
 are those of the published checkpoints (`kuleshov-group/caduceus`, ``modeling_caduceus.py``, ``modeling_rcps.py``).
 
 Caduceus-ps computes both strands in every layer and returns twice `d_model` channels: the first half for the strand
@@ -29,6 +30,8 @@ from bend_hf.models.parts import real_tokens
 
 SCAN_NUMBERS = 2**17
 """Numbers of the scan's state over time in memory at once: half a megabyte, which stays in a core's cache."""
+GPU_SCAN_NUMBERS = 2**28
+"""The same on a GPU, where a step of few numbers takes as long as one of many: a gigabyte."""
 
 Turn = Callable[[Tensor], Tensor]
 
@@ -88,6 +91,8 @@ def selective_scan(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Te
     u, dt, B, C = (x.float().transpose(0, 1) for x in (u, dt, B, C))
     rates = A.transpose(1, 2).contiguous()
     state = torch.zeros_like(rates)
+    if u.device.type != "cpu" and not torch.is_grad_enabled():
+        return _scan_by_stretches(u, dt, rates, B, C)
     in_place = not torch.is_grad_enabled()
     step = max(1, SCAN_NUMBERS // state.numel())
     outputs = []
@@ -100,6 +105,45 @@ def selective_scan(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Te
             state = new.addcmul_(kept, state) if in_place else torch.addcmul(new, kept, state)
             states.append(state)
         outputs.append((C[piece, :, None] @ (inflow if in_place else torch.stack(states))).squeeze(2))
+    return torch.cat(outputs).transpose(0, 1)
+
+
+def _scan_by_stretches(u: Tensor, dt: Tensor, rates: Tensor, B: Tensor, C: Tensor) -> Tensor:
+    """Scan as `selective_scan` does, in steps along the square root of as many positions as memory holds.
+
+    The positions are cut into stretches that begin at zero and go side by side. What a stretch begins with in truth is
+    then carried through it: after positions i to t it has decayed by exp(A · (dt_i + … + dt_t)).
+
+    Args:
+        u: (T, N, D).
+        dt: (T, N, D).
+        rates: (N, S, D).
+        B: (T, N, S).
+        C: (T, N, S).
+    """
+    state, outputs = torch.zeros_like(rates), []
+    piece = max(1, GPU_SCAN_NUMBERS // state.numel())
+    for start in range(0, len(u), piece):
+        here = slice(start, start + piece)
+        count = len(u[here])
+        length = math.isqrt(count)
+        missing = -count % length  # steps of size 0 change nothing
+
+        def stretches(x: Tensor, missing: int = missing, length: int = length) -> Tensor:
+            return F.pad(x, (0, 0, 0, 0, 0, missing)).unflatten(0, (-1, length))
+
+        steps = stretches(dt[here])
+        decay = torch.exp_(steps[:, :, :, None] * rates)
+        states = (steps * stretches(u[here]))[:, :, :, None] * stretches(B[here])[..., None]
+        for t in range(1, length):
+            states[:, t].addcmul_(decay[:, t], states[:, t - 1])
+        torch.mul(steps.cumsum(1)[:, :, :, None], rates, out=decay).exp_()
+        begins = torch.empty_like(states[:, 0])
+        for number in range(len(states)):
+            begins[number] = state
+            state = torch.addcmul(states[number, -1], decay[number, -1], state)
+        states.addcmul_(decay, begins[:, None])
+        outputs.append((stretches(C[here])[..., None, :] @ states).squeeze(3).flatten(0, 1)[:count])
     return torch.cat(outputs).transpose(0, 1)
 
 

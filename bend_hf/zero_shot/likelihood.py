@@ -151,6 +151,16 @@ def pseudo(embedder: Embedder, model: Any, windows: Sequence[Windows]) -> np.nda
     return np.array([found[window.reference] - found[window.alternate] for window in windows])
 
 
+def own(embedder: Any, model: Any, windows: Sequence[Windows]) -> np.ndarray:
+    """Likelihoods of the whole windows by a callable's own ``log_likelihood``."""
+    texts = list(dict.fromkeys(text for window in windows for text in (window.reference, window.alternate)))
+    found: dict[str, float] = {}
+    for start in range(0, len(texts), embedder.batch):
+        some = texts[start : start + embedder.batch]
+        found |= zip(some, embedder.log_likelihood(some).tolist(), strict=True)
+    return np.array([found[window.reference] - found[window.alternate] for window in windows])
+
+
 BLOCKS: tuple[Family, ...] = ("k-mers", "k-mer blocks")
 ANY: tuple[Family, ...] = ("characters", "overlapping k-mers", "subwords", *BLOCKS)
 LIKELIHOODS = (
@@ -163,6 +173,14 @@ LIKELIHOODS = (
     Likelihood("llr_block", True, BLOCKS, before, causal_block),
 )
 
+OWN = (
+    Likelihood("llr", False, (), centred, own),
+    Likelihood("llr", True, (), left, own),
+    Likelihood("llr_left", True, (), left, own),
+    Likelihood("llr_centred", True, (), centred, own),
+)
+"""Of callables that give log-likelihoods themselves, however they read DNA."""
+
 
 def of_model(name: str, embedder: Any) -> Likelihood:
     """Return the likelihood ratio of a name for a model.
@@ -174,7 +192,15 @@ def of_model(name: str, embedder: Any) -> Likelihood:
 
     distances = "score it by distance (cosine, l2, inner_product)"
     if not isinstance(embedder, Embedder):
-        raise BendError(f"{name}: {embedder.name} has no language-model head: {distances}.")
+        if getattr(embedder, "log_likelihood", None) is None:
+            raise BendError(
+                f"{name}: {embedder.name} has no language-model head: {distances}, or (a callable) give it a "
+                "log_likelihood(sequences)."
+            )
+        able = {one.name: one for one in OWN if one.causal == embedder.causal}
+        if name not in able:
+            raise BendError(f"{name}: from log_likelihood {embedder.name} gives {', '.join(able)}.")
+        return able[name]
     scheme, causal = embedder.scheme, embedder.causal
     if not causal and scheme.mask is None:
         raise BendError(f"{name}: {embedder.name} has no mask token: {distances}.")
@@ -193,7 +219,7 @@ def of_model(name: str, embedder: Any) -> Likelihood:
 
 
 def language_model(embedder: Any) -> Any:
-    """Return an embedder's checkpoint with its language-model head, on the same device.
+    """Return an embedder's checkpoint with its language-model head, on the same device; None of a callable.
 
     Raises:
         BendError: The checkpoint has none.
@@ -201,6 +227,8 @@ def language_model(embedder: Any) -> Any:
     from bend_hf.embed.loading import load_again
     from bend_hf.embed.memory import head_of
 
+    if not hasattr(embedder, "loaded"):
+        return None
     if embedder.loaded.borrowed:
         return head_of(embedder.loaded, embedder.network.device, embedder.dtype)
     if embedder.replaced:

@@ -354,7 +354,7 @@ def _likelihoods(
 ) -> dict[str, np.ndarray]:
     """Return a likelihood ratio on each strand seen, and its mean."""
     found = np.empty((len(dataset), len(seen)), np.float64)
-    for rows, cropped in chunks(dataset, seen, embedder.scheme, likelihood.name):
+    for rows, cropped in chunks(dataset, seen, getattr(embedder, "scheme", None), likelihood.name):
         for strand, windows in enumerate(cropped):
             found[rows, strand] = likelihood.ratio(embedder, model, windows)
     values = np.column_stack((found.mean(1), found))

@@ -157,3 +157,9 @@ def test_hyenadna_holds_its_weights_in_half_precision_but_not_its_filter(folders
     types = {name: weight.dtype for name, weight in network.model.named_parameters()}
     assert {name for name, dtype in types.items() if dtype == torch.float32} == {n for n in types if "filter_fn" in n}
     assert torch.bfloat16 in types.values()
+
+
+@pytest.mark.parametrize(("name", "most"), [("mosaic_bert", 2048), ("caduceus_ph", 131_072)])
+def test_only_models_with_attention_are_cut_for_what_it_costs(folders, name, most):
+    """Whatever their classes are called: DNABERT-2 states no limit, and its cost grows with the square."""
+    assert load(folders[name]).limits.context == most

@@ -201,6 +201,30 @@ def test_caduceus_is_differentiable_and_its_pieces_fit_together(name, monkeypatc
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
+@pytest.mark.parametrize("length", [1, 2, 48, 49, 101])
+@pytest.mark.parametrize("numbers", [1, 700, 2**20])
+def test_the_scan_by_stretches_is_the_scan_step_by_step(length, numbers, monkeypatch):
+    """As a GPU does it, in pieces of memory of any size: stretches of all lengths and a rest."""
+    from bend_hf.models import caduceus
+
+    monkeypatch.setattr(caduceus, "GPU_SCAN_NUMBERS", numbers)
+    random = torch.Generator().manual_seed(0)
+    u, B, C = (torch.randn(2, length, size, generator=random) for size in (5, 3, 3))
+    dt = torch.rand(2, length, 5, generator=random) * 0.3
+    A = -torch.rand(2, 5, 3, generator=random) * 4
+    expected = torch.zeros(2, length, 5, dtype=torch.float64)
+    state = torch.zeros(2, 5, 3, dtype=torch.float64)
+    for t in range(length):
+        inflow = (dt[:, t] * u[:, t]).double()[..., None] * B[:, t, None]
+        state = torch.exp(dt[:, t, :, None].double() * A) * state + inflow
+        expected[:, t] = (state * C[:, t, None]).sum(-1)
+    assert (caduceus.selective_scan(u, dt, A, B, C) - expected).abs().max() < 1e-5
+    u, dt, B, C = (x.transpose(0, 1) for x in (u, dt, B, C))
+    ours = caduceus._scan_by_stretches(u, dt, A.transpose(1, 2).contiguous(), B, C)
+    assert ours.shape == expected.shape
+    assert (ours - expected).abs().max() < 1e-5
+
+
 def test_caduceus_wants_padding_on_the_right():
     mask = torch.ones(1, 9, dtype=torch.int64)
     mask[0, :2] = 0

@@ -40,7 +40,8 @@ def models(tmp_path_factory):
 @cache
 def exact(embedder):
     """The language model in float64, so that only the formula can differ."""
-    return language_model(embedder).double()
+    model = language_model(embedder)
+    return model and model.double()
 
 
 @pytest.fixture(autouse=True)
@@ -142,3 +143,33 @@ def test_strands_of_likelihoods_are_averaged(models, name, score):
 def test_a_base_by_itself_has_no_block(models):
     with pytest.raises(BendError, match=r"no whole 6-mer.*score by llr"):
         score_variants(models["6-mers"], variants(context(27, right=1)), protocol=DEFAULT, scores=("llr_block",))
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_callables_own_likelihoods(causal):
+    """Whole windows, weighted by place, so that a window one base off gives another number."""
+
+    def model(sequences):
+        return [np.array([[ord(c), 1.0] for c in s]) for s in sequences], None
+
+    def log_likelihood(sequences):
+        sizes.append(len(sequences))
+        return torch.tensor([-sum(at * "ACGTN".index(c) for at, c in enumerate(s)) / 100 for s in sequences])
+
+    sizes: list[int] = []
+    model.log_likelihood, model.causal = log_likelihood, causal
+    embedder, dataset = load_embedder(model, protocol=DEFAULT), variants(*(context(seed) for seed in range(30, 42)))
+    found = score_variants(embedder, dataset, protocol=DEFAULT, scores=("llr",))["llr"]
+    for row, record in enumerate(dataset):
+        one, two = (
+            record[name][1 if causal else 256 : 513 if causal else 768] for name in ("ref_sequence", "alt_sequence")
+        )
+        one, two = (float(log_likelihood([text])[0]) for text in (one, two))
+        assert found[row] == pytest.approx(one - two, abs=1e-4)
+    assert max(sizes) <= embedder.batch
+    if not causal:
+        with pytest.raises(BendError, match="gives llr"):
+            score_variants(embedder, dataset, protocol=DEFAULT, scores=("llr_left",))
+    del model.log_likelihood
+    with pytest.raises(BendError, match=r"no language-model head.*log_likelihood"):
+        score_variants(load_embedder(model, protocol=DEFAULT), dataset, protocol=DEFAULT, scores=("llr",))
