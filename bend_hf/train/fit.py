@@ -41,7 +41,7 @@ from bend_hf.train.interrupt import ctrl_c, wait
 from bend_hf.train.labels import references
 from bend_hf.train.loop import Network, Run, predict, save, train_epoch, training_steps
 from bend_hf.train.losses import loss_sum
-from bend_hf.train.processes import Stopped, make_accelerator, same_on_all, together, trained_in
+from bend_hf.train.processes import Stopped, make_accelerator, numbered, same_on_all, together, trained_in
 from bend_hf.train.standardize import standardized
 
 __all__ = ["Fitted", "Split", "Vary", "fit", "loss_sum"]
@@ -151,7 +151,7 @@ def fit(
     if standardize:
         source, padding = standardized(train.vectors, train.rows, padding)
         train, validation, test = (replace(split, vectors=source) for split in (train, validation, test))
-    place = torch.device(device) if device is not None else accelerator.device
+    place = accelerator.device if device is None else numbered(torch.device(device))
     run = Run(
         task=task,
         recipe=recipe,

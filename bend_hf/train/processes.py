@@ -74,6 +74,13 @@ def make_accelerator(trackers: list[str], project_dir: str | os.PathLike[str]) -
     return accelerator
 
 
+def numbered(device: torch.device) -> torch.device:
+    """Return which card ``cuda`` is in this thread: in another thread it would be the first, and random states ask."""
+    if device.type == "cuda" and device.index is None:
+        return torch.device("cuda", torch.cuda.current_device())
+    return device
+
+
 @cache
 def _words() -> Any:
     """The group in which processes exchange decisions: on CPUs, so that no GPU has to be waited for."""

@@ -45,6 +45,7 @@ from bend_hf.protocols import get_protocol
 from bend_hf.tasks import TASKS
 from bend_hf.train.batches import Split, load, micro_batches, nucleotides, prefetch, steps
 from bend_hf.train.fit import Fitted, fit
+from bend_hf.train.processes import numbered
 
 GOLDENS = Path(__file__).resolve().parent.parent / "models" / "goldens"
 LENGTHS = {"512 bp": 512, "10 kb": 10_000}
@@ -107,7 +108,9 @@ class Bench:
     def sustained(self, work: Callable[[], Any], runs: int = RUNS) -> float:
         """Return how long some work takes when it is repeated for `SUSTAINED` seconds at least."""
         times = 1 if self.tiny else max(1, round(SUSTAINED / max(self.seconds(work, 1), 1e-6)))
-        return self.seconds(lambda: [work() for _ in range(times)], runs) / times
+        return (
+            self.seconds(lambda: exhaust(work() for _ in range(times)), runs) / times
+        )  # what it gives is let go at once
 
     def peak(self, work: Callable[[], Any]) -> float:
         """Return the most memory, in bytes, that torch held on the card at once while some work was done."""
@@ -222,7 +225,7 @@ def one_forward(bench: Bench, embedder: Embedder, length: int) -> Values:
     more = 1 if bench.tiny else max(1, min(8, round(SUSTAINED / once)))
     many = sequences(length, more * len(some))
     batches = recorded(embedder, many) if more > 1 else batches
-    seconds = bench.seconds(lambda: [embedder.network.hidden(*batch) for batch in batches])
+    seconds = bench.seconds(lambda: exhaust(embedder.network.hidden(*batch) for batch in batches))
     whole = bench.seconds(lambda: exhaust(embedder.embed(many)))
     work = sum(arithmetic(embedder, *batch) for batch in batches)
     nt = length * len(many)
@@ -257,10 +260,20 @@ def recorded(embedder: Embedder, some: list[str]) -> list[tuple[Any, ...]]:
 
 def arithmetic(embedder: Embedder, ids: torch.Tensor, lengths: Any, layers: Any) -> float:
     """Return the floating-point operations of a batch, counted on one of its rows."""
-    on_cpu = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}  # not in torch's own list
-    with FlopCounterMode(display=False, custom_mapping=on_cpu) as counted:
+    with FlopCounterMode(display=False, custom_mapping=dict.fromkeys(ATTENTION, _attention)) as counted:
         embedder.network.hidden(ids[:1], None if lengths is None else lengths[:1], layers)
     return float(counted.get_total_flops()) * len(ids)
+
+
+ATTENTION = [
+    getattr(torch.ops.aten, f"_scaled_dot_product_{kind}")
+    for kind in (
+        "flash_attention",
+        "efficient_attention",
+        "cudnn_attention",
+        "flash_attention_for_cpu",
+    )
+]  # torch's own count knows no CPU, and no queries that share keys
 
 
 def _attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
@@ -399,7 +412,7 @@ def memory(bench: Bench) -> Iterator[Row]:
     total = torch.cuda.get_device_properties(bench.device).total_memory
     before = embedder.batch_tokens
     torch.cuda.empty_cache()
-    torch.cuda.set_per_process_memory_fraction(min(1.0, 1.3 * peaks[0] * 1e9 / total), bench.device)
+    torch.cuda.set_per_process_memory_fraction(min(1.0, 1.3 * peaks[0] * 1e9 / total))
     try:
         embedder._batches.tokens = 32 * before
         found = [tokens.vectors for tokens in embedder.embed(few * (1 if bench.tiny else 16))][:64]
@@ -407,7 +420,7 @@ def memory(bench: Bench) -> Iterator[Row]:
         yield "memory ran out", values | {"least cosine to before": min(map(cosine, found, expected))}
     finally:
         embedder._batches.tokens = before
-        torch.cuda.set_per_process_memory_fraction(1.0, bench.device)
+        torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 def processes(bench: Bench) -> Iterator[Row]:
@@ -481,6 +494,8 @@ def main() -> int:
     device = torch.device(options.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         parser.error("there is no card that torch can use here; --device cpu --tiny tries the script.")
+    if device.type == "cuda":
+        torch.cuda.set_device(numbered(device))
     began = time.monotonic()
     found: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as root:
