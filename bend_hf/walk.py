@@ -139,7 +139,7 @@ class Fold:
 def folds(task: Task, rows: dict[str, np.ndarray]) -> list[Fold]:
     """Return how a task's splits are used.
 
-    Fold k of ten tests on part k, validates on part k+1 (cyclic) and trains on the other eight.
+    Where there are folds, fold k tests on part k, validates on part k+1 (cyclic) and trains on the others.
 
     Args:
         task: A supervised task.
@@ -150,9 +150,7 @@ def folds(task: Task, rows: dict[str, np.ndarray]) -> list[Fold]:
     """
     for split in task.rows:
         if not len(rows.get(split, ())):
-            raise BendError(
-                f"{task.name}: split {split!r} has no rows, and {task.split_scheme} splits need all of them."
-            )
+            raise BendError(f"{task.name}: split {split!r} has no rows, and training and testing need all of them.")
     if not task.folds:
         return [Fold(None, rows["train"], rows["validation"], rows["test"])]
     parts = list(task.rows)

@@ -74,6 +74,9 @@ def test_labels_of_a_window_do_not_turn():
         (BINS, {"window": 100}, "window 100 is no multiple of bin_size 128"),
         (MARKS, {"window": None}, "window is missing"),
         (TASKS["variant_effects_disease"], {"recipe": MARKS.recipe}, "nothing is trained"),
+        (MARKS, {"split_scheme": "folds"}, "split_scheme 'folds' does not fit; choices: fixed"),
+        (MARKS, {"split_scheme": "none"}, "split_scheme 'none' does not fit; choices: fixed"),
+        (BINS, {"rows": {"part1": 1, "part2": 1}}, "folds need 3 or more"),
         (GENES, {"label_kind": "per_nucleotide"}, "Did you mean 'per_nucleotide_class'"),
     ],
 )

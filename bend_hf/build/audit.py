@@ -132,17 +132,16 @@ def audit(files: TaskFiles, *, queries: int = QUERIES, easy: bool = True, seed: 
     tables = {name: table for name, table in read(files, genome).items() if len(table)}
     windows = {name: _windows(table, genome, task.kind.variants) for name, table in tables.items()}
     random = np.random.default_rng(seed)
-    folds = task.split_scheme == "folds"
     searched = queries and len(windows) > 1 and not task.kind.variants
     content, classes, with_n, looked_at = _content(tables, windows, genome, files, random)
     found = Audit(
         task=task.name,
         rows={name: len(table) for name, table in tables.items()},
         chromosomes={name: [genome.names[code] for code in np.unique(each.code)] for name, each in windows.items()},
-        overlaps=_overlaps(windows, folds),
+        overlaps=_overlaps(windows, task.folds),
         next_overlaps={} if task.kind.variants else {name: _next(each) for name, each in windows.items()},
         repeated=_repeated(tables, windows, task.kind.column),
-        near=_near(windows, folds, genome, queries, random) if searched else [],
+        near=_near(windows, task.folds, genome, queries, random) if searched else [],
         content=content,
         classes=classes,
         edges={"chromosome_end": _edges(windows, genome), "with_n": with_n, "looked_at": looked_at},

@@ -40,7 +40,7 @@ def composition_score(
     if task.recipe is None or len(tables) < 2:
         return None
     names = list(tables)
-    if task.split_scheme == "folds":
+    if task.folds:
         held_out, kept = names[len(names) // 2 :], names[: len(names) // 2]
     else:
         held_out, kept = [name for name in names if name == "test"], [name for name in names if name == "train"]

@@ -36,11 +36,12 @@ def _nucleotides(task: Task) -> Words:
 
 
 def _bins(task: Task) -> Words:
+    folds = {10: "ten"}.get(len(task.rows), len(task.rows))
     return Words(
         "token-classification",
         f"one label per bin of {task.bin_size} bp, in the order of `sequence`: 1 or 0",
         f"Binary, one per bin of {task.bin_size} bp.",
-        "the {} over all bins of the test part pooled" + (", as a mean over the ten folds" if task.folds else ""),
+        "the {} over all bins of the test part pooled" + (f", as a mean over the {folds} folds" if task.folds else ""),
         f"1 is `{task.label_names[0]}`, 0 is none.",
     )
 

@@ -61,6 +61,7 @@ BINS = Kind(
     unit="bin",
     metrics=("auprc",),
     losses=("binary",),
+    schemes=("fixed", "folds"),
     column="labels",
     keys=WINDOW_KEYS,
     recipe={"hidden": 2, "loss": "binary", "positive_weight": None, "learning_rate": 0.001, "batch_size": 8},

@@ -34,6 +34,7 @@ class Kind:
         unit: What one prediction is of, in words.
         metrics: Metrics that fit, folders of ``metrics/``.
         losses: Losses of a head that fit; none where nothing is trained.
+        schemes: Ways in which rows may be split, as tasks declare them (`SplitScheme`).
         column: Name of the labels' column in a dataset's rows.
         keys: Columns that tell rows apart.
         recipe: Fields of `Recipe` that tasks have by default; None where nothing is trained.
@@ -65,6 +66,7 @@ class Kind:
     unit: str
     metrics: tuple[str, ...]
     losses: tuple[str, ...]
+    schemes: tuple[str, ...]
     column: str
     keys: tuple[str, ...]
     recipe: Mapping[str, Any] | None

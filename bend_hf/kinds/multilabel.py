@@ -49,6 +49,7 @@ MULTILABEL = Kind(
     unit="window",
     metrics=("auroc",),
     losses=("binary",),
+    schemes=("fixed",),
     column="labels",
     keys=WINDOW_KEYS,
     recipe={"hidden": 64, "loss": "binary", "positive_weight": None, "learning_rate": 0.003, "batch_size": 256},

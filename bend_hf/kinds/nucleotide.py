@@ -67,6 +67,7 @@ NUCLEOTIDE = Kind(
     unit="nucleotide",
     metrics=("mcc",),
     losses=("cross_entropy",),
+    schemes=("fixed",),
     column="labels",
     keys=WINDOW_KEYS,
     recipe={"hidden": 64, "loss": "cross_entropy", "positive_weight": None, "learning_rate": 0.003, "batch_size": 64},

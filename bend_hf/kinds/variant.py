@@ -47,6 +47,7 @@ VARIANT = Kind(
     unit="variant",
     metrics=("auroc",),
     losses=(),
+    schemes=("none",),
     column="label",
     keys=VARIANT_KEYS,
     recipe=None,

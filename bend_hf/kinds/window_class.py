@@ -73,6 +73,7 @@ WINDOW_CLASS = Kind(
     unit="window",
     metrics=("mcc", "macro_f1"),
     losses=("cross_entropy",),
+    schemes=("fixed",),
     column="label",
     keys=WINDOW_KEYS,
     recipe={

@@ -59,6 +59,7 @@ WINDOW_VALUE = Kind(
     unit="window",
     metrics=("pearson", "spearman"),
     losses=("squared",),
+    schemes=("fixed",),
     column="label",
     keys=WINDOW_KEYS,
     recipe={"hidden": 64, "loss": "squared", "positive_weight": None, "learning_rate": 0.003, "batch_size": 256},

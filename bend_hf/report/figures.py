@@ -102,7 +102,7 @@ def _confusion(task: Task, matrix: np.ndarray) -> Markup:
         (
             name,
             [
-                (f"{value:.0f}" if counts.sum() else None, f"{count:,} nucleotides")
+                (f"{value:.0f}" if counts.sum() else None, f"{count:,} {task.kind.unit}s")
                 for value, count in zip(line, counts, strict=True)
             ],
         )

@@ -10,7 +10,7 @@ from bend_hf.report.groups import Group
 from bend_hf.report.table import METRICS
 from bend_hf.results.board import Row
 from bend_hf.results.breakdown import TOO_FEW
-from bend_hf.tasks import Task
+from bend_hf.tasks import BEND, Task
 from bend_hf.templates import one_line
 from bend_hf.text import interval, number, p_value
 
@@ -22,7 +22,7 @@ def panels(task: Task, rows: Sequence[Row], details: Mapping[str, Detail]) -> li
     """Return the tables of a task; those without data are left out."""
     parts = dict.fromkeys(name for found in details.values() for name in found.parts)
     found = [_classes(task, rows), _labels(task, rows), _scores(rows), _folds(rows)]
-    return [*(panel for panel in found if panel is not None), *(_parts(name, rows, details) for name in parts)]
+    return [*(panel for panel in found if panel is not None), *(_parts(task, name, rows, details) for name in parts)]
 
 
 def differences(task: Task, group: Group) -> Panel | None:
@@ -79,7 +79,11 @@ def _classes(task: Task, rows: Sequence[Row]) -> Panel | None:
         )
         for k, name in enumerate(task.label_names)
     ]
-    titles = ["Class", "Nucleotides", *(f"{name}\n{side}" for name in _columns(scored) for side in sides)]
+    titles = [
+        "Class",
+        f"{task.kind.unit.capitalize()}s",
+        *(f"{name}\n{side}" for name in _columns(scored) for side in sides),
+    ]
     return Panel("Classes", "Recall and precision of every class (first seed).", titles, lines, open=True)
 
 
@@ -103,7 +107,8 @@ def _labels(task: Task, rows: Sequence[Row]) -> Panel | None:
             else:
                 cells.append(Cell(value, number(value), title=interval(ends) if ends else ""))
         lines.append((name, cells))
-    naming = {"inferred": " Label names are inferred.", "unnamed": " The released files carry no label names."}
+    files = "released files carry" if task in BEND else "label file carries"
+    naming = {"inferred": " Label names are inferred.", "unnamed": f" The {files} no label names."}
     caption = f"AUROC of every label (first seed); hover for the interval.{naming.get(task.label_naming, '')}"
     return Panel("Labels", caption, ["Label", "Positives", *_columns(scored)], lines)
 
@@ -148,7 +153,7 @@ def _folds(rows: Sequence[Row]) -> Panel | None:
     last = [BLANK] * 3 + [Cell(UNSORTED, f"{number(mean)} ± {number(deviation)}") for mean, deviation in seconds]
     return Panel(
         "Folds",
-        "The ten folds (first seed), each with its interval over windows.",
+        "The folds (first seed), each with its interval over windows.",
         ["Fold", "Windows", "Positive bins", "Chance", *_columns(scored)],
         lines,
         ("mean ± deviation", last),
@@ -156,11 +161,11 @@ def _folds(rows: Sequence[Row]) -> Panel | None:
     )
 
 
-def _parts(title: str, rows: Sequence[Row], details: Mapping[str, Detail]) -> Panel:
+def _parts(task: Task, title: str, rows: Sequence[Row], details: Mapping[str, Detail]) -> Panel:
     scored = [row for row in rows if row.model in details and title in details[row.model].parts]
     reference = details[scored[0].model].parts[title]
-    multilabel = scored[0].results[0].metric == "auroc" and scored[0].results[0].seed is not None
-    counted = [] if reference[0].positives is None else ["Labels scored" if multilabel else "Positives"]
+    several = task.kind.label_columns(task) > 1
+    counted = [] if reference[0].positives is None else ["Labels scored" if several else "Positives"]
     lines = []
     for k, part in enumerate(reference):
         cells = [Cell(part.rows, f"{part.rows:,}")]

@@ -15,7 +15,7 @@ from bend_hf.report.panels import differences, panels
 from bend_hf.report.sweeps import sweeps
 from bend_hf.report.table import AT_CHANCE, METRICS, NO_BETTER, chance_of
 from bend_hf.results.board import Row
-from bend_hf.tasks import Task
+from bend_hf.tasks import BEND, Task
 from bend_hf.templates import Markup
 
 
@@ -55,7 +55,8 @@ def _caption(task: Task, rows: Sequence[Row]) -> str:
     tested = counts.get("rows")
     text = "" if tested is None else f"{tested:,} test rows"
     if tested is not None and tested != declared:
-        text += f" of the released {declared:,}: scores are not comparable with published ones"
+        whole = f"the released {declared:,}" if task in BEND else f"{declared:,} declared"
+        text += f" of {whole}: scores are not comparable with {'published ones' if task in BEND else 'those on all'}"
     if counts.get("clusters"):
         unit = next(row.results[0].secondary.get("interval", {}).get("unit") for row in rows if row.score is not None)
         text += f"; intervals from {counts['clusters']} {unit}s" if unit else ""

@@ -73,10 +73,8 @@ def _natural(name: str) -> tuple[str, int, str]:
 
 def _part(name: str, rows: int, part: Predictions) -> Part:
     labels, scores = part.labels, part.scores
-    if part.task.metric == "mcc":
-        return Part(name, rows, None, _mcc(labels, scores), 0.0)
     if not part.task.kind.binary(part.task):
-        value = part.task.kind.score(part.task, labels, scores)[part.task.metric] if len(part) >= TOO_FEW else None
+        value = part.task.kind.score(part.task, labels, scores)[part.task.metric] if len(labels) >= TOO_FEW else None
         return Part(name, rows, None, value, chance(part).value)
     positives = labels.sum(axis=0, dtype=np.int64)
     enough = np.minimum(positives, len(labels) - positives) >= TOO_FEW

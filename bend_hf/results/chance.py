@@ -10,6 +10,7 @@ the same folds as the score.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -32,11 +33,17 @@ class Chance:
 
 def chance(predictions: Predictions) -> Chance:
     """Return the chance level of a score; for AUPRC the mean over the folds that hold a positive."""
-    known = METRICS[predictions.task.metric].chance
-    if known is not None:
-        return Chance(known)
-    if predictions.task.metric == "macro_f1":  # classes called at random in their shares p: each F1 is p
-        return Chance(1 / len(np.unique(predictions.labels)))
+    metric = predictions.task.metric
+    known = METRICS[metric].chance
+    return BY_LABELS[metric](predictions) if known is None else Chance(known)
+
+
+def _macro_f1(predictions: Predictions) -> Chance:
+    """Of classes called at random in their shares p: each F1 is p, and their mean 1 / classes."""
+    return Chance(1 / len(np.unique(predictions.labels)))
+
+
+def _average_precision(predictions: Predictions) -> Chance:
     part = np.zeros(len(predictions), np.int64)
     if predictions.task.folds:
         part = np.unique(predictions.column("part"), return_inverse=True)[1]
@@ -61,6 +68,10 @@ def expected_average_precision(n: int, positives: int) -> float:
         return 0.0
     harmonic = float((1 / np.arange(1, n + 1)).sum())
     return (harmonic + (positives - 1) / max(n - 1, 1) * (n - harmonic)) / n
+
+
+BY_LABELS: dict[str, Callable[[Predictions], Chance]] = {"auprc": _average_precision, "macro_f1": _macro_f1}
+"""Metric whose chance depends on the labels → how."""
 
 
 @lru_cache(maxsize=64)

@@ -25,7 +25,7 @@ tests/benchmarks/coverage.py measures how often the intervals hold the truth; do
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,7 +52,7 @@ class Bootstrap:
         score: On the test rows; None where the metric is undefined.
         scores: (resamples,) the score of every resample; NaN where it is undefined.
         per_label: (resamples, labels) AUROC of every label; None for other tasks.
-        counts: (labels, 2) positives and negatives of every label of an AUROC; None for other metrics.
+        counts: (labels, 2) positives and negatives of every label; None for classes, values and folds.
         clusters: Number of clusters (or folds) resampled.
         unit: What they are: ``"chromosome"``, ``"1 Mb block"``, ``"row"`` or ``"fold"``.
         effective: (labels,) effective clusters in the rarer class.
@@ -84,9 +84,9 @@ class Bootstrap:
         """Confidence interval of the score over test rows; None where there is too little to say."""
         if self.lack is not None or self.score is None:
             return None
-        if self.counts is not None and self.per_label is None:
-            return _auroc_interval(self.score, self.error, self.freedom, self.counts[0], level)
-        return interval(self.metric, self.score, self.error, self.freedom, level)
+        if self.counts is None or self.per_label is not None or self.metric not in BY_COUNTS:
+            return interval(self.metric, self.score, self.error, self.freedom, level)
+        return BY_COUNTS[self.metric](self.score, self.error, self.freedom, self.counts[0], level)
 
     def label_intervals(self, values: Sequence[float | None], level: float = 0.95) -> list[list[float] | None]:
         """Confidence intervals of every label's AUROC."""
@@ -187,7 +187,7 @@ def bootstrap(predictions: Predictions, *, resamples: int = 1000, seed: int = 0,
     elif labels.ndim == 1:
         of_entry = np.repeat(found.of_row, predictions.lengths)
         headline = task.kind.resampled(task, labels, scores, of_entry, drawn)
-        counts = class_counts(predictions) if task.metric == "auroc" else None
+        counts = class_counts(predictions) if task.kind.binary(task) else None
     else:
 
         def one_label(label: int) -> np.ndarray:
@@ -267,6 +267,12 @@ def _auroc_interval(value: float, error: float, freedom: float, counts: np.ndarr
         return None
     outer = newcombe(value, int(counts[0]), int(counts[1]), level)
     return outer if inner is None else [min(inner[0], outer[0]), max(inner[1], outer[1])]
+
+
+BY_COUNTS: dict[str, Callable[[float, float, float, np.ndarray, float], list[float] | None]] = {
+    "auroc": _auroc_interval
+}
+"""Metric whose interval, for one label, depends on its positives and negatives → how."""
 
 
 def newcombe(value: float, positives: int, negatives: int, level: float = 0.95) -> list[float]:

@@ -65,7 +65,7 @@ def own_task(
         "title": name.replace("_", " ").capitalize(),
         "label_naming": "released",
         "stranded": False,
-        "split_scheme": "none" if kind.variants else "fixed",
+        "split_scheme": kind.schemes[0],
         "split_names": {split: split for split in rows},
         "columns": tuple(COLUMNS[column] for column in dict.fromkeys(wanted)),
         "metric": kind.metrics[0],

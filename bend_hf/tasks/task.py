@@ -99,7 +99,7 @@ class Task:
         stranded: Whether rows with strand ``-`` are reverse-complemented.
         window: Length in bp of every row's sequence (for variants, of the context); None where it varies.
         bin_size: Nucleotides per label where labels are per bin.
-        split_scheme: Fixed train/validation/test, ten folds, or none (zero-shot).
+        split_scheme: Fixed train/validation/test, parts that take turns (BEND's ten folds), or none (zero-shot).
         split_names: Value of the BED file's ``split`` column → name of the split in the dataset.
         columns: Columns of the BED file, in order.
         labels_in_hdf5: Whether labels lie in an HDF5 file of the BED file's stem.
@@ -186,9 +186,13 @@ class Task:
         for column in self.columns:
             if column.dtype not in VALUE_TYPES:
                 return f"column {column.name!r} has dtype {column.dtype!r}; choices: {', '.join(VALUE_TYPES)}"
+        if self.split_scheme not in self.kind.schemes:
+            return f"split_scheme {self.split_scheme!r} does not fit; choices: {', '.join(self.kind.schemes)}"
         splits = {"fixed": {"train", "validation", "test"}, "none": {"test"}}.get(self.split_scheme)
         if splits is not None and set(self.rows) != splits:
             return f"rows are of {', '.join(self.rows)}; {self.split_scheme} splits are {', '.join(sorted(splits))}"
+        if self.folds and len(self.rows) < 3:
+            return f"rows are of {', '.join(self.rows)}; folds need 3 or more, to test, to validate and to train on"
         if set(self.split_names.values()) != set(self.rows):
             return f"split_names give {', '.join(self.split_names.values())}, and rows are of {', '.join(self.rows)}"
         if len(set(self.label_names)) < len(self.label_names) or not self.label_names:
