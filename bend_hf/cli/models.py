@@ -113,8 +113,10 @@ def add(command: Command) -> None:
         "load a model and tell how it will be handled, or what is missing",
         "doctor zhihan1996/DNABERT-2-117M",
         "doctor ./my-model --format json",
+        "doctor nt-v2-500m --task my_task/",
     )
     sub.add_argument("model", help="Hub id, folder or catalogue name")
+    tasks_option(sub)
     format_option(sub)
     model_options(sub)
 
@@ -218,6 +220,6 @@ def doctor(args: Namespace) -> None:
 
     from bend_hf.embed.doctor import diagnose
 
-    found = diagnose(args.model, protocol=args.protocol, **loading(args))
+    found = diagnose(args.model, tasks=chosen_tasks(args), protocol=args.protocol, **loading(args))
     print(json.dumps(asdict(found), indent=1, default=str) if args.format == "json" else found)
     hint(f"bend-hf evaluate {args.model}")

@@ -125,10 +125,12 @@ def locate(
     return replace(found, build_known=_build_known(found, genome_checked))
 
 
-def _locate_own(
-    task: Task, folders: list[Path], genome: Path | dict[str, Path] | None, checked: bool, strict: bool
-) -> TaskFiles:
-    """Find the files of a task that is none of BEND's: labels in its folder, the genome there or in a data folder."""
+def label_file(task: Task) -> Path:
+    """Return the file of the rows of a task that is none of BEND's.
+
+    Raises:
+        BendError: The task has no folder, or there is none or more than one in it.
+    """
     if task.folder is None:
         raise BendError(f"{task.name} has no folder: register the folder of {task.name}.bed and task.json.")
     labels = [task.folder / f"{task.name}{ending}" for ending in ENDINGS]
@@ -136,6 +138,15 @@ def _locate_own(
     if len(found) != 1:
         names = ", ".join(path.name for path in found or labels)
         raise BendError(f"{task.folder} holds {'several of' if found else 'none of'} {names}: it needs one of them.")
+    return found[0]
+
+
+def _locate_own(
+    task: Task, folders: list[Path], genome: Path | dict[str, Path] | None, checked: bool, strict: bool
+) -> TaskFiles:
+    """Find the files of a task that is none of BEND's: labels in its folder, the genome there or in a data folder."""
+    labels = label_file(task)
+    assert task.folder is not None
     hdf5 = task.folder / f"{task.name}.hdf5" if task.labels_in_hdf5 else None
     if hdf5 is not None and not hdf5.is_file():
         raise BendError(f"{hdf5}: there is no such file, and {task.name} has its labels in HDF5 (labels_in_hdf5).")
@@ -148,7 +159,7 @@ def _locate_own(
             f"(--genome), or put it at {task.folder / 'genomes' / task.build}.fa."
         )
     fasta = fasta or download.genome(task.build)
-    own = TaskFiles(task=task, bed=found[0], hdf5=hdf5, fasta=fasta, strict=strict)
+    own = TaskFiles(task=task, bed=labels, hdf5=hdf5, fasta=fasta, strict=strict)
     return replace(own, build_known=_build_known(own, checked))
 
 

@@ -7,14 +7,20 @@ A model that cannot be loaded raises the `BendError` that says what is missing.
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from scipy.stats import spearmanr
 
+from bend_hf.data.coordinates import read_text
+from bend_hf.data.sources import label_file
 from bend_hf.embed.catalogue import CATALOGUE
 from bend_hf.embed.devices import native_half
 from bend_hf.embed.embedder import Embedder
@@ -24,7 +30,7 @@ from bend_hf.embed.measure import Measured
 from bend_hf.embed.open import load_embedder
 from bend_hf.embed.tokens import Scheme
 from bend_hf.protocols import get_protocol
-from bend_hf.tasks import BEND, Task
+from bend_hf.tasks import BEND, TASKS, Task, get_tasks
 
 GENE_FINDING_LENGTH = 7_330
 """Median length in bp of gene finding's windows, whose lengths vary."""
@@ -146,17 +152,25 @@ class Diagnosis:
         return "\n".join([*table, "", header, *costs, "", f"verdict: {self.verdict}"])
 
 
-def diagnose(model: Any, *, protocol: str = "default", **options: Any) -> Diagnosis:
+def diagnose(
+    model: Any,
+    *,
+    tasks: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = "all",
+    protocol: str = "default",
+    **options: Any,
+) -> Diagnosis:
     """Load a model and find out how it will be handled.
 
     Args:
         model: As `bend_hf.embed.open.load_embedder` takes it.
+        tasks: Whose costs are estimated: ``"all"`` (BEND's), names of tasks, and folders of one's own.
         protocol: Name of the protocol whose windows apply.
         **options: Of `Embedder.from_pretrained`.
 
     Raises:
         BendError: The model cannot be loaded; the message says exactly what is missing.
     """
+    lengths = {task.name: _nucleotides(task) for task in get_tasks(tasks)}
     embedder = load_embedder(model, protocol=get_protocol(protocol), **options)
     random = np.random.default_rng(0)
     sequences = ["".join(random.choice(list("ACGT"), 512)) for _ in range(64)]
@@ -167,7 +181,7 @@ def diagnose(model: Any, *, protocol: str = "default", **options: Any) -> Diagno
         rate = speeds[f"{embedder.dtype}, 512 bp"]
     else:
         rate = speeds["512 bp"] = speed(embedder, sequences)
-    costs = tuple(_cost(task, rate, density, embedder.dim) for task in BEND)
+    costs = tuple(_cost(name, count, rate, density, embedder.dim) for name, count in lengths.items())
     entry = CATALOGUE.get(embedder.name)
     about = {"licence": entry.licence if entry else None, "notes": entry.notes if entry else ""}
     common: dict[str, Any] = dict(
@@ -329,11 +343,19 @@ def speed(embedder: SequenceEmbedder, sequences: list[str]) -> float:
     return done / elapsed
 
 
-def _cost(task: Task, rate: float, density: float, dim: int) -> Cost:
-    """The cost of a whole task of the release; two bytes per value and per run length, as stored."""
+def _nucleotides(task: Task) -> int:
+    """The nucleotides of a whole task as declared; where windows of one's own vary, as in its label file."""
     rows = sum(task.rows.values())
-    variants = task.kind.variants
-    length = 2 * VARIANT_WINDOW if variants else task.window or GENE_FINDING_LENGTH
-    nucleotides = rows * length
-    store = None if variants else round(nucleotides * density * (2 * dim + 2))
-    return Cost(task.name, nucleotides, nucleotides / rate, store)
+    if task.kind.variants:
+        return rows * 2 * VARIANT_WINDOW
+    if task.window is None and task not in BEND:
+        table = read_text(task, label_file(task))
+        start, end = (pc.cast(table[name], pa.int64()) for name in ("start", "end"))
+        return int(pc.sum(pc.subtract(end, start)).as_py())
+    return rows * (task.window or GENE_FINDING_LENGTH)
+
+
+def _cost(name: str, nucleotides: int, rate: float, density: float, dim: int) -> Cost:
+    """What embedding takes; two bytes per value and per run length, as stored. Of variants nothing is stored."""
+    store = None if TASKS[name].kind.variants else round(nucleotides * density * (2 * dim + 2))
+    return Cost(name, nucleotides, nucleotides / rate, store)

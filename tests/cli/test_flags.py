@@ -205,6 +205,8 @@ VERBS = {
         {
             **_loading("diagnose"),
             "model": ("", "diagnose.model", "model"),
+            "tasks": ("--tasks gene_finding", "diagnose.tasks", ["gene_finding"]),
+            "task": ("--task a", "diagnose.tasks", ["a"]),
             "protocol": ("--protocol bend-2024", "diagnose.protocol", "bend-2024"),
             "format": JSON,
         },

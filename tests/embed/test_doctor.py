@@ -6,12 +6,13 @@ import pytest
 import tiny_models
 import torch
 from safetensors.torch import load_file, save_file
+from tasks_of_ones_own import WINDOW, make_task, write_folder
 
 from bend_hf.embed import doctor
 from bend_hf.embed.doctor import diagnose
 from bend_hf.embed.embedder import Embedder
 from bend_hf.errors import BendError
-from bend_hf.tasks import TASKS
+from bend_hf.tasks import TASKS, registry
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +39,26 @@ def test_checkpoints(tmp_path, name, density, causal):
     assert "yes, measured" in text
     assert f"{density} per kilobase" in text
     assert all(task in text for task in TASKS)
+
+
+def test_costs_of_tasks_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.setattr("bend_hf.tasks.registry.TASKS", dict(TASKS))
+    monkeypatch.setattr(doctor, "TASKS", registry.TASKS)
+    one = write_folder(tmp_path / "one", make_task("one", label_kind="window_class", metric="mcc"))
+    fields = {"label_kind": "per_nucleotide_class", "label_names": ("weak", "strong"), "metric": "mcc"}
+    varying = write_folder(tmp_path / "varying", make_task("varying", window=None, stranded=False, **fields))
+    lines = (varying / "varying.bed").read_text().splitlines()
+    chromosome, start, _, *rest = lines[1].split("\t")
+    (varying / "varying.bed").write_text("\n".join([lines[0], "\t".join([chromosome, start, "7", *rest]), *lines[2:]]))
+    found = diagnose("onehot", tasks=["gene_finding", one, varying])
+    costs = {cost.task: cost for cost in found.costs}
+    assert list(costs) == ["gene_finding", "one", "varying"]
+    assert costs["one"].nucleotides == 120 * WINDOW
+    assert costs["varying"].nucleotides == 119 * WINDOW + 7 - int(start)
+    assert costs["one"].store_bytes == 120 * WINDOW * (2 * 5 + 2)
+    assert "varying " in found.text()
+    with pytest.raises(BendError, match=r"task\.json: cannot be read"):
+        diagnose("no-such-model-either", tasks=tmp_path)
 
 
 def test_protocol_and_options(tmp_path):
