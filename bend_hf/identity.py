@@ -35,7 +35,7 @@ PARTS: dict[Kind, tuple[str, ...]] = {
   settings as they were resolved, and the digest of the code that trains and scores. Its seed stands beside it.
 """
 
-SCORING = tuple(f"results/{name}.py" for name in ("statistics", "clusters", "chance"))
+SCORING = tuple(f"results/{name}.py" for name in ("statistics", "clusters", "chance", "predictions", "crossfit"))
 CODE = ("kinds", "embed", "models", "train", "zero_shot", "walk.py", "subsets.py", "metric.py", *SCORING)
 """Files and rooms of the package whose text decides a result, beside the task's metric."""
 

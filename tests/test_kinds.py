@@ -9,12 +9,14 @@ import pytest
 from bend_hf.errors import BendError
 from bend_hf.kinds import KINDS, LabelError, get_kind
 from bend_hf.tasks import TASKS
+from bend_hf.tasks.own import own_task
 
 GENES, BINS, MARKS = TASKS["gene_finding"], TASKS["enhancer_annotation"], TASKS["histone_modification"]
 OTHER_STRAND = tuple(
     name.replace("forward", "REVERSE").replace("reverse", "forward").replace("REVERSE", "reverse")
     for name in GENES.label_names
 )
+ROWS = {"train": 1, "validation": 1, "test": 1}
 STRANDED_GENES = dataclasses.replace(GENES, stranded=True, turned_labels=OTHER_STRAND)
 
 
@@ -95,3 +97,24 @@ def test_one_class_alone_has_no_mcc():
     assert GENES.kind.score(GENES, np.array([8, 8, 8]), scores)["mcc"] is None
     assert GENES.kind.score(GENES, np.array([0, 1, 2]), scores)["mcc"] == 1.0
     assert GENES.kind.score(GENES, np.array([0, 1, 2]), np.array([0, 1, 2]))["mcc"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("names", "texts", "found"),
+    [
+        (("other", "promoter"), ["promoter", "0", "1"], [1, 0, 1]),
+        (("0", "1"), ["1", "0"], [1, 0]),
+        (("1", "2", "3"), ["1", "3", "2"], [0, 2, 1]),
+        (("1", "2", "3"), ["1", "0"], None),
+        (("a", "b", "0"), ["0", "a"], [2, 0]),
+        (("a", "b", "0"), ["0", "1"], None),
+    ],
+)
+def test_a_class_is_never_taken_for_the_one_whose_index_it_is_named_by(names, texts, found):
+    task = own_task("own", label_kind="window_class", label_names=names, window=64, build="x", summary="s", rows=ROWS)
+    column = pa.chunked_array([texts])
+    if found is None:
+        with pytest.raises(LabelError, match=rf"row 1 is no class: {', '.join(names)}\.$"):
+            task.kind.parse(task, column, np.ones(len(texts)))
+    else:
+        assert task.kind.parse(task, column, np.ones(len(texts))).to_pylist() == found

@@ -56,8 +56,8 @@ class CallableEmbedder:
             length may come as one array (n, T, D) and (n, T).
         name: As recorded in results; by default the callable's own.
         causal: Whether a vector depends on what stands to its left only (variants are then last in their window).
-        version: Enters the provenance: change it when the callable's vectors change. Vectors of a few sequences enter
-            it too, so that most changes are noticed without.
+        version: Enters the provenance: change it when the callable's vectors change. Vectors of a few sequences and
+            the callable's own code enter it too, so that most changes are noticed without.
         batch: Sequences per call.
         policy: How sequences beyond the context are cut.
         source: Where the callable was found, for the record.
@@ -93,7 +93,7 @@ class CallableEmbedder:
         self.window = self._window()
         self.dim = 0
         found = self._try()
-        self.fingerprint = fingerprint.of_vectors([tokens.vectors for tokens in found])
+        self.fingerprint = fingerprint.of_vectors([tokens.vectors for tokens in [*found, *self._try_hard()]])
         self._per_nucleotide = sum(len(tokens.lengths) for tokens in found) / sum(map(len, fingerprint.PROBES))
 
     def _positive(self, attribute: str) -> int | None:
@@ -137,6 +137,18 @@ class CallableEmbedder:
                 f"{self.name} gives a sequence other vectors alone than beside longer ones: padding reaches them. Mask "
                 "it, or run each sequence by itself."
             )
+        return found
+
+    def _try_hard(self) -> list[Tokens]:
+        """Embed those of the hard probes that the callable takes."""
+        found: list[Tokens] = []
+        batch = self.batch
+        for probe in fingerprint.HARD_PROBES:
+            try:
+                found += self.embed([probe])
+            except BendError as error:
+                log.info("%s: a probe is left out. %s", self.name, error)
+        self.batch = batch
         return found
 
     def embed(self, sequences: Iterable[str]) -> Iterator[Tokens]:
@@ -246,11 +258,12 @@ class CallableEmbedder:
             "model": self.name,
             "version": self.version,
             "computed": self.fingerprint,
+            "code": fingerprint.of_code(self.function),
             "causal": self.causal,
             "prefix": self.prefix,
             "multiple_of": self.multiple_of,
             "windows": cut,
-            "adapter": 2,
+            "adapter": 3,
         }
         return {"key": key, "name": self.name, "object": "a Python callable", "source": self.source}
 

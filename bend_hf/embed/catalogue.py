@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bend_hf.errors import unknown
+from bend_hf.errors import BendError, unknown
 
 SHARE_FILES = (
     "config.json",
@@ -252,10 +252,16 @@ def resolve(name: str) -> Found:
     """Return the model behind a catalogue name (or its name in the BEND paper's code), a Hub id or a folder.
 
     Raises:
-        BendError: It is none of them; the message has the nearest catalogue name.
+        BendError: It is none of them; the message has the nearest catalogue name. Or it is a catalogue name, and a
+            folder with a model here as well.
     """
     aliases = {entry.paper: key for key, entry in CATALOGUE.items() if entry.paper}
     key = aliases.get(name, name)
+    if key in CATALOGUE and any((Path(name) / file).is_file() for file in ("config.json", "adapter_config.json")):
+        raise BendError(
+            f"{name!r} is a model of the catalogue, and a folder here holds one too: write ./{name} for the folder, or "
+            f"rename it for the catalogue's ({CATALOGUE[key].source})."
+        )
     if key not in CATALOGUE:
         hubs = {entry.source: known for known, entry in CATALOGUE.items()}
         if name in hubs:

@@ -153,7 +153,7 @@ class Embedder:
             padding_safe=self.measured.padding_safe,
             tokens=batch_tokens or usual,
         )
-        self._answer = self._answer_now()
+        self._answer, self._bits = self._answer_now(), fingerprint.of_bits(self.network.model)
 
     @property
     def batch_tokens(self) -> int:
@@ -316,8 +316,8 @@ class Embedder:
 
     @property
     def replaced(self) -> bool:
-        """Whether the model computes something else than when it was loaded, as with weights put in since."""
-        return differs(self._answer_now(), self._answer)
+        """Whether a weight is another than when the model was loaded, or what it computes from them is."""
+        return fingerprint.of_bits(self.network.model) != self._bits or differs(self._answer_now(), self._answer)
 
     def _answer_now(self) -> torch.Tensor:
         return answer(self.network, self.scheme, self.limits.context)

@@ -4,7 +4,9 @@
     model = merge(load(base).model, adapter_config, weights_of("my-lora", None), "my-lora")
 
 Each tensor of the adapter must find its place in the model: one that does not is an error, for the base's own vectors
-would pass for the adapter's. Only what an adapter holds for a head, of which no vector depends, is left out.
+would pass for the adapter's. Beside the matrices these are parameters that were trained whole (biases, embeddings,
+norms), which take the place of the base's. Only what an adapter holds for a head, on which no vector depends, is left
+out.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +27,12 @@ NOT_MERGED = ("modules_to_save", "task_type", "auto_mapping", "base_model_name_o
 """Fields of ``adapter_config.json`` that say nothing of the matrices."""
 ROOT = "base_model.model."
 """What peft puts before the names of the modules it adapts."""
-PLACE = re.compile(r"^(?P<module>.+?)\.(?P<part>(lora|lokr|hada|oft|ia3|vera|modules_to_save).*)$")
+PLACE = re.compile(r"^(?P<module>.+?)\.(?P<part>(lora|lokr|hada|oft|ia3|vera).*)$")
 """A tensor's name: the module that is adapted, and which part of its adapter the tensor is."""
+WHOLE = re.compile(r"\.(base_layer|modules_to_save(\.default)?)(?=\.)")
+"""What stands in the names of parameters that were trained whole, and is no part of the base's own."""
+PATTERNS = ("rank_pattern", "alpha_pattern")
+"""Fields that give a number of their own to the modules whose name, as the adapter was trained, fits a pattern."""
 
 
 def base_of(source: str, adapter: Mapping[str, Any]) -> tuple[str, str | None]:
@@ -78,13 +84,19 @@ def merge(model: nn.Module, adapter: Mapping[str, Any], path: Path, name: str) -
             "pip install 'bend_hf[adapters]'. Without it the vectors would be the base model's."
         ) from error
     state = {key.removeprefix(ROOT): value for key, value in read_tensors(path).items()}
-    placed, left_out = _place(model, state, name)
+    placed, own, left_out = _place(model, state, name)
+    tensors = model.state_dict()  # the model's own, buffers too
+    before = {key: tensors[key].clone() for key in (*own, *(f"{module}.weight" for module in placed))}
+    for key, value in own.items():
+        tensors[key].copy_(value)
     kept = {key: value for key, value in adapter.items() if key not in NOT_MERGED}
-    before = {module: model.get_parameter(f"{module}.weight").clone() for module in placed}
+    kept |= {field: _by_module(placed, kept[field]) for field in PATTERNS if kept.get(field)}
     try:
         settings = peft.get_peft_config({**kept, "target_modules": sorted(placed), "inference_mode": True})
         adapted = peft.get_peft_model(model, settings)
-        tensors = {f"{ROOT}{module}.{part}": value for module, parts in placed.items() for part, value in parts.items()}
+        tensors = {
+            f"{ROOT}{module}.{part}": value for module, one in placed.items() for part, value in one.parts.items()
+        }
         report: Any = peft.set_peft_model_state_dict(adapted, tensors)
         unused = [*report.unexpected_keys, *(key for key in report.missing_keys if PLACE.search(key))]
         if unused:
@@ -96,7 +108,8 @@ def merge(model: nn.Module, adapter: Mapping[str, Any], path: Path, name: str) -
         raise BendError(
             f"{name!r}: its adapter ({adapter.get('peft_type')}) cannot be merged into {type(model).__name__}: {error}"
         ) from error
-    if all(torch.equal(merged.get_parameter(f"{module}.weight"), weight) for module, weight in before.items()):
+    tensors = merged.state_dict()
+    if all(torch.equal(tensors[key], value) for key, value in before.items()):
         raise BendError(
             f"{name!r}: its adapter changes no weight of {type(model).__name__} (its matrices are zero, or it is for "
             f"parts that no vector depends on: {some(left_out) or 'none'}): give the base model."
@@ -104,27 +117,52 @@ def merge(model: nn.Module, adapter: Mapping[str, Any], path: Path, name: str) -
     return merged
 
 
-def _place(model: nn.Module, state: Mapping[str, Tensor], name: str) -> tuple[dict[str, dict[str, Tensor]], list[str]]:
-    """The adapter's tensors by the module they adapt, and the keys that are a head's."""
-    modules = dict(model.named_modules())
-    prefix = f"{getattr(model, 'base_model_prefix', '') or ''}."
-    placed: dict[str, dict[str, Tensor]] = {}
+class _Placed(NamedTuple):
+    """What adapts a module: the module's name when the adapter was trained, and its tensors by name."""
+
+    trained: str
+    parts: dict[str, Tensor]
+
+
+def _place(
+    model: nn.Module, state: Mapping[str, Tensor], name: str
+) -> tuple[dict[str, _Placed], dict[str, Tensor], list[str]]:
+    """Return the adapter's tensors by the module they adapt, parameters trained whole by name, and a head's keys."""
+    modules, shapes = dict(model.named_modules()), {key: tensor.shape for key, tensor in model.state_dict().items()}
+    placed: dict[str, _Placed] = {}
+    own: dict[str, Tensor] = {}
     lost, heads = [], []
     for key, value in state.items():
         found = PLACE.match(key)
-        path = found["module"] if found else key
+        path = found["module"] if found else WHOLE.sub("", key)
         # The adapter may have been trained on the model with a head, or on the whole of which this is the encoder.
-        forms = (path, path.removeprefix(prefix), prefix + path, path.removeprefix("encoder."), path.partition(".")[2])
-        module = next((form for form in forms if form in modules), None)
-        if found and module is not None and not found["part"].startswith("modules_to_save"):
-            placed.setdefault(module, {})[found["part"]] = value
-        elif module is None and (not found or found["part"].startswith("modules_to_save")):
-            heads.append(key)
-        else:
+        words = path.split(".")
+        prefix = getattr(model, "base_model_prefix", "") or ""
+        forms = [*(".".join(words[start:]) for start in range(len(words))), f"{prefix}.{path}"]
+        there = next((form for form in forms if form in (modules if found else shapes)), None)
+        if found and there is not None:
+            placed.setdefault(there, _Placed(path, {})).parts[found["part"]] = value
+        elif there is not None and shapes[there] == value.shape:
+            own[there] = value
+        elif found or there is not None:
             lost.append(key)
+        else:
+            heads.append(key)
     if lost or not placed:
         raise BendError(
             f"{name!r}: its adapter does not fit {type(model).__name__}: no place for {some(lost or heads)}. Merge it "
             "with peft (merge_and_unload), save the model and give that folder."
         )
-    return placed, heads
+    return placed, own, heads
+
+
+def _by_module(placed: Mapping[str, _Placed], patterns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return patterns of the names that modules had in training as patterns of the names that they have here."""
+    from peft.utils.other import get_pattern_key
+
+    found: dict[str, Any] = {}
+    for module, one in placed.items():
+        pattern = get_pattern_key(list(patterns), one.trained)
+        if pattern in patterns:
+            found[f"^{re.escape(module)}"] = patterns[pattern]  # a longer name may end with a shorter one
+    return found

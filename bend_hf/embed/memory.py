@@ -143,11 +143,13 @@ def borrow(
         )
     volatile = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures")
     kinds = [f"{type(part).__module__}.{type(part).__qualname__}" for part in (whole, trunk)]
+    ids = [encoded.ids.tolist() for encoded in tokens.encode([*fingerprint.PROBES, *fingerprint.HARD_PROBES])]
     identity = {
         "weights": fingerprint.of_weights(trunk),
         "class": kinds[1],
         "config": digest_of({key: repr(value) for key, value in settings.items() if key not in volatile}),
         "tokens": tokens.identity,
+        "tokenizer": digest_of([tokenizer.get_vocab(), ids]),
     }
     return Loaded(
         name,

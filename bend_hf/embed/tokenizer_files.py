@@ -72,7 +72,7 @@ def load_scheme(
     words = find_file(source, "vocab.txt", revision)
     if prefix is None and scheme is None:
         if declared in CHARACTER_TOKENIZERS and "tokenizer.json" not in has:
-            return character_scheme(tokenizer_config.get("characters") or "ACGTN")
+            return _read_characters(source, tokenizer_config.get("characters") or "ACGTN")
         if not has and find_file(source, "weights.ckpt", revision) is not None and "d_model" in config:
             return character_scheme(prefix=(0,))  # HyenaDNA before its -hf repositories: [CLS] … [SEP]
         if declared == BLOCK_TOKENIZER and words is not None and {"k", "add_bos_token"} <= tokenizer_config.keys():
@@ -111,6 +111,16 @@ def load_scheme(
         raise BendError(f"{source!r}: its tokenizer cannot be loaded ({error}).") from error
     tokenizer.model_max_length = 10**30  # windows are cut here; its warning about long text would be wrong
     return read_scheme(tokenizer, source, prefix=prefix, scheme=scheme)
+
+
+def _read_characters(source: str, characters: Any) -> Scheme:
+    """Return the scheme of a HyenaDNA or a Caduceus, whose ``tokenizer_config.json`` names its characters."""
+    if not isinstance(characters, str | list) or not all(isinstance(one, str) for one in characters):
+        raise BendError(f"{source!r}: characters of tokenizer_config.json are {characters!r}: download it again.")
+    try:
+        return character_scheme(characters)
+    except BendError as error:
+        raise BendError(f"{source!r}, characters of tokenizer_config.json: {error} Download it again.") from error
 
 
 def _read_strides(path: Path, tokenizer_config: Mapping[str, Any]) -> Scheme:

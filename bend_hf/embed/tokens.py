@@ -124,7 +124,14 @@ def character_scheme(
     """Return the scheme of HyenaDNA's and Caduceus' character tokenizers, whose code is not needed.
 
     Their ids are [CLS] 0, [SEP] 1, [BOS] 2, [MASK] 3, [PAD] 4, [RESERVED] 5, [UNK] 6, then the characters.
+
+    Raises:
+        BendError: A, C, G or T is not among the characters.
     """
+    if missing := [letter for letter in "ACGT" if letter not in characters]:
+        raise BendError(
+            f"Of the nucleotides, {', '.join(missing)} would be unknown: the characters are {' '.join(characters)}."
+        )
     table = np.array([7 + list(characters).index(c) if c in characters else 6 for c in LETTERS], np.int64)
     return Scheme(
         "characters",

@@ -1,6 +1,7 @@
 """``window_class``: one of several classes for every window (promoters, splice sites, species).
 
-The label column holds a class's name, or its index. Scored by the MCC of the most probable classes, or by macro F1.
+The label column holds a class's name, or its index (names alone where one is another class's index). Scored by the MCC
+of the most probable classes, or by macro F1.
 """
 
 from __future__ import annotations
@@ -37,13 +38,16 @@ def _feature(task: Task) -> Any:
 def _parse(task: Task, texts: pa.ChunkedArray, counts: np.ndarray) -> pa.ChunkedArray:
     encoded = texts.combine_chunks().dictionary_encode()
     indices = {str(index): index for index in range(_classes(task))}
-    known = indices | {name: index for index, name in enumerate(task.label_names)}
+    known = {name: index for index, name in enumerate(task.label_names)}
+    if all(indices.get(name, index) == index for name, index in known.items()):
+        known = indices | known
     written = encoded.dictionary.to_pylist()
     rows = encoded.indices.to_numpy()
     for place, text in enumerate(written):
         if text not in known:
             names = ", ".join(task.label_names)
-            raise LabelError(int(np.argmax(rows == place)), f"is no class: {names}, or 0 to {_classes(task) - 1}.")
+            or_index = f", or 0 to {_classes(task) - 1}" if indices.keys() <= known.keys() else ""
+            raise LabelError(int(np.argmax(rows == place)), f"is no class: {names}{or_index}.")
     return pa.chunked_array([pa.array(np.array([known[text] for text in written], np.int64)[rows])])
 
 

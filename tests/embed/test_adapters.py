@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import tiny_models
@@ -49,6 +51,53 @@ def test_two_functions_of_one_name_have_two_keys():
     one, same, other = (CallableEmbedder(made(factor)).provenance()["key"] for factor in (1, 1, 1.001))
     assert one == same
     assert one != other
+
+
+@pytest.mark.parametrize("kind", ["function", "partial", "method", "object"])
+def test_what_short_probes_do_not_show_has_another_key(kind):
+    """Functions of one name that differ beyond 512 nucleotides, beyond all probes, or at an N alone."""
+
+    class Cut:
+        def __init__(self, size, unknown):
+            self.size, self.unknown = size, unknown
+
+        def run(self, sequences):
+            return cut(sequences, self.size, self.unknown)
+
+        __call__ = run
+
+    def cut(sequences, size, unknown):
+        values = [np.array([unknown if letter == "N" else VALUES[letter] for letter in text]) for text in sequences]
+        sums = [np.concatenate([row[i : i + size].cumsum() for i in range(0, len(row), size)]) for row in values]
+        return [np.stack([one, other], 1) for one, other in zip(values, sums, strict=True)], None
+
+    def made(size, unknown=0.0):
+        def model(sequences):
+            return cut(sequences, size, unknown)
+
+        thing = Cut(size, unknown)
+        called = functools.partial(cut, size=size, unknown=unknown)
+        return {"function": model, "partial": called, "method": thing.run, "object": thing}[kind]
+
+    def key(*settings):
+        return CallableEmbedder(made(*settings), name="mine").provenance()["key"]
+
+    assert key(512) == key(512)
+    assert key(512) != key(1_024)
+    assert key(512) != key(512, 9.0)
+    if kind in ("function", "partial"):  # what an object holds may count its calls
+        assert key(4_096) != key(8_192)
+
+
+def test_a_callable_need_take_no_hard_probe():
+    def model(sequences):
+        if any("N" in text or len(text) > 512 for text in sequences):
+            raise ValueError("none of these")
+        return one_by_one(sequences)[0], None
+
+    embedder = CallableEmbedder(model, batch=7)
+    assert embedder.batch == 7
+    assert embedder.provenance()["key"] == CallableEmbedder(model).provenance()["key"]
 
 
 @pytest.mark.parametrize(

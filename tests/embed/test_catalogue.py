@@ -126,6 +126,18 @@ def convnet(folder):
     return folder
 
 
+@pytest.mark.parametrize("name", ["grover", "dnabert6", "resnetlm"])
+def test_a_folder_named_like_the_catalogue_s_model_is_no_other(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    if name != "resnetlm":  # which would be downloaded
+        assert not resolve(name).source.startswith(".")  # results, say
+    (tmp_path / name / "config.json").write_text("{}")
+    with pytest.raises(BendError, match=rf"write \./{name} for the folder, or rename it"):
+        resolve(name)
+    assert resolve(f"./{name}").source == name
+
+
 def test_bend_s_own_models_are_downloaded(tmp_path, monkeypatch):
     from bend_hf.data import download
 

@@ -101,3 +101,52 @@ def test_an_adapter_of_zeros_is_refused(trained, tmp_path):
     )
     with pytest.raises(BendError, match="changes no weight"):
         load(str(folder))
+
+
+NAMED = {f"bert.{WHERE}": 48}  # as the module is called where the adapter was trained
+ALSO_TRAINED = {
+    "biases": {"bias": "all"},
+    "biases of what is adapted": {"bias": "lora_only"},
+    "embeddings": {"modules_to_save": ["word_embeddings"]},
+    "norms": {"modules_to_save": ["LayerNorm"]},
+    "a head": {"modules_to_save": ["cls"]},
+    "one module's alpha": {"alpha_pattern": NAMED},
+    "one module's rank and alpha": {"rank_pattern": {f"bert.{WHERE}": 1}, "alpha_pattern": NAMED},
+    "alphas by the end of a name": {"alpha_pattern": {"query": 24}},
+}
+OF_TRUNKS = ("biases", "embeddings", "norms", "alphas by the end of a name")
+
+
+@pytest.mark.parametrize(
+    ("settings", "trunk"),
+    [*((settings, False) for settings in ALSO_TRAINED.values()), *((ALSO_TRAINED[name], True) for name in OF_TRUNKS)],
+    ids=[*ALSO_TRAINED, *(f"{name}, trunk alone" for name in OF_TRUNKS)],
+)
+def test_what_was_trained_beside_the_matrices(base, tmp_path, settings, trunk):
+    """Every tensor is the one that peft has when it merges into the model that the adapter was trained on."""
+    from transformers import AutoModel, AutoModelForMaskedLM
+
+    model = (AutoModel if trunk else AutoModelForMaskedLM).from_pretrained(base)
+    chosen = {"r": 2, "lora_alpha": 6, "target_modules": ["query", "value"], **settings}
+    adapted = peft.get_peft_model(model, peft.LoraConfig(**chosen))
+    random = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for weight in adapted.parameters():
+            if weight.requires_grad:
+                weight.add_(0.3 * torch.randn(weight.shape, generator=random))
+    adapted.save_pretrained(tmp_path / "adapter")
+    merged = adapted.merge_and_unload()
+    wanted = (merged if trunk else merged.base_model).state_dict()
+    found = load(str(tmp_path / "adapter")).model.state_dict()
+    unlike = [name for name, value in found.items() if "pooler" not in name and not torch.equal(value, wanted[name])]
+    assert unlike == []
+
+
+def test_a_parameter_of_another_size_is_refused(base, trained, tmp_path):
+    from safetensors.torch import save_file
+
+    folder = shutil.copytree(trained, tmp_path / "lora")
+    larger = {"base_model.model.bert.embeddings.word_embeddings.weight": torch.zeros(99, 32)}
+    save_file(state_of(trained) | larger, folder / "adapter_model.safetensors")
+    with pytest.raises(BendError, match=r"no place for bert\.embeddings\.word_embeddings\.weight"):
+        load(str(folder))

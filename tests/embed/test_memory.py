@@ -149,6 +149,43 @@ def test_the_same_weights_in_another_class_have_another_key(tokenizer):
     assert one != other
 
 
+def only(embedder, name, change):
+    """Change a part of the weights that no short probe reaches."""
+    table = dict(embedder.network.model.named_parameters())[f"embeddings.{name}_embeddings.weight"]
+    if name == "position":
+        table.data[-1] += change
+    else:  # a token's alone
+        table.data[embedder.scheme.unknown, 0] += change
+
+
+@pytest.mark.parametrize("part", ["position", "word"])
+def test_a_weight_out_of_reach_of_probes_is_seen(folder, model, tokenizer, part):
+    """One float32 of the table of tokens or positions: of a folder's model, and of one in memory."""
+    for embedder in (
+        Embedder.from_pretrained(folder, device="cpu", dtype="float32"),
+        Embedder.from_model(copy.deepcopy(model), tokenizer),
+    ):
+        key = embedder.provenance()["key"]
+        only(embedder, part, 1e-3)
+        assert embedder.replaced
+        assert embedder.provenance()["key"] != key
+        assert embedder.at(0).provenance()["key"] != key | {"layer": [0]}
+        assert embedder.plain().replaced
+
+
+def test_the_words_of_a_tokenizer_in_memory_are_part_of_the_key(model, tokenizer, tmp_path):
+    """Two tokens change places, neither of which a probe need have."""
+    tokenizer.save_pretrained(tmp_path)
+    words = (tmp_path / "vocab.txt").read_text().split("\n")
+    at = [words.index(word) for word in ("AAAAAA", "AAAAAC")]
+    words[at[0]], words[at[1]] = words[at[1]], words[at[0]]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    other = type(tokenizer).from_pretrained(tmp_path)
+    keys = [Embedder.from_model(model, each).provenance()["key"]["model"] for each in (tokenizer, other, tokenizer)]
+    assert keys[0] == keys[2]
+    assert keys[0]["tokenizer"] != keys[1]["tokenizer"]
+
+
 @pytest.mark.parametrize("change", ["load_state_dict", "data", "other model"])
 def test_replaced_weights_lose_the_checkpoints_key(folder, change):
     embedder = Embedder.from_pretrained(folder, device="cpu", dtype="float32")
@@ -243,6 +280,41 @@ def test_fingerprints_survive_rounding_and_tell_models_apart():
         [torch.zeros_like(part) for part in given],
     ]
     assert len({base, *map(fingerprint.of_vectors, others)}) == 7
+
+
+def test_sums_of_bits_see_every_bit_and_every_place():
+    class Odd(nn.Module):
+        """Tensors of every type, shorter and longer than the sums' rows, one of them a view at an odd place."""
+
+        def __init__(self):
+            super().__init__()
+            whole = torch.arange(5_001, dtype=torch.float32)
+            self.register_buffer("part", whole[1:])
+            self.register_buffer("halves", torch.arange(3_000).to(torch.bfloat16))
+            self.register_buffer("flags", torch.zeros(9_000, dtype=torch.bool))
+            self.register_buffer("count", torch.tensor(3))
+            self.table = nn.Parameter(torch.randn(60, 70))
+
+    torch.manual_seed(0)
+    model = Odd()
+    seen = {fingerprint.of_bits(model)}
+    assert fingerprint.of_bits(copy.deepcopy(model)) in seen
+    for name, place in (
+        ("part", 4_999),
+        ("halves", 2),
+        ("halves", 2_999),
+        ("flags", 8_193),
+        ("count", ()),
+        ("table", (3, 4)),
+    ):
+        other = copy.deepcopy(model)
+        tensor = other.state_dict()[name]
+        tensor[place] = not tensor[place] if name == "flags" else tensor[place] + 64
+        seen.add(fingerprint.of_bits(other))
+    swapped = copy.deepcopy(model)
+    swapped.part[[1, 2_500]] = model.part[[2_500, 1]]
+    seen.add(fingerprint.of_bits(swapped))
+    assert len(seen) == 8
 
 
 def test_digests_of_weights_see_every_bit(model):

@@ -220,3 +220,19 @@ def test_unknown_schemes():
         read_scheme(spaced(3), "codons", scheme="3-mers")
     with pytest.raises(BendError, match="does not read DNA as scheme='characters' says"):
         read_scheme(spaced(3), "codons", scheme="characters")
+
+
+@pytest.mark.parametrize(
+    ("characters", "message"),
+    [
+        (["a", "c", "g", "t", "n"], "A, C, G, T would be unknown: the characters are a c g t n"),
+        (["A", "C", "G", "U", "N"], "T would be unknown"),
+        ([1, 2], "characters of tokenizer_config.json are"),
+    ],
+)
+def test_characters_that_are_no_nucleotides_are_refused(tmp_path, characters, message):
+    """Every nucleotide would be the unknown token, and every vector the same."""
+    settings = {"tokenizer_class": "HyenaDNATokenizer", "characters": characters}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(BendError, match=message):
+        load_scheme(str(tmp_path), {}, settings, None, False)
