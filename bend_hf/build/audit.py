@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from bend_hf.build.easy import composition_score
 from bend_hf.build.matched import composition
-from bend_hf.build.near import COVERED, Found, near_duplicates
+from bend_hf.build.near import COVERED, SEED, Found, near_duplicates
 from bend_hf.build.splits import Windows
 from bend_hf.data.coordinates import read
 from bend_hf.data.genome import Genome
@@ -246,7 +247,7 @@ def _near(
     groups = {name: np.full(len(each.code), number) for number, (name, each) in enumerate(pieces.items())}
     asked = list(pieces) if folds else [name for name in pieces if name != "train"]
     among = list(pieces) if folds else ["train"] if "train" in pieces else []
-    if not (asked and among):
+    if not (asked and among) or width < len(SEED):
         return []
     chosen = {}
     for name in asked:
@@ -326,10 +327,15 @@ def _content(
         if len(numbers) > len(names):  # binary labels with one name
             names = [f"not {names[0]}", names[0]]
         classes[split] = dict(zip(names, numbers.tolist(), strict=True))
-        picked = flat.take(pa.array(chosen)).to_pylist()
-        for label, name in enumerate(names if task.kind.per_row(task) is not None and task.bin_size is None else []):
-            held = np.array([label in one if isinstance(one, list) else one == label for one in picked])
-            if held.any():
+        if task.kind.per_row(task) is None or task.bin_size is not None:
+            continue
+        picked = flat.take(pa.array(chosen))
+        several = pa.types.is_list(picked.type)
+        rows = pc.list_parent_indices(picked).to_numpy() if several else np.arange(len(picked))
+        values = picked.flatten().to_numpy() if several else picked.to_numpy()
+        for label, name in enumerate(names):
+            held = rows[values == label]
+            if len(held):
                 content[f"{split}, {name}"] = {
                     "gc": float(gc[held].mean()),
                     "n": float(unknown[held].mean()),

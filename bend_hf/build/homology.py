@@ -114,69 +114,81 @@ def kmers(letters: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mixed(numbers: np.ndarray) -> np.ndarray:
-    """Return a hash of 64-bit numbers that is one to one (the finaliser of MurmurHash3), so that order is no order."""
-    numbers = (numbers ^ numbers >> np.uint64(33)) * np.uint64(0xFF51AFD7ED558CCD)
-    numbers = (numbers ^ numbers >> np.uint64(33)) * np.uint64(0xC4CEB9FE1A85EC53)
-    return numbers ^ numbers >> np.uint64(33)
+    """Return a hash of k-mers' numbers, below 4^`K`, that is one to one, so that order is no order.
+
+    It multiplies by an odd number, which moves bits up, and folds, which moves them down, twice.
+    """
+    mask, half = np.uint64(4**K - 1), np.uint64(K)
+    for odd in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F):
+        numbers = numbers * np.uint64(odd) & mask
+        numbers = numbers ^ numbers >> half
+    return numbers
 
 
 def _minimizers(letters: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the hashes of the distinct minimizers of windows that lie back to back, and the window of each."""
     numbers, whole = kmers(letters, K)
+    none = np.uint64(4**K)
     hashes = mixed(numbers)
-    hashes[~whole] = np.iinfo(np.uint64).max
-    place = np.searchsorted(offsets, np.arange(len(hashes)), side="right") - 1
-    inside = np.arange(len(hashes)) + K <= offsets[place + 1]
-    hashes[~inside] = np.iinfo(np.uint64).max
-    smallest = np.lib.stride_tricks.sliding_window_view(hashes, SPAN).min(1) if len(hashes) >= SPAN else hashes[:0]
-    # A run of `SPAN` k-mers of one window; its k-mers beyond the window count as none.
-    owner = place[: len(smallest)]
-    good = smallest != np.iinfo(np.uint64).max
-    good &= np.arange(len(smallest)) + K + SPAN - 1 <= offsets[owner + 1]
-    pairs = np.unique(np.stack([owner[good].astype(np.uint64), smallest[good]], 1), axis=0)
-    return pairs[:, 1], pairs[:, 0].astype(np.int64)
+    hashes[~whole] = none
+    owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))[: max(0, len(hashes) - SPAN + 1)]
+    ends = offsets[owner + 1]
+    # The smallest of each run of `SPAN` k-mers of one window: beyond the window's end there is none.
+    smallest = np.full(len(owner), none)
+    place = np.arange(len(owner))
+    for shift in range(SPAN):
+        np.minimum(smallest, hashes[shift : shift + len(owner)], out=smallest)
+    good = (smallest != none) & (place + K + SPAN - 1 <= ends)
+    keys = owner[good] << 2 * K | smallest[good].astype(np.int64)
+    keys = np.sort(keys[np.diff(keys, prepend=-1) != 0])  # runs next to each other share theirs
+    keys = keys[np.diff(keys, prepend=-1) != 0]
+    return keys & 4**K - 1, keys >> 2 * K
 
 
 def by_minimizers(
     windows: Windows, genome: Genome, *, identity: float, coverage: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the pairs of windows that share enough minimizers: the first and the second window of each."""
-    hashes, owners = [], []
+    found = []
     lengths = windows.end - windows.start
+    held = np.zeros(len(lengths), np.int64)
     cuts = np.flatnonzero(np.diff(np.cumsum(lengths) // _CHUNK, prepend=-1))
     for a, b in progress(
         list(zip(cuts, [*cuts[1:], len(lengths)], strict=True)), name="bend_hf.build", desc="homology", unit="chunk"
     ):
-        found, owner = _minimizers(*genome.gather(windows.code[a:b], windows.start[a:b], windows.end[a:b]))
-        hashes.append(found)
-        owners.append(owner + a)
-    all_hashes, all_owners = np.concatenate(hashes), np.concatenate(owners)
-    held = np.bincount(all_owners, minlength=len(lengths))
-    order = np.argsort(all_hashes, kind="stable")
-    all_hashes, all_owners = all_hashes[order], all_owners[order]
-    edges = np.flatnonzero(np.concatenate([[True], all_hashes[1:] != all_hashes[:-1], [True]]))
+        hashes, owner = _minimizers(*genome.gather(windows.code[a:b], windows.start[a:b], windows.end[a:b]))
+        held[a:b] = np.bincount(owner, minlength=b - a)
+        found.append(hashes << 32 | owner + a)
+    keys = np.concatenate(found)
+    found.clear()
+    keys.sort()
+    edges = np.flatnonzero(np.diff(keys >> 32, prepend=-1, append=-1))
     sizes = np.diff(edges)
+    # Hashes of one window join nothing, those of very many are repeats.
     kept = (sizes > 1) & (sizes <= MOST_WINDOWS)
-    needed = coverage * identity**K
-    first, second = _shared(all_owners, edges[:-1][kept], sizes[kept], held, needed)
-    return first, second
+    owners = (keys[np.repeat(kept, sizes)] & 0xFFFFFFFF).astype(np.int32)
+    del keys
+    return _shared(owners, sizes[kept], held, coverage * identity**K)
 
 
-def _shared(
-    owners: np.ndarray, begins: np.ndarray, sizes: np.ndarray, held: np.ndarray, needed: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Count shared minimizers by pair, and keep the pairs that share at least `needed` of the smaller set (and two)."""
-    from scipy.sparse import csr_array
+def _shared(owners: np.ndarray, sizes: np.ndarray, held: np.ndarray, needed: float) -> tuple[np.ndarray, np.ndarray]:
+    """Count shared minimizers by pair, and keep the pairs that share at least `needed` of the smaller set (and two).
+
+    Args:
+        owners: The windows that hold the first minimizer, then those of the second, and so on.
+        sizes: How many windows hold each.
+        held: (n,) minimizers of each window.
+        needed: Share of the smaller set.
+    """
+    from scipy.sparse import csc_array
 
     count = len(held)
-    columns = np.repeat(np.arange(len(sizes)), sizes)
-    within = np.arange(len(columns)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    rows = owners[begins[columns] + within]
-    matrix = csr_array((np.ones(len(rows), np.int32), (rows, columns)), shape=(count, len(sizes)))
-    transposed = matrix.T.tocsr()
+    counts = np.ones(len(owners), np.int16 if held.max() < 1 << 15 else np.int32)
+    columns = csc_array((counts, owners, np.concatenate([[0], np.cumsum(sizes)])), shape=(count, len(sizes)))
+    matrix, transposed = columns.tocsr(), columns.T
     first, second = [], []
-    for a in range(0, count, 2048):  # the products of all rows at once would not fit in memory
-        shared = (matrix[a : a + 2048] @ transposed).tocoo()
+    for a in range(0, count, 1024):  # the products of all rows at once would not fit in memory
+        shared = (matrix[a : a + 1024] @ transposed).tocoo()
         one, other = shared.row.astype(np.int64) + a, shared.col.astype(np.int64)
         enough = (other > one) & (shared.data >= np.maximum(2, needed * np.minimum(held[one], held[other])))
         first.append(one[enough])

@@ -4,13 +4,16 @@
     found.identity, found.covered              # of the best alignment of each query, 0 where none was found
 
 It shares nothing with the search that splits (`bend_hf.build.homology`: minimizers, no alignment), so that one does not
-repeat the other's blind spots. Every query window's spaced seeds (12 of 18 bases; one in four, by hash) are kept in a
-table; the targets' seeds, on both strands, are looked up in it; a pair with two seeds on one diagonal is a candidate,
-and the best six of each query are aligned (Smith–Waterman in a band of 33 diagonals; match 1, mismatch −1, gap −2).
+repeat the other's blind spots. The queries' spaced seeds on both strands (14 of 20 bases; one in four, by hash) are
+kept in a table; the targets' seeds are looked up in it; a pair with two seeds on one diagonal is a candidate, and the
+best six of each query are aligned (Smith–Waterman in a band of 33 diagonals; match 1, mismatch −1, gap −2).
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,17 +22,20 @@ from bend_hf.build.splits import Windows
 from bend_hf.console import progress
 from bend_hf.data.genome import Genome
 
-SEED = "111010110100110111"  # 12 bases that must agree
-KEPT = 4
+SEED = "11101001101011101111"  # 14 bases that must agree
 MOST = 32  # windows that one seed may name: young repeats would name thousands
 CANDIDATES = 6
 COVERED = 0.5
 BAND = 16
-_CHUNK = 1 << 13
+_CHUNK = 1 << 11  # windows: their seeds fit in a processor's cache
+_HITS = 1 << 21
 _PAIRS = 1 << 10
+_WORKERS = min(4, os.cpu_count() or 1)
 _CODES = np.full(256, 4, np.uint8)
 _CODES[np.frombuffer(b"ACGT", np.uint8)] = [0, 1, 2, 3]
-_OFFSETS = [at for at, kept in enumerate(SEED) if kept == "1"]
+_TURNED = np.array([3, 2, 1, 0, 4], np.uint8)
+_MASK = np.uint64(sum(3 << 2 * at for at, kept in enumerate(reversed(SEED)) if kept == "1"))
+_SHIFT, _FILTER = np.uint64(30), np.uint64(6)  # a seed's hash has 34 bits, its number 32, the filter's key 26
 
 
 @dataclass(frozen=True)
@@ -63,59 +69,89 @@ def near_duplicates(
         query_group: (n,) group of each query.
         target_group: Group of each target; those of the query's own group are passed over.
     """
-    count = len(queries.code)
     width = int(queries.end[0] - queries.start[0])
-    letters = _codes(genome, queries, minus=False)
+    letters = _codes(genome, queries)
     table = _Table(letters)
-    best = np.zeros((count, CANDIDATES), np.int64)  # votes << 48 | target row, strand and diagonal
+    best = np.zeros((len(letters), CANDIDATES), np.int64)  # votes << 48 | target row, strand and diagonal
     bits = 2 * width
-    for begin in progress(
-        range(0, len(targets.code), _CHUNK), name="bend_hf.build", desc="near-duplicates", unit="chunk"
-    ):
+
+    def hits(begin: int) -> tuple[np.ndarray, np.ndarray]:
         part = targets.part(slice(begin, begin + _CHUNK))
-        for minus in (False, True):
-            query, target, diagonal = table.look_up(_codes(genome, part, minus))
-            far = np.abs(queries.start[query] - part.start[target]) >= width
-            kept = far | (queries.code[query] != part.code[target])
-            kept &= query_group[query] != target_group[begin + target]
-            query, target, diagonal = query[kept], target[kept], diagonal[kept]
-            row = ((target + begin) * 2 + minus) * bits + diagonal + width
-            _vote(best, query, row)
+        query, minus, target, diagonal = table.look_up(_codes(genome, part))
+        far = np.abs(queries.start[query] - part.start[target]) >= width
+        kept = far | (queries.code[query] != part.code[target])
+        kept &= query_group[query] != target_group[begin + target]
+        query, minus, target, diagonal = query[kept], minus[kept], target[kept], diagonal[kept]
+        # The query was turned, not the target: what is seen from the other end has the diagonal's other sign.
+        diagonal = np.where(minus, -diagonal, diagonal)
+        return query, ((target + begin) * 2 + minus) * bits + diagonal + width
+
+    waiting: list[tuple[np.ndarray, np.ndarray]] = []
+    number = 0
+    for found in _in_order(hits, range(0, len(targets.code), _CHUNK)):
+        waiting.append(found)
+        number += len(found[0])
+        if number > _HITS:
+            _vote(best, *(np.concatenate(columns) for columns in zip(*waiting, strict=True)))
+            waiting, number = [], 0
+    if waiting:
+        _vote(best, *(np.concatenate(columns) for columns in zip(*waiting, strict=True)))
     row, diagonal = np.divmod(best & (1 << 48) - 1, bits)
     return _aligned(queries, targets, genome, letters, best > 0, row // 2, row % 2 == 1, diagonal - width)
 
 
-def _codes(genome: Genome, windows: Windows, minus: bool) -> np.ndarray:
+def _in_order(
+    work: Callable[[int], tuple[np.ndarray, np.ndarray]], begins: range
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield what `work` makes of each beginning, in order; some are worked on at once (numpy lets threads run)."""
+    ahead = 4 * _WORKERS
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        for first in progress(range(0, len(begins), ahead), name="bend_hf.build", desc="near-duplicates", unit="chunk"):
+            yield from pool.map(work, begins[first : first + ahead])
+
+
+def _codes(genome: Genome, windows: Windows) -> np.ndarray:
     """Return windows of one width as 0 to 3 for A, C, G, T and 4 for N: (n, width) uint8."""
-    turned = np.full(len(windows.code), minus)
-    letters, _ = genome.gather(windows.code, windows.start, windows.end, minus=turned)
+    letters, _ = genome.gather(windows.code, windows.start, windows.end)
     return _CODES[letters].reshape(len(windows.code), -1)
 
 
 def _seeds(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the seeds that are kept: row, position in it, and number of each."""
-    count = codes.shape[1] - len(SEED) + 1
-    number = np.zeros((len(codes), count), np.uint32)
-    unknown = np.zeros((len(codes), count), bool)
-    for offset in _OFFSETS:
-        part = codes[:, offset : offset + count]
-        number <<= np.uint32(2)
-        number |= part & 3
-        unknown |= part == 4
+    """Return the seeds that are kept: row, position in it, and number (uint64 below 2³²) of each."""
+    span = len(SEED)
+    count = codes.shape[1] - span + 1
+    # Words of 1, 2, 4 … bases by doubling; the spans' words are put together from those.
+    words, size = (codes & 3).astype(np.uint64), 1
+    spans, done = np.zeros((len(codes), count), np.uint64), 0
+    while size <= span:
+        if span & size:
+            spans |= words[:, done : done + count] << np.uint64(2 * (span - done - size))
+            done += size
+        words = words[:, :-size] << np.uint64(2 * size) | words[:, size:]
+        size *= 2
+    spans &= _MASK
     # Fibonacci hashing: its top bits depend on all bases.
-    kept = ((number * np.uint32(2654435769)) >> np.uint32(32 - KEPT.bit_length() + 1)) == 0
-    kept &= ~unknown
-    row, position = np.nonzero(kept)
-    return row, position, number[row, position].astype(np.int64)
+    spans *= np.uint64(0x9E3779B97F4A7C15)
+    spans >>= _SHIFT
+    kept = spans < np.uint64(1 << 32)  # one in four
+    if (codes == 4).any():
+        unknown = np.zeros((len(codes), codes.shape[1] + 1), np.int32)
+        np.cumsum(codes == 4, axis=1, out=unknown[:, 1:])
+        kept &= unknown[:, span:] == unknown[:, :-span]
+    at = np.flatnonzero(kept)
+    row, position = np.divmod(at, count)
+    return row, position, spans.ravel()[at]
 
 
 class _Table:
-    """Seed → the windows and positions that have it."""
+    """Seed → the queries, on either strand, and positions that have it."""
 
     def __init__(self, codes: np.ndarray) -> None:
-        row, position, number = _seeds(codes)
+        row, position, number = _seeds(np.concatenate([codes, _TURNED[codes[:, ::-1]]]))
         # Of a seed in many windows, those that a hash of the seed and the window puts first.
-        shuffled = (row * 0x9E3779B1 ^ number * 0x85EBCA6B) & 0xFFFFFFFF
+        shuffled = (row.astype(np.uint64) * np.uint64(0x9E3779B1) ^ number * np.uint64(0x85EBCA6B)) & np.uint64(
+            0xFFFFFFFF
+        )
         order = np.lexsort((shuffled, number))
         row, position, number = row[order], position[order], number[order]
         first = np.searchsorted(number, number)
@@ -123,27 +159,32 @@ class _Table:
         self._row, self._position, number = row[held], position[held], number[held]
         self._numbers, first = np.unique(number, return_index=True)
         self._begin = np.concatenate([first, [len(number)]])
+        self._queries = len(codes)
+        self._held = np.zeros(1 << 26, bool)
+        self._held[number >> _FILTER] = True
 
-    def look_up(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return query, target and diagonal (query position − target position) of every shared seed."""
+    def look_up(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return, of every shared seed: query, whether it was turned, target, query position − target position."""
         row, position, number = _seeds(codes)
+        maybe = np.flatnonzero(self._held[number >> _FILTER])
+        row, position, number = row[maybe], position[maybe], number[maybe]
         at = np.searchsorted(self._numbers, number)
-        known = np.flatnonzero(np.concatenate([self._numbers, [-1]])[at] == number)
+        known = np.flatnonzero(np.concatenate([self._numbers, [np.uint64(1 << 63)]])[at] == number)
         row, position, at = row[known], position[known], at[known]
         begin = self._begin[at]
         hits = self._begin[at + 1] - begin
         each = np.repeat(np.arange(len(at)), hits)
-        within = np.arange(len(each)) - np.repeat(np.cumsum(hits) - hits, hits)
-        at = begin[each] + within
-        return self._row[at], row[each], self._position[at] - position[each]
+        at = np.repeat(begin - np.cumsum(hits) + hits, hits) + np.arange(len(each))
+        minus, query = np.divmod(self._row[at], self._queries)
+        return query, minus == 1, row[each], self._position[at] - position[each]
 
 
 def _vote(best: np.ndarray, query: np.ndarray, row: np.ndarray) -> None:
     """Count seeds by query and diagonal of a target, and keep the best candidates of each query."""
     if not len(query):
         return
-    order = np.lexsort((row, query))
-    query, row = query[order], row[order]
+    most = int(row.max()) + 1
+    query, row = np.divmod(np.sort(query * most + row), most)
     # Seeds at most BAND diagonals apart support one candidate: the target's rows are 2 · width numbers apart.
     new = np.concatenate([[True], (query[1:] != query[:-1]) | (row[1:] - row[:-1] > BAND // 2)])
     begin = np.flatnonzero(new)

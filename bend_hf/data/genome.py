@@ -20,6 +20,7 @@ import os
 import shutil
 import zlib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ AMBIGUITY_CODES = b"RYSWKMBDHV"
 _NEWLINES = b"\r\n"
 _LOWER = bytes(range(ord("a"), ord("z") + 1))
 _BLOCK = 1 << 24
+_FORGET = 1 << 12  # windows: a page fault maps up to 64 KB around each
 # The empty block at the end of every bgzip file (SAM specification, section 4.1.2).
 _BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
@@ -72,6 +74,7 @@ class Genome:
         self._columns = np.array(list(index.values()), dtype=np.int64).T
         self._codes = {name: code for code, name in enumerate(self.names)}
         self._warned = False
+        self._touched = 0
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_map": None}
@@ -81,6 +84,15 @@ class Genome:
             with self._fasta.open("rb") as handle:
                 self._map = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
         return self._map
+
+    def _slices(self, begin: np.ndarray, end: np.ndarray) -> Iterator[bytes]:
+        """Yield slices of the file; pages read for earlier ones are given back: memory does not grow with it."""
+        data = self._bytes()
+        for a, b in zip(begin.tolist(), end.tolist(), strict=True):
+            yield data[a:b]
+            self._touched += 1
+            if self._touched % _FORGET == 0:
+                _forget(data)
 
     def code(self, chromosome: str) -> int:
         """Return the position in `names` of a chromosome, written with or without ``chr``.
@@ -150,8 +162,7 @@ class Genome:
         # A window wholly outside has first == last: nothing is read for it.
         begin = offset + first + first // bases * (width - bases)
         stop = np.where(last > first, offset + (last - 1) + (last - 1) // bases * (width - bases) + 1, begin)
-        data = self._bytes()
-        pieces = [data[a:b] for a, b in zip(begin.tolist(), stop.tolist(), strict=True)]
+        pieces = list(self._slices(begin, stop))
         for row in np.flatnonzero(outside):
             width_in_bp = int(ends[row] - starts[row])
             left = min(max(0, -int(starts[row])), width_in_bp)
@@ -185,8 +196,7 @@ class Genome:
         _, offset, bases, width = self._columns[:, codes]
         begin = offset + starts + starts // bases * (width - bases)
         stop = offset + (ends - 1) + (ends - 1) // bases * (width - bases) + 1
-        data = self._bytes()
-        pieces = (data[a:b] for a, b in zip(begin.tolist(), stop.tolist(), strict=True))
+        pieces = self._slices(begin, stop)
         return np.array([len(piece) - len(piece.translate(None, _LOWER)) for piece in pieces], np.int64)
 
     def _warn_of_other_codes(self) -> None:
@@ -322,6 +332,12 @@ def _read_index(path: Path, fasta: Path, data: mmap.mmap) -> Entries | None:
     return entries if fits else None
 
 
+def _forget(data: mmap.mmap) -> None:
+    """Let the system count no page of the file as this process's memory, where it can; the next read maps it anew."""
+    if hasattr(data, "madvise"):
+        data.madvise(mmap.MADV_DONTNEED)
+
+
 def _lines_fit(entries: Entries, data: mmap.mmap) -> bool:
     """Tell whether every line of the FASTA ends where the index says, and nowhere else."""
     content = np.frombuffer(data, dtype=np.uint8)
@@ -332,9 +348,10 @@ def _lines_fit(entries: Entries, data: mmap.mmap) -> bool:
         for at, letter in enumerate(wanted, start=bases):
             if (content[offset + at : end : width] != letter).any():
                 return False
-        found = sum(
-            np.count_nonzero(content[at : min(at + _BLOCK, end)] < ord(" ")) for at in range(offset, end, _BLOCK)
-        )
+        found = 0
+        for at in range(offset, end, _BLOCK):
+            found += int(np.count_nonzero(content[at : min(at + _BLOCK, end)] < ord(" ")))
+            _forget(data)
         if found != breaks * (width - bases) or (breaks and width == bases):
             return False
     return True
