@@ -35,7 +35,7 @@ AMBIGUITY_CODES = b"RYSWKMBDHV"
 _NEWLINES = b"\r\n"
 _LOWER = bytes(range(ord("a"), ord("z") + 1))
 _BLOCK = 1 << 24
-_FORGET = 1 << 12  # windows: a page fault maps up to 64 KB around each
+_FORGET = 256  # windows: a page fault maps up to some megabytes around each
 # The empty block at the end of every bgzip file (SAM specification, section 4.1.2).
 _BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
