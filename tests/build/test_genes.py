@@ -11,7 +11,7 @@ import pytest
 from made_up import COMPLEMENT, A, B, C, Gene, fasta, genome, gff3, gtf, sequence
 
 from bend_hf import build
-from bend_hf.build.genes import classes
+from bend_hf.build.nucleotides import classes
 from bend_hf.build.splits import Split
 from bend_hf.errors import BendError
 

@@ -86,6 +86,10 @@ class Annotation:
     stops: Parts
     duplicates: int
 
+    def flag(self, name: str) -> np.ndarray:
+        """Return one of `FLAGS` by transcript: (t,) bool."""
+        return self.transcripts[name].to_numpy(zero_copy_only=False)
+
 
 def read_annotation(path: str | Path) -> Annotation:
     """Read the transcripts of a GTF or GFF3 file; memory grows with CDS and exon lines only.

@@ -172,7 +172,7 @@ def read_starts(path: Path) -> Starts:
         np.minimum.at(low, parts.transcript, parts.start)
         np.maximum.at(high, parts.transcript, parts.end)
         chromosome[parts.transcript], minus[parts.transcript] = parts.chromosome, parts.minus
-    flags = [read.transcripts[name].to_numpy(zero_copy_only=False) for name in ("mane", "canonical")]
+    flags = [read.flag(name) for name in ("mane", "canonical")]
     rank = np.where(flags[0], 0, np.where(flags[1], 1, 2))
     names = read.transcripts["gene_name"].to_pylist()
     genes = [name or gene for name, gene in zip(names, read.transcripts["gene_id"].to_pylist(), strict=True)]
