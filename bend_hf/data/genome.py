@@ -36,6 +36,7 @@ _NEWLINES = b"\r\n"
 _LOWER = bytes(range(ord("a"), ord("z") + 1))
 _BLOCK = 1 << 24
 _FORGET = 256  # windows: a page fault maps up to some megabytes around each
+_CHANGED = "{} does not match its index any more: it was changed while in use. Start again."
 # The empty block at the end of every bgzip file (SAM specification, section 4.1.2).
 _BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
@@ -88,6 +89,8 @@ class Genome:
     def _slices(self, begin: np.ndarray, end: np.ndarray) -> Iterator[bytes]:
         """Yield slices of the file; pages read for earlier ones are given back: memory does not grow with it."""
         data = self._bytes()
+        if self._fasta.stat().st_size != len(data):  # what is gone from a mapped file would end the process
+            raise BendError(_CHANGED.format(self.path))
         for a, b in zip(begin.tolist(), end.tolist(), strict=True):
             yield data[a:b]
             self._touched += 1
@@ -179,7 +182,7 @@ class Genome:
         offsets = np.zeros(len(starts) + 1, dtype=np.int64)
         np.cumsum(ends - starts, out=offsets[1:])
         if len(flat) != offsets[-1]:
-            raise BendError(f"{self.path} does not match its index any more: it was changed while in use. Start again.")
+            raise BendError(_CHANGED.format(self.path))
         letters = np.frombuffer(flat, dtype=np.uint8)
         if minus is not None and minus.any():
             letters = _reverse_complement(letters, offsets, minus)

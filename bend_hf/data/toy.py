@@ -18,13 +18,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from bend_hf.data import toy_biology as biology
-from bend_hf.errors import BendError
-from bend_hf.files import atomic, digest_file, write_json
+from bend_hf.errors import BendError, DataError
+from bend_hf.files import atomic, digest_file, read_json, write_json
 from bend_hf.tasks.bend import (
     CHROMATIN_ACCESSIBILITY,
     CPG_METHYLATION,
@@ -122,17 +122,23 @@ def make(
 
 def genome_digest(folder: Path, build: str) -> str:
     """Return the SHA-256 that a toy's genome of a build was made with."""
-    import json
+    return str(_manifest(folder)["sha256"].get(f"genomes/{build}.toy.fa"))
 
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    return str(manifest["sha256"][f"genomes/{build}.toy.fa"])
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """Return the parameters of the toy data in a folder, and the SHA-256 of each file."""
+    path = folder / MANIFEST
+    remedy = f"delete {folder}, and make the toy data again"
+    manifest = read_json(path, remedy)
+    parts = [manifest.get(name) for name in ("parameters", "sha256")] if isinstance(manifest, dict) else []
+    if not parts or not all(isinstance(part, dict) for part in parts):
+        raise DataError(f"{path}: says nothing of toy data: damaged; {remedy}.")
+    return manifest
 
 
 def _check_same(folder: Path, parameters: dict[str, int]) -> None:
     """Raise unless `folder` holds the toy of these parameters, unchanged."""
-    import json
-
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest = _manifest(folder)
     if manifest["parameters"] != parameters:
         raise BendError(
             f"{folder} holds toy data made with {manifest['parameters']}, not {parameters}: choose another folder."

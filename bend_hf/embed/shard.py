@@ -3,7 +3,7 @@
     write(path, rows, label, digests, dim=256)      # rows of (Packed, run lengths)
     problem = check(path, label, digests)           # None, or what is wrong with it
     shard = Shard(path)
-    shard.read(3)                                   # Tokens; the vectors are a view of the mapped file
+    shard.read(3)                                   # Tokens
 
 The tensors of a shard of R sequences and T tokens are ``vectors`` (T, D) in BF16, F16, F32 or I8, ``scales`` (T,) F32
 where the vectors are I8, ``lengths`` (T,) U16 or U32, ``offsets`` (R + 1,) I64 (row r has the tokens from offsets[r]
@@ -25,7 +25,7 @@ import torch
 
 from bend_hf.embed.interface import Tokens
 from bend_hf.embed.vectors import Packed, run_length_type, unpack
-from bend_hf.errors import BendError
+from bend_hf.errors import BendError, DataError
 from bend_hf.files import atomic
 
 HEADER = 4096
@@ -176,34 +176,50 @@ def check(path: Path, label: dict[str, str], digests: np.ndarray | None = None, 
 
 
 class Shard:
-    """A shard mapped into memory: what is read is paged in, the rest stays on disk."""
+    """A shard of which rows are read when they are asked for; what else it holds is in memory.
+
+    It is read and not mapped: a mapped file that another program cuts short would end the process (SIGBUS).
+    """
 
     def __init__(self, path: Path) -> None:
         table = read_header(path)
-        # Private (copy-on-write), so nothing a reader does reaches the file; unlike `mmap`, it keeps no file open.
-        mapped = torch.from_file(str(path), shared=False, size=path.stat().st_size, dtype=torch.uint8)
-
-        def part(name: str) -> torch.Tensor:
-            start, end = table[name]["data_offsets"]
-            return mapped[HEADER + start : HEADER + end]
+        self._path = path
 
         def array(name: str) -> np.ndarray:
-            return part(name).numpy().view(ARRAY_TYPES[table[name]["dtype"]]).reshape(table[name]["shape"])
+            start, end = table[name]["data_offsets"]
+            return self._bytes(start, end).numpy().view(ARRAY_TYPES[table[name]["dtype"]]).reshape(table[name]["shape"])
 
-        kind, shape = VECTOR_TYPES[table["vectors"]["dtype"]], table["vectors"]["shape"]
-        self.vectors = part("vectors").view(kind).view(shape)
-        self.scales = torch.from_numpy(array("scales").copy()) if "scales" in table else None
+        self._kind, self._dim = VECTOR_TYPES[table["vectors"]["dtype"]], int(table["vectors"]["shape"][1])
+        self._token_bytes = self._kind.itemsize * self._dim
+        self.scales = torch.from_numpy(array("scales")) if "scales" in table else None
         self.lengths = array("lengths")
-        self.offsets = array("offsets").copy()
+        self.offsets = array("offsets")
         self.digests = array("digests")
 
+    def _bytes(self, start: int, end: int) -> torch.Tensor:
+        """Return bytes of the tensors, (end - start,) uint8."""
+        content = torch.empty(end - start, dtype=torch.uint8)
+        with self._path.open("rb", buffering=0) as handle:
+            handle.seek(HEADER + start)
+            view, got = memoryview(content.numpy()), 0
+            while got < len(view) and (count := handle.readinto(view[got:])):
+                got += count
+        if got < len(view):
+            raise DataError(f"{self._path} was cut short while it was in use. Run the command again: it is made again.")
+        return content
+
     def packed(self, row: int) -> tuple[Packed, np.ndarray]:
-        """Return one row as it is kept: its vectors, a view of the file, and (T,) run lengths."""
+        """Return one row as it is kept: its vectors and (T,) run lengths.
+
+        Raises:
+            DataError: The file was cut short meanwhile.
+        """
         start, end = int(self.offsets[row]), int(self.offsets[row + 1])
+        vectors = self._bytes(start * self._token_bytes, end * self._token_bytes).view(self._kind)
         scales = None if self.scales is None else self.scales[start:end]
-        return Packed(self.vectors[start:end], scales), self.lengths[start:end].astype(np.int64)
+        return Packed(vectors.view(-1, self._dim), scales), self.lengths[start:end].astype(np.int64)
 
     def read(self, row: int) -> Tokens:
-        """Return one row; the vectors are a view of the file unless they are int8."""
+        """Return one row; the errors are those of `packed`."""
         packed, lengths = self.packed(row)
         return Tokens(unpack(packed), lengths)

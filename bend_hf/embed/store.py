@@ -1,7 +1,7 @@
 """The store: token vectors on disk, filled by any number of processes, resumed after anything, checked when opened.
 
     source = vectors_for(embedder, sequences, store_dir=Path("vectors"), limit_bytes=parse_size("50GB"))
-    source.read([3, 1, 4])                                           # rows at random, mapped from disk
+    source.read([3, 1, 4])                                           # rows at random, from disk
 
     fill(embedder, sequences, store_dir=Path("vectors"), share=(0, 8))   # one of eight machines' share, no more
 
@@ -36,7 +36,7 @@ SMALL = 256 << 20  # bytes that are not worth a store
 
 
 class Store:
-    """A complete store, mapped into memory: rows at random, nothing copied but what is read.
+    """A complete store on disk: rows at random, nothing read but what is asked for.
 
     Raises:
         BendError: A shard is missing or plainly damaged; `fill` makes it again.
@@ -61,7 +61,7 @@ class Store:
         return len(self._layout.found.inverse)
 
     def read(self, rows: Sequence[int]) -> list[Tokens]:
-        """Return the vectors (views of the mapped files) and run lengths of some rows, in the order asked for."""
+        """Return the vectors and run lengths of some rows, in the order asked for."""
         edges = self._layout.edges
         places = self._layout.found.inverse[np.asarray(rows, np.int64)]
         numbers = np.searchsorted(edges, places, "right") - 1

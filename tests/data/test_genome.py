@@ -352,3 +352,12 @@ def test_pickling(tmp_path: Path) -> None:
     genome = Genome(write(tmp_path / "g.fa", {"chr1": "ACGT"}))
     genome.window("chr1", 0, 1)
     assert pickle.loads(pickle.dumps(genome)).window("chr1", 1, 4) == "CGT"
+
+
+def test_a_genome_cut_short_while_in_use_is_one_error(tmp_path: Path) -> None:
+    """A page beyond the end of a mapped file would end the process."""
+    genome = Genome(write(tmp_path / "g.fa", {"chr1": "ACGT" * 5000}))
+    assert genome.window("chr1", 19_990, 20_000) == "GTACGTACGT"
+    os.truncate(tmp_path / "g.fa", 100)
+    with pytest.raises(BendError, match="changed while in use"):
+        genome.window("chr1", 19_990, 20_000)

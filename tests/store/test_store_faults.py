@@ -23,7 +23,7 @@ from test_store import same
 from bend_hf.embed import filling, store
 from bend_hf.embed.layout import _sound, plan
 from bend_hf.embed.vectors import distinct
-from bend_hf.errors import BendError
+from bend_hf.errors import BendError, DataError
 
 WORKER = str(Path(fake_embedder.__file__).resolve())
 ROOT = str(Path(store.__file__).resolve().parents[2])
@@ -291,3 +291,16 @@ def test_what_a_reader_changes_does_not_reach_the_file(tmp_path: Path) -> None:
     before = layout.path(0).read_bytes()
     store.Store(layout).read([0])[0].vectors.zero_()
     assert layout.path(0).read_bytes() == before
+
+
+def test_a_shard_cut_short_under_its_reader_is_one_error_and_made_again(tmp_path: Path) -> None:
+    """Below the kernel it would be SIGBUS, which no program survives."""
+    rows = sequences(60)
+    source = store.vectors_for(FakeEmbedder(), rows, store_dir=tmp_path, memory_bytes=0)
+    source.read([59])
+    last = sorted(tmp_path.glob("*/shard-*"))[-1]
+    os.truncate(last, 4096)
+    with pytest.raises(DataError, match="cut short while it was in use"):
+        source.read([59])
+    again = store.vectors_for(FakeEmbedder(), rows, store_dir=tmp_path, memory_bytes=0)
+    assert same(again.read(range(60)), list(FakeEmbedder().embed(rows)))

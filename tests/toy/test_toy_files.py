@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
+from bend_hf import load_dataset
 from bend_hf.data import toy
 from bend_hf.errors import BendError
 from bend_hf.tasks import TASKS, Task
@@ -231,3 +232,14 @@ def test_needs_neither_torch_nor_datasets(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"parameters": {}}', '{"parameters": 1, "sha256": []}', "[" * 10**5]
+)
+def test_a_damaged_manifest_is_one_error(tmp_path: Path, content: str) -> None:
+    folder = toy.make(tmp_path / "toy", **SMALL)
+    (folder / toy.MANIFEST).write_text(content)
+    for use in (lambda: toy.make(folder), lambda: load_dataset("cpg_methylation", data_dir=folder)):
+        with pytest.raises(BendError, match=r"toy\.json.*make the toy data again"):
+            use()

@@ -31,6 +31,7 @@ class Terminal:
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
         self.process, self.descriptor = pty.fork()
         if not self.process:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
             os.execve(command[0], command, environment)
 
     def read(self, seconds: float) -> bool:
