@@ -211,7 +211,7 @@ def _write_seal(seal: Path, digests: Mapping[str, list[str]]) -> None:
 def _read_seal(seal: Path) -> dict[str, list[str]] | None:
     """Return file → accepted SHA-256, or None where there is no seal that can be trusted."""
     try:
-        content = json.loads(seal.read_bytes())
+        content = read_json(seal)
         return content["sha256"] if content["check"] == digest_of(content["sha256"]) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -272,7 +272,7 @@ def _read_memory(memory: Path) -> tuple[Any] | None:
     if not memory.is_file():
         return None
     try:
-        content = json.loads(memory.read_bytes())
+        content = read_json(memory)
         if content["check"] == digest_of([memory.name, content["value"]]):
             return (content["value"],)
     except (OSError, ValueError, KeyError, TypeError):

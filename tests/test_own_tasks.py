@@ -100,7 +100,7 @@ def test_what_is_no_name_is_refused(name):
 
 
 def test_a_folder_without_a_task_says_what_it_should_hold(tmp_path):
-    with pytest.raises(BendError, match=r"task\.json: cannot be read .*holds a task\.json"):
+    with pytest.raises(BendError, match=r"task\.json: there is no such file.*holds a task\.json"):
         get_tasks(tmp_path)
 
 

@@ -12,7 +12,6 @@ name and password in it are sent to that server, and neither printed nor recorde
 from __future__ import annotations
 
 import gzip
-import json
 import os
 import shutil
 import time
@@ -249,7 +248,7 @@ _ELSEWHERE = "Pass data_dir= and genome= (--data-dir, --genome), or set BEND_HF_
 def _read_json(path: Path) -> dict[str, Any]:
     """Return what was noted of a download; nothing where there is no note, or none that can be read."""
     try:
-        return dict(json.loads(path.read_bytes()))
+        return dict(files.read_json(path))
     except (OSError, ValueError, TypeError):
         return {}
 

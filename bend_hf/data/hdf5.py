@@ -8,6 +8,7 @@ The labels have to lie in the file itself: what it points to elsewhere is not in
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 from bend_hf.errors import BendError
 
 NAME = "labels"
+_HEAP = b"GCOL\x01"
 
 # What h5py raises for damaged files: anything from its C library comes as one of these.
 _H5PY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError, OverflowError)
@@ -111,6 +113,7 @@ def _check(path: Path, data: Any, count: int) -> None:
     if h5py.check_string_dtype(data.dtype) is not None or kind.kind not in "biuf":
         raise BendError(f"{path}, dataset {NAME!r}: values of type {data.dtype} are no labels; they are whole numbers.")
     if inner is not None:
+        _check_sizes(path, data, np.dtype(inner).itemsize)
         return  # a row that was never written has no labels, which is seen
     if data.chunks is None:
         written = data.id.get_storage_size() > 0 or data.size == 0
@@ -122,6 +125,48 @@ def _check(path: Path, data: Any, count: int) -> None:
             f"{path}, dataset {NAME!r}: some rows were never written; they would be read as "
             f"{data.fillvalue}. Download it again."
         )
+
+
+def _check_sizes(path: Path, data: Any, itemsize: int) -> None:
+    """Refuse rows of their own lengths whose type or sizes are damaged: the C library would crash, or never end.
+
+    A row is its number of labels (4 bytes) and a place in a global heap collection. That is a header of 8 bytes and
+    its size, then pieces, each with a header of 8 bytes and its size (HDF5 file format specification, III.E and VIII).
+
+    Args:
+        path: The file.
+        data: The dataset.
+        itemsize: Bytes of a label.
+    """
+    if data.id.get_type().encode()[3] & 15:  # sequence of 0; what is neither that nor a text ends the process
+        raise ValueError("the type of its rows is damaged")
+    address, length = data.file.id.get_create_plist().get_sizes()
+    head = 8 + length
+    with path.open("rb") as handle, mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as content:
+
+        def number(at: int, size: int) -> int:
+            return int.from_bytes(content[at : at + size], "little")
+
+        rows = b""
+        if data.chunks is None:
+            begin = data.id.get_offset() or len(content)  # small ones lie in the header, which says no place
+            rows = content[begin : begin + data.id.get_storage_size()]
+        elif not data.id.get_create_plist().get_nfilters():
+            places = [data.id.get_chunk_info(number).chunk_offset for number in range(data.id.get_num_chunks())]
+            rows = b"".join(data.id.read_direct_chunk(place)[1] for place in places)
+        counts = np.frombuffer(rows, np.dtype([("labels", "<u4"), ("place", f"V{address + 4}")]))["labels"]
+        if counts.sum(dtype=np.int64) * itemsize > len(content):
+            raise ValueError(f"its rows claim {counts.sum(dtype=np.int64):,} labels, which the file cannot hold")
+        start = content.find(_HEAP)
+        while start >= 0:
+            end = min(start + number(start + 8, length), len(content))
+            at = start + head
+            while at + head <= end:
+                piece, size = number(at, 2), number(at + 8, length)
+                if size > end - at or not (piece or size):
+                    raise ValueError("the heap of its rows is damaged")
+                at += head + -(-size // 8) * 8 if piece else size  # piece 0 is the rest, its header included
+            start = content.find(_HEAP, start + len(_HEAP))
 
 
 def _first_unreadable(data: Any, begin: int, end: int, error: Exception) -> tuple[int, Exception]:

@@ -10,7 +10,6 @@ processes may make the same shard; either is right.
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import os
 import shutil
@@ -32,7 +31,7 @@ from bend_hf.embed.layout import Plan, plan, share_of_environment
 from bend_hf.embed.shard import Shard
 from bend_hf.embed.vectors import Packed, Precision, distinct, embed_checked, pack, take
 from bend_hf.errors import BendError
-from bend_hf.files import write_json
+from bend_hf.files import read_json, write_json
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 POLL_SECONDS = 0.2
@@ -242,7 +241,7 @@ def _write_manifest(layout: Plan, embedder: SequenceEmbedder) -> None:
     }
     path = layout.folder / "manifest.json"
     try:
-        if json.loads(path.read_text(encoding="utf-8"))["shards"] == manifest["shards"]:
+        if read_json(path)["shards"] == manifest["shards"]:
             return
     except (OSError, ValueError, KeyError, TypeError):
         pass

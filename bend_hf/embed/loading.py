@@ -10,7 +10,6 @@ tensor of the checkpoint is compared with the model's (`bend_hf.models.proof`). 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bend_hf import models
+from bend_hf import files, models
 from bend_hf.console import log
 from bend_hf.embed import lora
 from bend_hf.embed.stock import fuse_gelu, load_stock
@@ -92,10 +91,7 @@ def read_json(source: str, name: str, revision: str | None) -> dict[str, Any] | 
     path = find_file(source, name, revision)
     if path is None:
         return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"), object_hook=_number)
-    except ValueError as error:
-        raise BendError(f"{path} is no JSON ({error}): download it again.") from error
+    found = files.read_json(path, "download it again", object_hook=_number)
     if not isinstance(found, dict):
         raise BendError(f"{path} holds a {type(found).__name__}, not an object with fields: download it again.")
     return found

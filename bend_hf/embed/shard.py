@@ -170,7 +170,7 @@ def check(path: Path, label: dict[str, str], digests: np.ndarray | None = None, 
             return "it holds other sequences"
     except FileNotFoundError:
         return "it is missing"
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return str(error) or type(error).__name__
     return None
 

@@ -11,7 +11,6 @@ Memory is bounded by a row group, and nothing but the Parquet files is written.
 from __future__ import annotations
 
 import errno
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -120,7 +119,7 @@ def _read_marker(path: Path) -> dict[str, Any]:
     if not marker.is_file():
         return {}
     try:
-        return dict(json.loads(marker.read_bytes()))
+        return dict(file_tools.read_json(marker))
     except (ValueError, TypeError):
         return {"kind": None}
 

@@ -11,7 +11,6 @@ Where the Hub has a repository of the same name, `datasets` and `evaluate` prefe
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -300,7 +299,7 @@ def _mark(
 def _read(marker: Path) -> Prepared | None:
     """Return what a marker says lies beside it; None, with a message, where the marker is damaged."""
     try:
-        item = json.loads(marker.read_bytes())
+        item = file_tools.read_json(marker)
         del item["bend_hf"]
         return Prepared(**item, size=_size(marker.parent), path=marker.parent)
     except (ValueError, KeyError, TypeError):

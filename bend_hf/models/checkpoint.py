@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from bend_hf.console import log
 from bend_hf.errors import BendError, HubError, hub_answer
+from bend_hf.files import read_json
 
 WEIGHT_FILES = (
     "model.safetensors.index.json",
@@ -127,7 +127,7 @@ def weight_files(source: str | Path, revision: str | None = None) -> list[Path]:
         if not name.endswith(".index.json"):
             return [path]
         try:
-            names = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
+            names = sorted(set(read_json(path)["weight_map"].values()))
             foreign = [name for name in names if Path(name).name != name or "\\" in name]
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise BendError(f"{path} is no index of weight shards ({error!r}): download it again.") from error

@@ -82,5 +82,6 @@ def file_beside(value: Any) -> bool:
     if not isinstance(value, dict) or set(value) != {"file", "sha256", "rows"}:
         return False
     name = value["file"]
-    inside = text(name) and "\0" not in name and "\\" not in name and PurePosixPath(name).name == name
+    inside = text(name) and len(name.encode("utf-8", "replace")) < 256 and "\0" not in name and "\\" not in name
+    inside = inside and PurePosixPath(name).name == name
     return inside and text(value["sha256"]) and whole(value["rows"])

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from bend_hf import files
-from bend_hf.errors import BendError, unknown
+from bend_hf.errors import BendError, DiskError, unknown
 from bend_hf.kinds import get_kind
 from bend_hf.tasks.task import Recipe, Task, default_recipe
 
@@ -49,11 +49,9 @@ def read_document(path: Path) -> Task:
         BendError: The file is missing, no JSON, or no task; the message names the field and what it should be.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_once)
-    except OSError as error:
-        raise BendError(f"{path}: cannot be read ({error.strerror}); a task's folder holds a {NAME}.") from error
-    except (ValueError, RecursionError) as error:
-        raise BendError(f"{path}: is not JSON ({error}).") from error
+        document = files.read_json(path, "mend it, or take it from where it came from", object_pairs_hook=_once)
+    except DiskError as error:
+        raise BendError(f"{error} A task's folder holds a {NAME}.") from error
     return dataclasses.replace(from_document(document, str(path)), folder=path.parent.absolute())
 
 

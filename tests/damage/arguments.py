@@ -130,7 +130,7 @@ KINDS = (
     Kind(
         "a task to register that is nowhere",
         python(register, "nowhere/"),
-        "nowhere/task.json: cannot be read (No such file or directory); a",
+        "nowhere/task.json: there is no such file or folder. Check the path. A",
     ),
     Kind(
         "a namespace that is None",

@@ -68,7 +68,8 @@ KINDS = (
     Kind(
         "a configuration that is empty",
         cli(DOCTOR, file("config.json", "")),
-        "is no JSON (Expecting value: line 1 column 1 (char 0)): download it",
+        "config.json: is not JSON (Expecting value: line 1 column 1 (char 0)):",
+        "data",
     ),
     Kind(
         "a configuration that is a list",
@@ -93,13 +94,14 @@ KINDS = (
     Kind(
         "a configuration nested a hundred thousand deep",
         cli(DOCTOR, file("config.json", "[" * 100_000)),
-        "a file is nested too deeply to be one of ours.",
+        "config.json: is not JSON of ours (nested too deeply): download it",
         "data",
     ),
     Kind(
         "a configuration that is binary",
         cli(DOCTOR, file("config.json", b"\xff\xfe\x00")),
-        "is no JSON ('utf-8' codec can't decode byte 0xff in position 0:",
+        "config.json: is not JSON ('utf-8' codec can't decode byte 0xff in",
+        "data",
     ),
     Kind(
         "a configuration of an unknown type",

@@ -396,6 +396,11 @@ KINDS = (
         'field \'predictions\' is {"file": "a\\u0000b", "sha256": "0", "rows":',
     ),
     Kind(
+        "predictions with a name of 300 letters",
+        cli(REPORT, field(predictions={"file": "a" * 300, "sha256": "0", "rows": 60})),
+        "field 'predictions' is",
+    ),
+    Kind(
         "predictions that are missing",
         cli("compare {harmed}", without_predictions),
         "the predictions of gene_finding.default.seed0.json are missing; copy",
