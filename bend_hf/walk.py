@@ -7,7 +7,7 @@ outcomes = supervised(task, data, road, seeds=(0, 1, 2))     # one Outcome per s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -136,6 +136,17 @@ class Fold:
     parts: tuple[int, ...] = ()
 
 
+def check_splits(task: Task, rows: Mapping[str, Sized]) -> None:
+    """Check that every split has rows.
+
+    Raises:
+        BendError: One has none.
+    """
+    for split in task.rows:
+        if not len(rows.get(split, ())):
+            raise BendError(f"{task.name}: split {split!r} has no rows, and training and testing need all of them.")
+
+
 def folds(task: Task, rows: dict[str, np.ndarray]) -> list[Fold]:
     """Return how a task's splits are used.
 
@@ -148,9 +159,7 @@ def folds(task: Task, rows: dict[str, np.ndarray]) -> list[Fold]:
     Raises:
         BendError: A split that is needed has no rows.
     """
-    for split in task.rows:
-        if not len(rows.get(split, ())):
-            raise BendError(f"{task.name}: split {split!r} has no rows, and training and testing need all of them.")
+    check_splits(task, rows)
     if not task.folds:
         return [Fold(None, rows["train"], rows["validation"], rows["test"])]
     parts = list(task.rows)
@@ -179,7 +188,7 @@ def supervised(task: Task, data: datasets.DatasetDict, road: Road, seeds: Sequen
     """Train heads on a task's token vectors (or the composition baseline on its letters), one outcome per seed."""
     from bend_hf.results.record import make_predictions
     from bend_hf.subsets import trained_on
-    from bend_hf.train.labels import Scale, check_classes, labels_of
+    from bend_hf.train.labels import Scale, check_learnable, labels_of
     from bend_hf.train.processes import together
 
     whole = merged(data)
@@ -187,7 +196,7 @@ def supervised(task: Task, data: datasets.DatasetDict, road: Road, seeds: Sequen
     plans = [trained_on(task, labels, fold, road.train_rows) for fold in folds(task, numbered(data))]
     road.trained_rows = round(float(np.mean([len(plan.train) for plan in plans])))
     for plan in plans:
-        check_classes(task, labels, plan.train)
+        check_learnable(task, labels, plan.train)
     with together(f"{task.name}'s vectors were made"):
         source = None if road.embedder is None else _vectors(whole, road)
     scores: dict[int, list[np.ndarray]] = {seed: [] for seed in seeds}

@@ -26,7 +26,7 @@ from bend_hf.protocols import Protocol, get_protocol
 from bend_hf.recording import every_run
 from bend_hf.runtime import keep_freed_memory
 from bend_hf.tasks import Task, get_tasks
-from bend_hf.walk import VARY, Road, folds, numbered
+from bend_hf.walk import VARY, Road, check_splits, folds, numbered
 
 if TYPE_CHECKING:
     import datasets
@@ -186,6 +186,7 @@ def ready(**arguments: Any) -> Work:
         log.info("%s: rows from %s", task.name, files[task.name].bed)
         try:
             rows = main_first(partial(build, files[task.name], num_proc=num_proc))
+            check_splits(task, rows)
             if asked.train_rows is not None and task.recipe:
                 subsets.check_sizes(task, folds(task, numbered(subsets.limited(task, rows, limit))), sizes)
             data[task.name] = rows

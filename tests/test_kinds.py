@@ -68,6 +68,8 @@ def test_labels_of_a_window_do_not_turn():
     ("task", "change", "problem"),
     [
         (GENES, {"stranded": True}, "turned_labels does not say"),
+        (GENES, {"turned_labels": OTHER_STRAND[:-1]}, "turned_labels are not the label_names, each once"),
+        (GENES, {"turned_labels": (*GENES.label_names[1:], GENES.label_names[0])}, "turned twice, a label is itself"),
         (GENES, {"bin_size": 10}, "labels are per nucleotide"),
         (GENES, {"metric": "auroc"}, "metric 'auroc' does not fit; choices: mcc"),
         (GENES, {"recipe": None}, "recipe is missing"),

@@ -4,8 +4,9 @@ import dataclasses
 import importlib
 import json
 
+import numpy as np
 import pytest
-from tasks_of_ones_own import RICH, make_task, write_folder
+from tasks_of_ones_own import RICH, WINDOW, make_task, write_folder
 
 import bend_hf
 from bend_hf.cli import main
@@ -39,6 +40,10 @@ def document(**changes):
     return {name: value for name, value in fields.items() if value is not ...}
 
 
+def changed_columns(**changes):
+    return [column | changes for column in to_document(make_task())["columns"]]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -60,6 +65,19 @@ def document(**changes):
         ({"name": "my/task"}, "a name is up to 64 letters"),
         ({"label_kind": "multi_label"}, "Did you mean 'multilabel'"),
         ({"split_names": {"train": "train"}}, "split_names give train"),
+        ({"dataset": "a/../b"}, "dataset 'a/../b' is no name"),
+        ({"config": "../x"}, "config '../x' is no name"),
+        ({"window": -5}, "window is -5; expected 1 or more"),
+        ({"rows": {"train": 0, "validation": 1, "test": 1}}, "rows.train is 0; expected 1 or more"),
+        ({"chromosomes": {"IV": 0}}, "chromosomes.IV is 0; expected 1 or more"),
+        ({"recipe": to_document(make_task())["recipe"] | {"hidden": 0}}, "recipe.hidden is 0; expected 1 or more"),
+        ({"recipe": to_document(make_task())["recipe"] | {"learning_rate": -1}}, "recipe.learning_rate is -1.0"),
+        ({"recipe": to_document(make_task())["recipe"] | {"weight_decay": -1}}, "recipe.weight_decay is -1.0"),
+        ({"version": ""}, "version is empty"),
+        ({"supersedes": "my_task"}, "it supersedes itself"),
+        ({"columns": to_document(make_task())["columns"] * 2}, "columns: one stands there twice"),
+        ({"columns": changed_columns(dtype="string")}, "column 'start' has dtype 'string'; coordinates are int64"),
+        ({"columns": changed_columns(row=False)}, "column 'chromosome' is not among those of rows"),
     ],
 )
 def test_a_wrong_field_is_named(changes, message):
@@ -173,6 +191,98 @@ def test_a_folder_is_evaluated(tmp_path, kind, model, least):
     assert again.score == result.score
     if kind == "window_value":  # trained on standardised values, predicted as they are
         assert 600 < read_predictions(again).scores.mean() < 900
+
+
+def rewrite(folder, kind, split, label):
+    """Write another label into the first row of a split, or into all where `split` is a list."""
+    path = folder / "my_task.bed"
+    header, *lines = path.read_text().splitlines()
+    cells = [line.split("\t") for line in lines]
+    chosen = [row for row in cells if row[5] in split]
+    for row in chosen if isinstance(split, list) else chosen[:1]:
+        row[4] = label
+    path.write_text("\n".join([header, *("\t".join(row) for row in cells)]) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("kind", "label", "message"),
+    [
+        ("window_class", "middling", "line 2, column 'label': 'middling' is no class: poor, rich, or 0 to 1"),
+        ("window_class", "2", "line 2, column 'label': '2' is no class"),
+        ("window_class", "", "line 2, column 'label': '' is no class"),
+        ("multilabel", "0,7", "line 2, column 'label': '0,7' holds the label 7: labels are 0 to 1"),
+        ("per_nucleotide_class", "3:100", "line 2, column 'label': '3:100' holds the label 3: labels are 0 to 1"),
+        ("per_nucleotide_class", "1:99", "'1:99' has 99 labels for a window of 100 nucleotides"),
+        ("per_bin_binary", "2:10", "'2:10' holds the label 2: labels are 0 to 1"),
+        ("window_value", "nan", "line 2, column 'label': 'nan' is no number"),
+        ("window_value", "1e99", "'1e99' is too large for 32 bits"),
+    ],
+)
+def test_a_wrong_label_names_its_line(tmp_path, kind, label, message):
+    folder = write_folder(tmp_path / "my_task", make_task(label_kind=kind, **FIELDS[kind]))
+    rewrite(folder, kind, "train", label)
+    with pytest.raises(BendError, match=f"my_task.bed, {message}" if message.startswith("line") else message):
+        bend_hf.load_dataset(str(folder), cache_dir=tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("kind", "label", "message"),
+    [
+        ("window_class", "poor", "no training row has the label rich: nothing can learn it"),
+        ("per_nucleotide_class", "0:100", "no training row has the label strong: nothing can learn it"),
+        ("multilabel", "1", "all training rows are labelled alike"),
+        ("per_bin_binary", "0:10", "all training rows are labelled alike"),
+        ("window_value", "5", "all training rows are labelled alike"),
+    ],
+)
+def test_training_rows_without_a_class_are_told_before_work(tmp_path, kind, label, message):
+    folder = write_folder(tmp_path / "my_task", make_task(label_kind=kind, **FIELDS[kind]))
+    rewrite(folder, kind, ["train"], label)
+
+    embedded = set()
+
+    def model(sequences):
+        embedded.update(map(len, sequences))
+        return [np.zeros((len(sequence), 2), np.float32) for sequence in sequences], None
+
+    [result] = bend_hf.evaluate(model, tasks=folder, seeds=1, output=tmp_path / "results", device="cpu")
+    assert message in result.failure
+    assert WINDOW not in embedded  # when it is opened, a model is tried on sequences of other lengths
+
+
+def test_a_label_that_is_never_on_is_said_and_the_others_are_learnt(tmp_path, caplog):
+    folder = write_folder(tmp_path / "my_task", make_task())
+    rewrite(folder, "multilabel", ["train"], "0")
+    rewrite(folder, "multilabel", "train", "")
+    [result] = bend_hf.evaluate("composition", tasks=folder, output=tmp_path / "results")
+    assert result.failure is None
+    assert "my_task: even: on in no training row, or in all of them" in caplog.text
+
+
+def test_an_empty_split_is_told_before_a_model_is_opened(tmp_path):
+    folder = write_folder(tmp_path / "my_task", make_task())
+    bed = folder / "my_task.bed"
+    bed.write_text("".join(line for line in bed.open() if not line.endswith("validation\n")))
+    with pytest.raises(BendError, match="my_task: split 'validation' has no rows"):
+        bend_hf.evaluate("no-such-folder-either/model", tasks=folder, output=tmp_path / "results")
+
+
+def test_a_genome_without_the_chromosomes_is_told_with_the_line(tmp_path):
+    folder = write_folder(tmp_path / "my_task", make_task(chromosomes=None))
+    genome = folder / "genomes" / "WBcel235.fa"
+    genome.write_text(genome.read_text().replace(">IV", ">V"))
+    with pytest.raises(BendError, match=r"my_task.bed, line 2, column 'chromosome': 'IV' is not in the genome"):
+        bend_hf.load_dataset(str(folder), genome_checked=True, cache_dir=tmp_path / "cache")
+
+
+def test_own_folds_take_turns(tmp_path):
+    parts = {"train": "one", "validation": "two", "test": "three"}
+    rows = {"one": 60, "two": 20, "three": 40}
+    fields = FIELDS["per_bin_binary"] | {"split_scheme": "folds", "split_names": parts, "rows": rows}
+    folder = write_folder(tmp_path / "my_task", make_task(label_kind="per_bin_binary", **fields))
+    [result] = bend_hf.evaluate("composition", tasks=folder, output=tmp_path / "results")
+    assert [(fold["part"], fold["rows"]) for fold in result.folds] == [("one", 60), ("two", 20), ("three", 40)]
+    assert result.score == pytest.approx(sum(fold["score"] for fold in result.folds) / 3)
 
 
 def test_own_tasks_are_compared_and_averaged_by_themselves(tmp_path, capsys):

@@ -25,6 +25,16 @@ def _problem(task: Task) -> str | None:
         return "bin_size is set, and labels are per nucleotide"
     if task.stranded and task.turned_labels is None:
         return "it is stranded, and turned_labels does not say what each label is on the other strand"
+    return None if task.turned_labels is None else _problem_of_turned(task.label_names, task.turned_labels)
+
+
+def _problem_of_turned(names: tuple[str, ...], turned: tuple[str, ...]) -> str | None:
+    if sorted(turned) != sorted(names):
+        return "turned_labels are not the label_names, each once"
+    for name, other in zip(names, turned, strict=True):
+        if turned[names.index(other)] != name:
+            back = turned[names.index(other)]
+            return f"turned_labels make {name!r} {other!r}, and {other!r} {back!r}: turned twice, a label is itself"
     return None
 
 

@@ -6,6 +6,7 @@ Coordinates are 0-based half-open everywhere.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from bend_hf.kinds import Kind, get_kind
 SplitScheme = Literal["fixed", "folds", "none"]
 Build = str
 """Name of a genome build; BEND's are ``GRCh38`` and ``GRCh37``."""
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
+"""What names of tasks, datasets and configurations are made of: they are names of folders and repositories too."""
 
 VALUE_TYPES = ("string", "int8", "int64", "float32", "float64", "bool")
 
@@ -156,16 +160,46 @@ class Task:
 
     def _problem(self) -> str | None:
         """Return what is declared and does not fit."""
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", self.name):
+        return (
+            self._problem_of_names()
+            or self._problem_of_numbers()
+            or self._problem_of_kind()
+            or self._problem_of_recipe()
+            or self._problem_of_columns()
+            or self._problem_of_splits()
+        )
+
+    def _problem_of_names(self) -> str | None:
+        if not re.fullmatch(NAME, self.name):
             return "a name is up to 64 letters, digits, '-' and '_'"
+        for field_name in ("dataset", "config"):  # they name folders, and repositories of the Hub
+            if not re.fullmatch(NAME, getattr(self, field_name)):
+                return f"{field_name} {getattr(self, field_name)!r} is no name of up to 64 letters, digits, '-' and '_'"
+        for field_name in ("title", "build", "version"):
+            if not getattr(self, field_name).strip():
+                return f"{field_name} is empty"
+        if self.supersedes == self.name:
+            return "it supersedes itself: a corrected task has a name of its own"
+        if len(set(self.label_names)) < len(self.label_names) or not self.label_names:
+            return "label_names are missing, or one stands there twice"
+        return None
+
+    def _problem_of_numbers(self) -> str | None:
+        numbers = {"window": self.window, "bin_size": self.bin_size}
+        numbers |= {f"rows.{split}": count for split, count in self.rows.items()}
+        numbers |= {f"chromosomes.{name}": length for name, length in (self.chromosomes or {}).items()}
+        for name, number in numbers.items():
+            if number is not None and number < 1:
+                return f"{name} is {number}; expected 1 or more"
+        return None
+
+    def _problem_of_kind(self) -> str | None:
         kind = self.kind
         if self.metric not in kind.metrics:
             return f"metric {self.metric!r} does not fit; choices: {', '.join(kind.metrics)}"
         if (self.recipe is None) != (not kind.losses):
             return "recipe is missing" if kind.losses else "recipe is set, and nothing is trained"
-        if problem := kind.problem(self):
-            return problem
-        return self._problem_of_recipe() or self._problem_of_columns()
+        return kind.problem(self)
 
     def _problem_of_recipe(self) -> str | None:
         recipe, kind = self.recipe, self.kind
@@ -176,16 +210,34 @@ class Task:
         for name, wanted in (("outputs", kind.score_columns(self)), ("pool", kind.pool(self))):
             if getattr(recipe, name) != wanted:
                 return f"recipe.{name} is {getattr(recipe, name)}, and its labels need {wanted}"
+        for name in ("hidden", "batch_size", "epochs"):
+            if getattr(recipe, name) < 1:
+                return f"recipe.{name} is {getattr(recipe, name)}; expected 1 or more"
+        for name in ("learning_rate", "positive_weight"):
+            value = getattr(recipe, name)
+            if value is not None and not 0 < value < math.inf:
+                return f"recipe.{name} is {value}; expected a number above 0"
+        if not 0 <= recipe.weight_decay < math.inf:
+            return f"recipe.weight_decay is {recipe.weight_decay}; expected 0 or more"
         return None
 
     def _problem_of_columns(self) -> str | None:
-        names = [column.name for column in self.columns]
-        needed = [*self.kind.keys[1:], "end", "split", *([] if self.labels_in_hdf5 else ["label"])]
-        if missing := [name for name in needed if name not in names]:
+        columns, keys = {column.name: column for column in self.columns}, self.kind.keys[1:]
+        needed = [*keys, "end", "split", *([] if self.labels_in_hdf5 else ["label"])]
+        if missing := [name for name in needed if name not in columns]:
             return f"columns lack {missing[0]!r}; needed: {', '.join(dict.fromkeys(needed))}"
+        if len(columns) < len(self.columns):
+            return "columns: one stands there twice"
         for column in self.columns:
             if column.dtype not in VALUE_TYPES:
                 return f"column {column.name!r} has dtype {column.dtype!r}; choices: {', '.join(VALUE_TYPES)}"
+            if column.name in ("start", "end") and column.dtype != "int64":
+                return f"column {column.name!r} has dtype {column.dtype!r}; coordinates are int64"
+            if column.name in keys and not column.row:
+                return f"column {column.name!r} is not among those of rows (row: true), which tell rows apart"
+        return None
+
+    def _problem_of_splits(self) -> str | None:
         if self.split_scheme not in self.kind.schemes:
             return f"split_scheme {self.split_scheme!r} does not fit; choices: {', '.join(self.kind.schemes)}"
         splits = {"fixed": {"train", "validation", "test"}, "none": {"test"}}.get(self.split_scheme)
@@ -193,10 +245,10 @@ class Task:
             return f"rows are of {', '.join(self.rows)}; {self.split_scheme} splits are {', '.join(sorted(splits))}"
         if self.folds and len(self.rows) < 3:
             return f"rows are of {', '.join(self.rows)}; folds need 3 or more, to test, to validate and to train on"
+        if wrong := [name for name in self.rows if not re.fullmatch(r"\w{1,64}", name)]:
+            return f"rows.{wrong[0]}: a split's name is up to 64 letters, digits and '_'"
         if set(self.split_names.values()) != set(self.rows):
             return f"split_names give {', '.join(self.split_names.values())}, and rows are of {', '.join(self.rows)}"
-        if len(set(self.label_names)) < len(self.label_names) or not self.label_names:
-            return "label_names are missing, or one stands there twice"
         return None
 
     @property

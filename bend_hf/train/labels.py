@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from bend_hf.console import log
 from bend_hf.errors import BendError
 from bend_hf.kinds import LabelError, Labels
 from bend_hf.tasks import Task
@@ -52,17 +53,29 @@ def references(task: Task, labels: Labels, rows: np.ndarray) -> np.ndarray:
     return flat.reshape(-1, task.recipe.outputs) if LOSSES[task.recipe.loss].columns else flat.ravel()
 
 
-def check_classes(task: Task, labels: Labels, rows: np.ndarray) -> None:
-    """Check that rows to train on have every class.
+def check_learnable(task: Task, labels: Labels, rows: np.ndarray) -> None:
+    """Check that rows to train on have every class, and labels or values that differ.
+
+    Of many labels some may be on in none of them (or in all): that is said, and they are scored all the same.
 
     Raises:
-        BendError: One is missing.
+        BendError: A class is missing, or every row has the same labels.
     """
+    values = references(task, labels, rows)
     if task.kind.classes:
-        seen = np.bincount(references(task, labels, rows), minlength=len(task.label_names))
+        seen = np.bincount(values, minlength=len(task.label_names))
         missing = [name for name, count in zip(task.label_names, seen, strict=True) if not count]
         if missing:
             raise BendError(f"{task.name}: no training row has the label {', '.join(missing)}: nothing can learn it.")
+        return
+    columns = values.reshape(len(values), -1)
+    same = columns.min(axis=0) == columns.max(axis=0)
+    if same.all():
+        raise BendError(f"{task.name}: all training rows are labelled alike: there is nothing to learn.")
+    if same.any():
+        names = [name for name, flat in zip(task.label_names, same, strict=True) if flat]
+        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        log.warning("%s: %s: on in no training row, or in all of them: nothing can learn that.", task.name, shown)
 
 
 @dataclass(frozen=True)
