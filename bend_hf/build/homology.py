@@ -14,14 +14,11 @@ against exact alignment are measured by ``tests/benchmarks/homology.py``; see do
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bend_hf.build import programs
 from bend_hf.console import log, progress
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
@@ -56,12 +53,9 @@ def cluster(
     """
     if not (0.5 <= identity <= 1 and 0 < coverage <= 1):
         raise BendError(f"identity {identity} and coverage {coverage}: give 0.5 to 1 and above 0 to 1.")
-    program = shutil.which("mmseqs") if tool in ("auto", "mmseqs") else None
-    if tool == "mmseqs" and program is None:
-        raise BendError("MMseqs2 is not installed (apt install mmseqs2, conda install mmseqs2). Or use the own search.")
     facts: dict[str, Any] = {"identity": identity, "coverage": coverage}
-    if program is not None:
-        first, second, version = _by_mmseqs(program, windows, genome, identity, coverage)
+    if tool == "mmseqs" or (tool == "auto" and programs.mmseqs()):
+        first, second, version = programs.search(windows, genome, identity=identity, coverage=coverage)
         facts |= {"tool": "mmseqs", "version": version}
     else:
         first, second = by_minimizers(windows, genome, identity=identity, coverage=coverage)
@@ -194,34 +188,3 @@ def _shared(owners: np.ndarray, sizes: np.ndarray, held: np.ndarray, needed: flo
         first.append(one[enough])
         second.append(other[enough])
     return np.concatenate(first), np.concatenate(second)
-
-
-def _by_mmseqs(
-    program: str, windows: Windows, genome: Genome, identity: float, coverage: float
-) -> tuple[np.ndarray, np.ndarray, str]:
-    """Search all windows against all with MMseqs2 (both strands), and return the pairs and its version."""
-    version = subprocess.run([program, "version"], capture_output=True, text=True, check=False).stdout.strip()
-    with tempfile.TemporaryDirectory(prefix="bend_hf_mmseqs_") as folder:
-        fasta, hits = Path(folder, "windows.fa"), Path(folder, "hits.tsv")
-        with fasta.open("w") as handle:
-            for row in range(len(windows.code)):
-                one = slice(row, row + 1)
-                letters, _ = genome.gather(windows.code[one], windows.start[one], windows.end[one])
-                handle.write(f">{row}\n{letters.tobytes().decode()}\n")
-        # --cov-mode 5: of the shorter sequence; --search-type 3: nucleotides, both strands.
-        options = (
-            f"--search-type 3 --strand 2 --min-seq-id {identity} -c {coverage} --cov-mode 5 --max-seqs 1000 --threads 2"
-        )
-        done = subprocess.run(
-            [program, "easy-search", fasta, fasta, hits, Path(folder, "work"), *options.split()],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            said = " ".join((done.stderr or done.stdout).split())
-            raise BendError(f"MMseqs2 ({version}) failed: {said[-500:]}")
-        pairs = (
-            np.loadtxt(hits, dtype=np.int64, usecols=(0, 1), ndmin=2) if hits.stat().st_size else np.empty((0, 2), int)
-        )
-    return pairs[:, 0], pairs[:, 1], version

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bend_hf.build.counts import Counts
+from bend_hf.build.programs import partition
 from bend_hf.build.readers.text import read_table
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
@@ -42,7 +43,8 @@ class Split:
             ``id split`` (genes, transcripts).
         identity: Homology: least identity of an aligned pair that must not be divided between splits.
         coverage: Homology: least share of the shorter window that is aligned.
-        tool: Homology: ``own``, ``mmseqs`` or ``auto`` (MMseqs2 where it is installed).
+        tool: Homology: ``own``, ``mmseqs``, ``auto`` (MMseqs2 where it is installed), or ``graphpart``, which splits by
+            itself and removes windows that no split can hold.
         seed: Of everything that is drawn.
     """
 
@@ -55,7 +57,7 @@ class Split:
     file: Path | None = None
     identity: float = 0.8
     coverage: float = 0.5
-    tool: Literal["auto", "own", "mmseqs"] = "auto"
+    tool: Literal["auto", "own", "mmseqs", "graphpart"] = "auto"
     seed: int = 0
 
 
@@ -112,6 +114,11 @@ def assign(split: Split, windows: Windows, genome: Genome, counts: Counts) -> As
     elif split.scheme == "chromosomes":
         names, chosen = _chromosomes(split, windows, genome)
         facts |= chosen
+    elif split.tool == "graphpart":
+        part, found = partition(windows, genome, identity=split.identity, fractions=split.fractions)
+        names = np.array([*SPLITS, ""], dtype=object)[part]
+        facts |= found | {"fractions": list(split.fractions)}
+        counts.add("window that GraphPart removed", int((part < 0).sum()))
     else:
         from bend_hf.build.homology import cluster
 

@@ -232,7 +232,7 @@ def _splits(sub: argparse.ArgumentParser) -> None:
     group.add_argument("--identity", type=float, default=0.8, help="of homologous windows (0.8)")
     group.add_argument("--coverage", type=float, default=0.5, help="of the shorter of two homologous windows (0.5)")
     group.add_argument(
-        "--tool", choices=["auto", "own", "mmseqs"], default="auto", help="that finds homologous windows"
+        "--tool", choices=["auto", "own", "mmseqs", "graphpart"], default="auto", help="that finds homologous windows"
     )
 
 

@@ -61,6 +61,7 @@ def make_genome(folder: Path, size: Size) -> None:
                 pieces[turned] = np.frombuffer(bytes.maketrans(b"ACGT", b"TGCA"), np.uint8)[pieces[turned, ::-1]]
                 letters[at[:, None] + np.arange(width)] = pieces
             handle.write(b">chr%d\n" % number + letters.tobytes() + b"\n")
+    make_genes(folder, size)  # it writes stop codons into the genome
 
 
 def chromosome(folder: Path, size: Size, number: int) -> np.ndarray:
@@ -236,7 +237,7 @@ def main() -> None:
         folder = args.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         for what in ["genome", *args.what]:
-            if not (folder / f".{what}").exists():
+            if what != "genes" and not (folder / f".{what}").exists():
                 globals()[f"make_{what}"](folder, size)
                 (folder / f".{what}").touch()
         for what in args.what:

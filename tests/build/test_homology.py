@@ -1,5 +1,7 @@
 """Clusters by homology: relatives on either strand stay together, strangers do not, whatever the order."""
 
+import shutil
+
 import numpy as np
 import pytest
 from made_up import fasta
@@ -110,7 +112,40 @@ def test_one_giant_cluster_cannot_be_split(tmp_path):
         assign(Split("homology", tool="own"), windows, genome, Counts())
 
 
-def test_mmseqs_is_asked_for_in_vain(family, monkeypatch):
+needs_mmseqs = pytest.mark.skipif(not shutil.which("mmseqs"), reason="MMseqs2 is not installed")
+
+
+@needs_mmseqs
+def test_mmseqs_finds_the_same_relatives(family):
+    groups, facts = cluster(*family, identity=0.8, coverage=0.5, tool="mmseqs")
+    assert [groups[i] == groups[40 + i] for i in range(4)] == [True] * 4
+    assert len(np.unique(groups)) == 40
+    assert (facts["tool"], facts["version"] != "") == ("mmseqs", True)
+    assert cluster(*family, identity=0.8, coverage=0.5, tool="auto")[1]["tool"] == "mmseqs"
+    # Nothing above 97 %: the copies at 95, 90 and 85 % are strangers then.
+    strict, _ = cluster(*family, identity=0.97, coverage=0.5, tool="mmseqs")
+    assert [strict[i] == strict[40 + i] for i in range(4)] == [True, False, False, False]
+
+
+@pytest.mark.skipif(not shutil.which("graphpart"), reason="GraphPart is not installed")
+@needs_mmseqs
+def test_graphpart_splits_and_keeps_forward_relatives_together(family):
+    split = Split("homology", tool="graphpart", fractions=(0.6, 0.15, 0.25))
+    counts = Counts()
+    found = assign(split, *family, counts)
+    assert found.names[2] == found.names[42] != ""  # 90 % on one strand; GraphPart is asked for 80
+    removed = counts.left_out.get("window that GraphPart removed", 0)
+    assert (found.names == "").sum() == removed
+    kept = 44 - removed
+    for name, share in zip(("train", "valid", "test"), split.fractions, strict=True):
+        assert (found.names == name).sum() / kept == pytest.approx(share, abs=0.06)
+    assert found.facts["tool"] == "graphpart"
+    with pytest.raises(BendError, match=r"multiples of 0\.05, not 0\.8 0\.13 0\.07"):
+        assign(Split("homology", tool="graphpart", fractions=(0.8, 0.13, 0.07)), *family, Counts())
+
+
+@pytest.mark.parametrize(("tool", "name"), [("mmseqs", "MMseqs2"), ("graphpart", "GraphPart")])
+def test_a_tool_is_asked_for_in_vain(family, monkeypatch, tool, name):
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(BendError, match="MMseqs2 is not installed"):
-        cluster(*family, identity=0.8, coverage=0.5, tool="mmseqs")
+    with pytest.raises(BendError, match=f"{name} is not installed"):
+        assign(Split("homology", tool=tool), *family, Counts())
