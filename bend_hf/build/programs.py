@@ -103,7 +103,17 @@ def partition(
     with tempfile.TemporaryDirectory(prefix="bend_hf_graphpart_") as folder:
         fasta, table = Path(folder, "windows.fa"), Path(folder, "parts.csv")
         _write_fasta(fasta, windows, genome, "|label=0")
-        options = ["-ff", fasta, "-th", str(identity), "-nu", "-te", str(shares[2]), "-va", str(shares[1])]
+        options: list[str | Path] = [
+            "-ff",
+            fasta,
+            "-th",
+            str(identity),
+            "-nu",
+            "-te",
+            str(shares[2]),
+            "-va",
+            str(shares[1]),
+        ]
         _run([program, aligner, *options, "-of", table, "-ln", "label"], "GraphPart", folder)
         if not table.is_file():
             raise BendError("GraphPart made no partition: ask for a higher identity, or use another tool.")

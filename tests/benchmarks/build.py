@@ -240,9 +240,11 @@ def main() -> None:
             if what != "genes" and not (folder / f".{what}").exists():
                 globals()[f"make_{what}"](folder, size)
                 (folder / f".{what}").touch()
+        failed = 0
         for what in args.what:
             command = [sys.executable, __file__, what, "--scale", str(args.scale), "--folder", folder, "--measured"]
-            subprocess.run(command, check=True)
+            failed += subprocess.run(command, check=False).returncode != 0
+    sys.exit(failed > 0)
 
 
 if __name__ == "__main__":
