@@ -238,7 +238,8 @@ class CallableEmbedder:
         """
         try:
             given = self.function.log_likelihood(list(sequences))  # type: ignore[attr-defined]
-            values = torch.as_tensor(given).detach().cpu().double().numpy()
+            given = given.detach().cpu().double() if isinstance(given, torch.Tensor) else given
+            values = np.asarray(given, np.float64)
         except Exception as error:  # whatever somebody else's code raises
             raise BendError(f"{self.name}: log_likelihood failed: {type(error).__name__}: {error}") from error
         if values.shape != (len(sequences),) or not np.isfinite(values).all():
