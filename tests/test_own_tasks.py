@@ -14,6 +14,7 @@ from bend_hf.errors import BendError
 from bend_hf.hub.cards import dataset_card
 from bend_hf.hub.words import words
 from bend_hf.kinds import KINDS
+from bend_hf.report.write import write_report
 from bend_hf.results.board import board, group_means
 from bend_hf.results.record import read_predictions
 from bend_hf.tasks import BEND, TASKS, from_document, get_tasks, read_document, register, to_document, write_document
@@ -191,6 +192,12 @@ def test_a_folder_is_evaluated(tmp_path, kind, model, least):
     assert again.score == result.score
     if kind == "window_value":  # trained on standardised values, predicted as they are
         assert 600 < read_predictions(again).scores.mean() < 900
+    page = write_report(output, tmp_path / "report.html").read_text()
+    shown = {
+        "window_class": ["accuracy", "macro F1", ">Windows<", ">rich<", ' windows"'],
+        "window_value": ["Spearman ρ", "R²"],
+    }
+    assert [word for word in shown.get(kind, []) if word not in page] == []
 
 
 def rewrite(folder, kind, split, label):
@@ -301,6 +308,9 @@ def test_own_tasks_are_compared_and_averaged_by_themselves(tmp_path, capsys):
     page = tmp_path / "report.html"
     assert main(["report", str(tmp_path / "results"), "-o", str(page)]) == 0
     assert "own tasks" in page.read_text()
+    assert "BEND" not in page.read_text()
+    assert main(["report", str(tmp_path / "results"), "-o", str(tmp_path / "table.md")]) == 0
+    assert (tmp_path / "table.md").read_text().startswith("# Results\n")
     capsys.readouterr()
 
 

@@ -82,7 +82,7 @@ def test_templates_are_inside_the_installed_package(environment, tmp_path):
     assert done.returncode == 0, done.stderr
     for part in (
         "# BEND (2024 tasks): Gene finding",
-        "# BEND results\n",
+        "# Results\n",
         "% needs",
         '<h2 tabindex="-1">Leaderboard</h2>',
     ):

@@ -12,7 +12,7 @@ import json as json_module
 from collections.abc import Sequence
 from typing import Any
 
-from bend_hf.report.groups import Group
+from bend_hf.report.groups import Group, title_of
 from bend_hf.report.table import AT_CHANCE, METRICS, NO_BETTER, TOY, chance_of
 from bend_hf.results.board import Row, group_means
 from bend_hf.tasks import TASKS
@@ -41,6 +41,7 @@ def latex(groups: Sequence[Group], references: Sequence[Row]) -> str:
 def _tables(groups: Sequence[Group], references: Sequence[Row]) -> dict[str, Any]:
     """What the tables hold, by the names that their templates have for it."""
     return {
+        "title": title_of(groups),
         "tables": [_table(group) for group in groups],
         "references": [(row, TASKS[row.task].title) for row in references],
     }
@@ -59,7 +60,7 @@ def _table(group: Group) -> dict[str, Any]:
         "heads": [(TASKS[task].title, METRICS[TASKS[task].metric]) for task in group.tasks],
         "lines": lines,
         "chance": [_chance(group, task) for task in group.tasks],
-        "caption": f"BEND results. {group.title}. {TOY + ' ' if group.toy else ''}{NOTE}{notes}",
+        "caption": f"{title_of([group])}. {group.title}. {TOY + ' ' if group.toy else ''}{NOTE}{notes}",
     }
 
 

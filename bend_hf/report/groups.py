@@ -14,6 +14,7 @@ from bend_hf.results.board import BASELINES, Row, board, sort_rows
 from bend_hf.results.compare import Comparison, compare
 from bend_hf.results.conditions import footnotes
 from bend_hf.results.record import Result
+from bend_hf.tasks import BEND
 
 
 @dataclass(frozen=True)
@@ -92,3 +93,9 @@ def grouped(results: Sequence[Result], *, resamples: int = 1000) -> list[Group]:
         # what is not ranked stands behind what is, whatever its score
         groups.append(dataclasses.replace(group, rows=sort_rows(group.rows, last=group.unlike)))
     return groups
+
+
+def title_of(groups: Sequence[Group]) -> str:
+    """Title of a report: BEND's name stands over what has one of its tasks, not over others' tasks alone."""
+    names = {task.name for task in BEND}
+    return "BEND results" if any(names & set(group.tasks) for group in groups) else "Results"

@@ -12,12 +12,12 @@ from importlib.resources import files as package_files
 
 from bend_hf import __version__
 from bend_hf.report.elements import html
-from bend_hf.report.groups import Group
+from bend_hf.report.groups import Group, title_of
 from bend_hf.report.leaderboard import overview
 from bend_hf.report.table import TOY
 from bend_hf.report.taskpage import task_page
 from bend_hf.results.board import BASELINES, Row
-from bend_hf.tasks import TASKS
+from bend_hf.tasks import BEND, TASKS
 from bend_hf.templates import Markup
 
 
@@ -37,6 +37,8 @@ def page(groups: Sequence[Group], references: Sequence[Row]) -> str:
     tasks = [task for task in TASKS.values() if any(task.name in group.tasks for group in groups)]
     return html(
         "page.html",
+        title=title_of(groups),
+        what="biologically meaningful tasks (BEND, 2024 tasks)" if set(tasks) & set(BEND) else "tasks of one's own",
         pages=[("overview", "Overview"), *((task.name, task.title) for task in tasks), ("reading", "Guide")],
         sections=[overview(groups, series), *(task_page(task, groups, references, series) for task in tasks), reading],
         groups=groups,

@@ -17,11 +17,14 @@ from bend_hf.text import interval, number, p_value
 PAIRS = 45
 """Most differences shown; beyond it, only those to the best model."""
 
+BESIDE = METRICS | {"accuracy": "accuracy", "r2": "R²"}
+"""Scores that records may hold beside the headline, and their titles."""
+
 
 def panels(task: Task, rows: Sequence[Row], details: Mapping[str, Detail]) -> list[Panel]:
     """Return the tables of a task; those without data are left out."""
     parts = dict.fromkeys(name for found in details.values() for name in found.parts)
-    found = [_classes(task, rows), _labels(task, rows), _scores(rows), _folds(rows)]
+    found = [_beside(task, rows), _classes(task, rows), _labels(task, rows), _scores(rows), _folds(rows)]
     return [*(panel for panel in found if panel is not None), *(_parts(task, name, rows, details) for name in parts)]
 
 
@@ -61,6 +64,20 @@ def _columns(rows: Sequence[Row]) -> list[str]:
 def _scored(value: float | None, ends: Sequence[float] | None = None) -> Cell:
     """A score, and its interval under it."""
     return Cell(value, number(value), under=interval(ends) if ends else "")
+
+
+def _beside(task: Task, rows: Sequence[Row]) -> Panel | None:
+    """Scores that stand beside the headline, as accuracy beside MCC."""
+    seconds = [row.results[0].secondary for row in rows if row.score is not None]
+    lines = [
+        (title, [_scored(of.get(name)) for of in seconds])
+        for name, title in BESIDE.items()
+        if name != task.metric and any(of.get(name) is not None for of in seconds)
+    ]
+    if not lines:
+        return None
+    titles = ["Score", *_columns([row for row in rows if row.score is not None])]
+    return Panel("Other scores", "Scores beside the headline (first seed).", titles, lines, open=True)
 
 
 def _classes(task: Task, rows: Sequence[Row]) -> Panel | None:
