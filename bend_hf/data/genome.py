@@ -290,7 +290,7 @@ def _index(fasta: Path, data: mmap.mmap) -> Entries:
             pyfaidx.Faidx(str(fasta), indexname=str(temporary)).close()
         except OSError as error:  # pyfaidx hides the reason, a full disk for example, behind one without a number
             raise DiskError(f"{target} cannot be written: {described(error.__context__ or error)}") from error
-        except (pyfaidx.FastaIndexingError, ValueError) as error:
+        except (pyfaidx.FastaIndexingError, ValueError, RuntimeError) as error:
             raise BendError(
                 f"{fasta} cannot be indexed: {str(error).rstrip('.')}. Download it again, or rewrap its lines."
             ) from error

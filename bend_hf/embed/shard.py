@@ -201,7 +201,7 @@ class Shard:
         content = torch.empty(end - start, dtype=torch.uint8)
         with self._path.open("rb", buffering=0) as handle:
             handle.seek(HEADER + start)
-            view, got = memoryview(content.numpy()), 0
+            view, got = content.numpy().data, 0
             while got < len(view) and (count := handle.readinto(view[got:])):
                 got += count
         if got < len(view):
