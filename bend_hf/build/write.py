@@ -84,7 +84,7 @@ def declare(template: Task, *, build: str, summary: str, **changes: Any) -> Task
         **changes: Other fields.
     """
     fields = {"sources": (), "caveats": (), "positives": None, "paper_rows": None, "version": "1.0.0"} | changes
-    rows = dict.fromkeys(changes.get("split_names", template.split_names).values(), 0)
+    rows = dict.fromkeys(changes.get("split_names", template.split_names).values(), 1)  # until they are counted
     return dataclasses.replace(template, build=build, summary=summary, rows=rows, **fields)
 
 
