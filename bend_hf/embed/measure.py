@@ -7,6 +7,7 @@ measured.causal, measured.padding_safe, measured.agreement
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -75,7 +76,8 @@ def measure(network: Network, scheme: Scheme, half: torch.dtype | None = None, m
         most: Most tokens the model takes, special ones included.
 
     Raises:
-        BendError: It gives no vectors, NaN or infinite ones, two answers for one input, or has no such layer.
+        BendError: It gives no vectors, NaN or infinite ones, two answers for one input (at once, or after others), or
+            has no such layer.
     """
     own, network.dtype = network.dtype, torch.float32
     try:
@@ -109,6 +111,13 @@ def measure(network: Network, scheme: Scheme, half: torch.dtype | None = None, m
         # The last block of a sparse attention sees everything: behind a longer input it would be padding.
         sparse = getattr(getattr(network.model, "config", None), "attention_type", None) == "block_sparse"
         padding_safe = not sparse and not _apart(padded, alone, 1e-4)
+        with suppress(BendError):  # some take no input that short
+            run(torch.from_numpy(probe_ids(scheme, 1, 3))[None])
+        if apart := _apart(run(ids), whole, REPEATS):
+            raise BendError(
+                f"{network.name} gives another answer for an input once it has seen others (they differ by {apart:.2g} "
+                "of the vectors' root mean square): vectors would depend on what was embedded before."
+            )
 
         agreement = held = None
         if half is not None and not sparse:  # which transformers computes in float32 alone

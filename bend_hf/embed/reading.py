@@ -312,6 +312,11 @@ def _own(known: _Tokenizer, *, as_text: bool) -> Scheme:
         raise
     except Exception as error:
         raise BendError(f"{name}: its tokenizer cannot read DNA ({error}).") from error
+    if any(not np.array_equal(rule(read_bases([probe]), 0)[0].ids, tokens.ids) for _ in range(2)):
+        raise BendError(
+            f"{name}: its tokenizer reads one sequence in two ways: something random is on in it, such as the dropout "
+            'of byte pairs. Switch it off ("dropout": null in tokenizer.json).'
+        )
     if _lost(tokens, known) > UNKNOWN_SHARE:
         why = "a protein or text model, or a tokenizer of another model"
         if _lost(few, known) <= UNKNOWN_SHARE:

@@ -131,5 +131,5 @@ def _average_precision(positives: np.ndarray, negatives: np.ndarray) -> np.ndarr
     """(resamples,) sum over levels of recall gained × precision there; from (levels, resamples) ascending."""
     found = np.cumsum(positives[::-1], axis=0)
     called = found + np.cumsum(negatives[::-1], axis=0)
-    precision = np.where(called > 0, found / np.maximum(called, 1), 0.0)
+    precision = np.divide(found, called, out=np.zeros_like(found), where=called > 0)
     return np.asarray(np.einsum("lr,lr->r", positives[::-1], precision) / positives.sum(0))

@@ -98,6 +98,21 @@ def test_as_wide_as_the_vocabulary_is_fine_where_embeddings_are():
     assert torch.equal(next(of_model(model).embed(["ACGT"])).vectors, expected(model))
 
 
+@pytest.mark.parametrize("tokens", [5, 40])
+def test_a_state_that_a_short_input_leaves_is_refused(tokens):
+    class Switched(Toy):
+        """Another attention for good once an input is short, as a flag that no configuration shows."""
+
+        full = False
+
+        def forward(self, input_ids):
+            self.full = self.full or input_ids.shape[1] < tokens
+            return (self.embedding(input_ids) * (2 if self.full else 1),)
+
+    with pytest.raises(BendError, match="gives another answer for an input once it has seen others"):
+        of_model(Switched(None))
+
+
 def test_a_forward_with_two_answers_is_refused():
     class Dropping(Toy):
         def forward(self, input_ids):

@@ -236,3 +236,13 @@ def test_characters_that_are_no_nucleotides_are_refused(tmp_path, characters, me
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
     with pytest.raises(BendError, match=message):
         load_scheme(str(tmp_path), {}, settings, None, False)
+
+
+@pytest.mark.parametrize("dropout", [0.02, 0.5])
+def test_byte_pairs_dropped_at_random_are_refused(tmp_path, dropout):
+    folder = tiny_models.bpe(tmp_path)
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    tokenizer["model"]["dropout"] = dropout
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(BendError, match=r"reads one sequence in two ways.*\"dropout\": null in tokenizer\.json"):
+        load_scheme(str(folder), {}, json.loads((folder / "tokenizer_config.json").read_text()), None, False)

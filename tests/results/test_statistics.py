@@ -39,6 +39,25 @@ def test_weighted_rank_statistics_equal_scikit_learn(seed: int, rows: int, group
             assert np.isnan(found)
 
 
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10_000), st.integers(5, 60), st.integers(2, 8), st.sampled_from([1e-3, 1.0, 50.0]))
+def test_statistics_of_weights_below_one_equal_scikit_learn(seed: int, rows: int, groups: int, scale: float) -> None:
+    """The weights of a resample are no whole numbers: those of the best rows may come to less than one together."""
+    rng = np.random.default_rng(seed)
+    classes, called = rng.integers(0, 3, (2, rows))
+    labels, scores = (classes > 0).astype(int), np.round(rng.random(rows), 1)
+    cluster = rng.integers(0, groups, rows)
+    weights = rng.exponential(scale, (5, groups))
+    auroc = resampling.auroc(scores, labels, cluster, weights)
+    precision = resampling.average_precision(scores, labels, cluster, weights)
+    mcc = resampling.mcc(called, classes, 3, cluster, weights)
+    for w, one, two, three in zip(weights[:, cluster], auroc, precision, mcc, strict=True):
+        if 0 < labels.sum() < rows:
+            assert one == pytest.approx(roc_auc_score(labels, scores, sample_weight=w), abs=1e-12)
+            assert two == pytest.approx(average_precision_score(labels, scores, sample_weight=w), abs=1e-12)
+        assert three == pytest.approx(matthews_corrcoef(classes, called, sample_weight=w), abs=1e-12)
+
+
 def test_resampled_mcc_equals_scikit_learn_on_repeated_rows() -> None:
     predictions = simulate("gene_finding", rows=12, signal=0.5)
     weights = np.random.default_rng(1).multinomial(12, np.full(12, 1 / 12), size=4)
