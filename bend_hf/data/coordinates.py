@@ -59,6 +59,7 @@ def read(files: TaskFiles, genome: Genome) -> dict[str, pa.Table]:
     columns: dict[str, pa.ChunkedArray | pa.Array | np.ndarray] = {
         column.name: integers.get(column.name, text[column.name]) for column in task.columns if column.row
     }
+    columns["chromosome"] = _in_one_way(text["chromosome"], codes)
     if task.kind.variants:
         _check_variants(fail, codes, integers["start"], genome)
         columns["ref"], columns["alt"] = pc.utf8_upper(text["ref"]), pc.utf8_upper(text["alt"])
@@ -228,6 +229,12 @@ def _check_windows(task: Task, fail: _Failure, integers: Values, genome: Genome)
         if (row := _first(mask)) is not None:
             fail(row, column, problem)
     return codes
+
+
+def _in_one_way(names: pa.ChunkedArray, codes: np.ndarray) -> pa.ChunkedArray:
+    """Return chromosomes' names, each as it is written first: ``1`` and ``chr1`` would count as two chromosomes."""
+    _, first, of_row = np.unique(codes, return_index=True, return_inverse=True)
+    return names.take(pa.array(first[of_row]))
 
 
 def _check_duplicates(fail: _Failure, codes: np.ndarray, start: np.ndarray) -> None:

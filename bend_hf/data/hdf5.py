@@ -108,6 +108,12 @@ def _check(path: Path, data: Any, count: int) -> None:
             f"{path}, dataset {NAME!r}: {found:,} rows, but the BED file has {count:,}. Row i of one belongs to row i "
             "of the other: use the two files of one release."
         )
+    sides = [side for side in (*data.shape[1:], *data.dtype.shape) if side != 1]
+    if len(sides) > 1:
+        raise BendError(
+            f"{path}, dataset {NAME!r}: rows of {' × '.join(map(str, sides))} values, and nothing says in which order "
+            "they are read: a row's labels lie one after another."
+        )
     inner = h5py.check_vlen_dtype(data.dtype)
     kind = np.dtype(inner if inner is not None else data.dtype).base
     if h5py.check_string_dtype(data.dtype) is not None or kind.kind not in "biuf":

@@ -444,6 +444,14 @@ BAD_HDF5: dict[str, tuple[Callable[[h5py.File, np.ndarray], object], str]] = {
         "are no labels",
     ),
     "one row each": (lambda f, v: f.create_dataset("labels", data=v[:, 0]), "row 0 .*: 1 labels for a window of 782"),
+    "rows of two axes": (
+        lambda f, v: f.create_dataset("labels", data=v.reshape(11, 2, 391)),
+        "rows of 2 × 391 values, and nothing says in which order they are read",
+    ),
+    "elements of two axes": (
+        lambda f, v: f.create_dataset("labels", (11,), np.dtype(("i1", (2, 391)))),
+        "rows of 2 × 391 values",
+    ),
     "turned round": (lambda f, v: f.create_dataset("labels", data=v.T), "782 rows, but the BED file has 11"),
     "rows never written": (_sparse, "some rows were never written; they would be read as 0.0"),
     "nothing written": (lambda f, v: f.create_dataset("labels", v.shape, v.dtype), "some rows were never written"),
@@ -522,3 +530,14 @@ class TestDamagedHdf5:
             data.hdf5(BIN).write_bytes(harmed)
             with contextlib.suppress(BendError):
                 assert set(tables(data, BIN)) == {f"part{k}" for k in range(1, 11)}
+
+
+def test_a_chromosome_has_one_name_in_all_rows(data: DataFolder) -> None:
+    """Named in two ways it would be two clusters of a resampling."""
+    rows = data.rows(MULTI)
+    for number, row in enumerate(rows):
+        assert row["chromosome"] == "1"
+        row["chromosome"] = "chr1" if number % 3 else "1"
+    data.write(MULTI, rows)
+    found = [name for table in tables(data, MULTI).values() for name in table["chromosome"].to_pylist()]
+    assert found == ["1"] * len(rows)
