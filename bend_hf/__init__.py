@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the same names, for type checkers and editors
     from bend_hf.embed.embedder import Embedder as Embedder
     from bend_hf.errors import BendError as BendError
     from bend_hf.evaluation import evaluate as evaluate
+    from bend_hf.evaluation import plan as plan
     from bend_hf.hub.publish import push_results as push_results
     from bend_hf.metric import load_metric as load_metric
     from bend_hf.report.collection import read_results as read_results
@@ -39,6 +40,7 @@ _WHERE = {
     "get_tasks": "bend_hf.tasks",
     "load_dataset": "bend_hf.data.builder",
     "load_metric": "bend_hf.metric",
+    "plan": "bend_hf.evaluation",
     "register": "bend_hf.tasks",
     "push_results": "bend_hf.hub.publish",
     "read_results": "bend_hf.report.collection",

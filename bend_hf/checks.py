@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numbers
 import os
+import re
 import uuid
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
@@ -34,6 +35,21 @@ def whole(name: str, value: Any, least: int = 1) -> int | None:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise BendError(f"{name}={value!r} (--{name.replace('_', '-')}) is no whole number of at least {least}.")
     return int(value)
+
+
+def seconds(name: str, value: Any) -> float | None:
+    """Return a duration in seconds: a number of them, or a text such as ``"90s"``, ``"30min"``, ``"2h"``, ``"1d"``.
+
+    Raises:
+        BendError: It is none, or not above 0.
+    """
+    if value is None:
+        return None
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h|d)?\s*", str(value)) if not isinstance(value, bool) else None
+    length = float(found[1]) * {"s": 1, "min": 60, "h": 3_600, "d": 86_400}[found[2] or "s"] if found else 0.0
+    if not length > 0:
+        raise BendError(f"{name}={value!r} (--{name}) is no duration: write 90s, 30min, 2h or 1d.")
+    return length
 
 
 def one_of(kind: str, value: Any, choices: Iterable[str]) -> None:

@@ -10,12 +10,17 @@ and does not stop the others. A result that is there already, from the same data
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bend_hf.work import Folder, ready
+from bend_hf import checks
+from bend_hf.console import log
+from bend_hf.errors import BendError, unknown
+from bend_hf.work import Folder, Work, ready
 
 if TYPE_CHECKING:
+    from bend_hf.planning import Plan
     from bend_hf.report.collection import Results
 
 
@@ -39,6 +44,7 @@ def evaluate(
     limit: int | None = None,
     train_rows: int | str | Sequence[int | str] | None = None,
     scores: str | Sequence[str] | None = None,
+    track: Folder | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
     dtype: str = "auto",
@@ -57,6 +63,7 @@ def evaluate(
     trackers: Sequence[str] = (),
     output: Folder = "bend-results",
     overwrite: bool = False,
+    budget: str | float | None = None,
 ) -> Results:
     """Evaluate a model on the tasks, and write one record per task (and seed) below `output`.
 
@@ -85,6 +92,7 @@ def evaluate(
         limit: At most that many rows of each split, for a smoke test: marked, and never compared, averaged or pushed.
         train_rows: Numbers of rows to train on (``"100,1000,all"``), nested: one record each from the same vectors.
         scores: Of variants, beside the headline (names in docs/variants.md); None for those that cost no further pass.
+        track: A bigWig, such as conservation, whose values at variants stand beside the scores.
         revision: Branch, tag or commit of a Hub model.
         trust_remote_code: Whether to run Python that comes with the model.
         dtype: Of the model's forward: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
@@ -104,6 +112,8 @@ def evaluate(
         trackers: Names of Accelerate's trackers.
         output: Folder for results.
         overwrite: Make results again that are there already.
+        budget: Seconds (or ``"30min"``, ``"2h"``) that the run may take, as measured on a few rows before: where that
+            is too short, layers and rows are left out, which is said and marked.
 
     Returns:
         The results, in the order of the tasks; a failed task is a result with `failure` set. Under
@@ -116,5 +126,51 @@ def evaluate(
     from bend_hf.report.collection import Results
     from bend_hf.train.processes import process_state
 
-    results = ready(**arguments).done()
+    seconds = checks.seconds("budget", arguments.pop("budget"))
+    work = ready(**arguments)
+    if seconds is not None:
+        work, found = _within(work, seconds)
+        log.info("%s", found)
+    results = work.done()
     return Results(results if process_state().is_main_process else [])
+
+
+def plan(model: Any, tasks: Folder | Iterable[Folder] = "all", **options: Any) -> Plan:
+    """Tell what `evaluate` would take, and what it could show, from a few of the rows; nothing is recorded.
+
+    Rows are built, and kept for the run. The smallest difference is that of models whose results lie in `output`
+    already, else of assumptions, which the plan names.
+
+    Args:
+        model: As for `evaluate`.
+        tasks: As for `evaluate`.
+        **options: Other arguments of `evaluate`.
+
+    Returns:
+        The plan; its text is a table, `to_json` has all of it.
+
+    Raises:
+        BendError: As for `evaluate`; or an option is none of its.
+    """
+    parameters = inspect.signature(evaluate).parameters
+    for name in options:
+        if name not in parameters:
+            raise unknown("option of evaluate", name, list(parameters))
+    usual = {name: parameter.default for name, parameter in parameters.items()}
+    arguments = usual | {"model": model, "tasks": tasks} | options
+    seconds = checks.seconds("budget", arguments.pop("budget"))
+    work = ready(**arguments)
+    return _within(work, seconds)[1]
+
+
+def _within(work: Work, seconds: float | None) -> tuple[Work, Plan]:
+    """Measure a run, and cut it to a length of time where one is given."""
+    from bend_hf.budget import within
+    from bend_hf.planning import measured
+    from bend_hf.results.record import read_results
+    from bend_hf.train.processes import process_state
+
+    if process_state().num_processes > 1:
+        raise BendError("A run is measured by one process: plan, and choose a budget, without accelerate launch.")
+    results = read_results(work.output) if work.output.is_dir() else []
+    return (work, measured(work, results)[0]) if seconds is None else within(work, seconds, results)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bend_hf.console import log
 from bend_hf.errors import BendError, InternalError, described
-from bend_hf.files import digest_of
+from bend_hf.files import content_digest, digest_of
 from bend_hf.identity import Key, code_digest
 from bend_hf.tasks import BEND, Task, to_document
 from bend_hf.walk import Outcome, Road, merged, supervised, zero_shot
@@ -146,6 +146,17 @@ def results_of(
     return [results[seed] for seed in numbers]
 
 
+def runs_there(
+    task: Task, files: TaskFiles, road: Road, seeds: tuple[int, ...], output: Path
+) -> tuple[list[int | None], list[int | None]]:
+    """Return the seeds of a run's results, and those of which the result is there already."""
+    from bend_hf.results.record import slug
+
+    numbers: list[int | None] = list(seeds) if task.recipe and road.embedder is not None else [None]
+    found = _existing(output / slug(road.name), run_key(task, files, road))
+    return numbers, [seed for seed in numbers if seed in found]
+
+
 def _is_main() -> bool:
     from accelerate import PartialState
 
@@ -165,6 +176,8 @@ def run_key(task: Task, files: TaskFiles, road: Road) -> Key:
             **{name: getattr(road, name) for name in SETTINGS if name not in ("epochs", "batch_size", "precision")},
         }
     settings |= {name: getattr(road, name) for name in (ROWS if task.recipe else ("limit",))}
+    if task.recipe is None and road.track is not None:
+        settings["track"] = content_digest(road.track)
     return Key(
         "result",
         rows=files.digest,
@@ -216,6 +229,7 @@ def _provenance(task: Task, files: TaskFiles, road: Road, key: Key, seed: int | 
         "protocol": key["protocol"],
         "recipe": key["recipe"],
         "settings": {name: getattr(road, name) for name in (*SETTINGS, *ROWS, *(() if task.recipe else ("scores",)))},
+        **({} if road.budget is None else {"budget": road.budget}),
         "seed": seed,
         "run": digest_of([key.digest, seed]),
         "task_version": task.version,

@@ -50,6 +50,7 @@ class Road:
         vary: What differs from seed to seed: ``init``, ``order`` or ``both``.
         standardize: Whether vectors are given mean 0 and deviation 1 over the training rows.
         scores: Of variants, the headline's first.
+        track: bigWig whose values at variants stand beside the scores, or None.
         vectors: How token vectors are kept.
         device: Torch device, or None.
         trackers: Names of Accelerate's trackers.
@@ -59,6 +60,7 @@ class Road:
         states: Folder for the states of interrupted trainings.
         limit: Most rows of each split, for smoke tests; None for all.
         train_rows: Rows that heads are trained on, in every fold; None for all.
+        budget: Seconds that the run was cut to, which is why rows or layers are left out; None where nobody cut it.
         views: Embedders of single layers whose vectors one pass makes, `embedder` one of them; none for it alone.
         shared: What that pass made, while runs need it.
         seconds: Seconds that each stage of the present task took.
@@ -86,8 +88,10 @@ class Road:
     stored: bool
     store_limit: int | None
     states: Path
+    track: Path | None = None
     limit: int | None = None
     train_rows: int | None = None
+    budget: float | None = None
     views: Sequence[SequenceEmbedder] = ()
     shared: Shared | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -184,6 +188,15 @@ def numbered(data: datasets.DatasetDict) -> dict[str, np.ndarray]:
     return {name: np.arange(end - len(split), end) for (name, split), end in zip(data.items(), ends, strict=True)}
 
 
+def in_fold_order(plans: Sequence[Fold], whole: datasets.Dataset) -> tuple[np.ndarray, datasets.Dataset]:
+    """Return the test rows of all folds, one fold after another: their numbers, and a table, with ``part`` of folds."""
+    tested = np.concatenate([plan.test for plan in plans])
+    table = whole.select(tested)
+    if plans[0].part is not None:
+        table = table.add_column("part", np.repeat([plan.part for plan in plans], [len(plan.test) for plan in plans]))
+    return tested, table
+
+
 def supervised(task: Task, data: datasets.DatasetDict, road: Road, seeds: Sequence[int]) -> list[Outcome]:
     """Train heads on a task's token vectors (or the composition baseline on its letters), one outcome per seed."""
     from bend_hf.results.record import make_predictions
@@ -207,17 +220,14 @@ def supervised(task: Task, data: datasets.DatasetDict, road: Road, seeds: Sequen
         left = [seed for seed in seeds if seed not in failures]
         with road.timed("training"):
             scale = Scale.of(task, labels, plan.train)
-            fitted = _fit(task, plan, whole, scale.applied(labels), source, road, left) if left else []
-        for seed, head in zip(left, fitted, strict=True):
+            heads = fitted(task, plan, whole, scale.applied(labels), source, road, left) if left else []
+        for seed, head in zip(left, heads, strict=True):
             road.trained_in = head.precision
             scores[seed] += [scale.undone(row) for row in head.scores]
             histories[seed] += [entry | ({"part": plan.part} if plan.part else {}) for entry in head.history]
             if head.failure is not None:
                 failures[seed] = f"{head.failure} (testing on {plan.part})" if plan.part else head.failure
-    tested = np.concatenate([plan.test for plan in plans])
-    table = whole.select(tested)
-    if plans[0].part is not None:
-        table = table.add_column("part", np.repeat([plan.part for plan in plans], [len(plan.test) for plan in plans]))
+    tested, table = in_fold_order(plans, whole)
     truth = [labels[int(row)] for row in tested]
     return [
         Outcome(None, histories[seed], failure=failures[seed])
@@ -248,7 +258,7 @@ def _vectors(whole: datasets.Dataset, road: Road) -> VectorSource:
     return source
 
 
-def _fit(
+def fitted(
     task: Task,
     plan: Fold,
     whole: datasets.Dataset,
@@ -304,17 +314,21 @@ def zero_shot(task: Task, data: datasets.DatasetDict, road: Road) -> list[Outcom
     from bend_hf.results.crossfit import class_rates, compare_scores, cross_fit, halves
     from bend_hf.results.record import make_predictions
     from bend_hf.zero_shot.controls import control_scores
+    from bend_hf.zero_shot.tracks import TrackValues
     from bend_hf.zero_shot.variants import score_variants
 
     state = PartialState()
     [rows] = data.values()
     share = rows.shard(state.num_processes, state.process_index, contiguous=True)
     found, facts, own = control_scores(share), {}, []
+    if road.track is not None:
+        places = share.select_columns(["chromosome", "start"]).with_format("numpy")[:]
+        found["track"], facts["track_uncovered"] = TrackValues(road.track).at(places["chromosome"], places["start"])
     if road.embedder is not None:
         with road.timed("embedding"):
             scored = score_variants(road.embedder, share, protocol=road.protocol, scores=road.scores)
         found, own = dict(scored) | found, list(scored)
-        facts = {name: scored.provenance[name] for name in ("unmoved", "same_by_definition")}
+        facts |= {name: scored.provenance[name] for name in ("unmoved", "same_by_definition")}
     gathered = gather_object([(found, facts)])
     found = {name: np.concatenate([part[name] for part, _ in gathered]) for name in found}
     facts = {name: sum(part[name] for _, part in gathered) for name in facts}

@@ -27,6 +27,7 @@ from bend_hf.recording import every_run
 from bend_hf.runtime import keep_freed_memory
 from bend_hf.tasks import Task, get_tasks
 from bend_hf.walk import VARY, Road, check_splits, folds, numbered
+from bend_hf.zero_shot.tracks import TrackValues
 
 if TYPE_CHECKING:
     import datasets
@@ -55,10 +56,12 @@ class Share:
     Attributes:
         limit: Most rows of each split; None for all.
         layers: Layers, a result each; None for the embedder's own alone.
+        budget: Seconds that the run was cut to, which left out the rest; None where nobody cut it.
     """
 
     limit: int | None
     layers: tuple[int, ...] | None
+    budget: float | None = None
 
 
 @dataclass(frozen=True)
@@ -99,13 +102,25 @@ class Work:
                 raise
             return described(error)
 
+    def rows_or_error(self, task: Task) -> datasets.DatasetDict:
+        """Return the same rows.
+
+        Raises:
+            BendError: There are none.
+        """
+        data = self.rows(task)
+        if isinstance(data, BendError):
+            raise data
+        return data
+
     def road_of(self, task: Task) -> Road:
         """Return the road of a task: variants are scored in float32."""
         from bend_hf.zero_shot.variants import as_scored
 
         embedder = self.road.embedder
         embedder = embedder if task.recipe or embedder is None else as_scored(embedder)
-        return replace(self.road, embedder=embedder, limit=self.shares[task.name].limit)
+        share = self.shares[task.name]
+        return replace(self.road, embedder=embedder, limit=share.limit, budget=share.budget)
 
     def done(self) -> list[Result]:
         """Do it, and return the results in the order of the tasks."""
@@ -149,6 +164,11 @@ def ready(**arguments: Any) -> Work:
     checks.whole("sampling_seed", asked.sampling_seed, 0)
     limit, sizes = checks.whole("limit", asked.limit), subsets.sizes(asked.train_rows)
     trackers = checks.tracker_names(asked.trackers)
+    track = None if asked.track is None else checks.path_of("track", asked.track).expanduser().absolute()
+    if track is not None:
+        if all(task.recipe for task in chosen):
+            raise BendError("track= (--track) is for variant tasks: leave it out.")
+        TrackValues(track)  # opens, or says why not
     checks.one_of("choice of what seeds vary", asked.vary, VARY)
     checks.one_of("precision", asked.precision, PRECISIONS)
     checks.one_of("precision of vectors", asked.vectors, VECTORS)
@@ -223,6 +243,7 @@ def ready(**arguments: Any) -> Work:
         stored=store is not None,
         store_limit=most,
         states=output,
+        track=track,
     )
     share = Share(limit, None if layers is None else tuple(layers))
     shares = {task.name: share for task in chosen}

@@ -203,6 +203,22 @@ def characters(folder: Path, *, lower: bool = False, unknown_n: bool = False) ->
     return len(words)
 
 
+def bert_of_characters(folder: Path, *, layers: int = 1, width: int = 32, seed: int = 0) -> Path:
+    """BERT with its masked-language-model head over single nucleotides."""
+    from transformers import BertConfig
+
+    size = characters(folder)
+    config = BertConfig(
+        vocab_size=size,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=HEADS,
+        intermediate_size=4 * width,
+        max_position_embeddings=512,
+    )
+    return save(folder, config, seed, lm=True)
+
+
 def with_ids(folder: Path, vocabulary: dict[str, int]) -> Path:
     """Write a fast tokenizer of single lower-case letters with the ids given (and [UNK]), without a model."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers

@@ -1,9 +1,9 @@
-"""`evaluate`, `embed` and `doctor`: a model, measured, stored and examined."""
+"""`evaluate`, `plan`, `embed` and `doctor`: a model, measured, stored and examined."""
 
 from __future__ import annotations
 
 import json
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from bend_hf.cli.options import (
     positive,
     print_columns,
     processes_option,
+    refuse,
     seeds,
     share,
     store_options,
@@ -31,7 +32,7 @@ from bend_hf.errors import BendError
 
 
 def add(command: Command) -> None:
-    """Declare `evaluate`, `embed`, `doctor`."""
+    """Declare `evaluate`, `plan`, `embed`, `doctor`."""
     sub = command(
         "evaluate",
         evaluate,
@@ -41,6 +42,50 @@ def add(command: Command) -> None:
         "evaluate nt-v2-500m --task my_task/ --genome my_genome.fa",
         "evaluate nt-v2-500m --protocol bend-2024 --seeds 5 --store /scratch/vectors",
     )
+    sub.add_argument("--dry-run", action="store_true", help="tell what it would take, as bend-hf plan does")
+    sub.add_argument("--push", metavar="MODEL_ID", help="propose the results on this Hub model's page")
+    _evaluate_options(sub)
+
+    sub = command(
+        "plan",
+        plan,
+        "tell what evaluating a model will take, and what differences it can show, from a few of the rows",
+        "plan nt-v2-500m",
+        "plan nt-v2-500m --tasks histone_modification --layers all --budget 2h",
+    )
+    _evaluate_options(sub)
+
+    sub = command(
+        "embed",
+        embed,
+        "fill the store with a model's token vectors, so that evaluate finds them there",
+        "embed nt-v2-500m --tasks gene_finding --store /scratch/vectors",
+        "embed nt-v2-500m --store /shared/vectors --shard 3/16",
+    )
+    sub.add_argument("model", help="Hub id, folder or catalogue name")
+    tasks_option(sub)
+    sub.add_argument("--shard", type=share, metavar="I/N", help="this process's share (0-based), one of N machines")
+    data_options(sub)
+    processes_option(sub)
+    model_options(sub)
+    store_options(sub)
+
+    sub = command(
+        "doctor",
+        doctor,
+        "load a model and tell how it will be handled, or what is missing",
+        "doctor zhihan1996/DNABERT-2-117M",
+        "doctor ./my-model --format json",
+        "doctor nt-v2-500m --task my_task/",
+    )
+    sub.add_argument("model", help="Hub id, folder or catalogue name")
+    tasks_option(sub)
+    format_option(sub)
+    model_options(sub)
+
+
+def _evaluate_options(sub: ArgumentParser) -> None:
+    """Add the options of `evaluate`, which `plan` takes too."""
     sub.add_argument("model", help="Hub id, folder, catalogue name; onehot, composition, resnet-supervised, basset")
     tasks_option(sub)
     sub.add_argument(
@@ -80,78 +125,34 @@ def add(command: Command) -> None:
     sub.add_argument(
         "--scores", nargs="+", metavar="NAME", help="of variants: cosine, mean_l2@6, llr …, distances, distances@all"
     )
+    sub.add_argument(
+        "--track", metavar="BIGWIG", help="of conservation, say: its values at variants, beside the scores"
+    )
+    sub.add_argument(
+        "--budget", metavar="TIME", help="leave out layers and rows, marked, where all take longer: 30min, 2h"
+    )
     sub.add_argument("--trackers", nargs="+", default=[], metavar="NAME", help="tensorboard, trackio, wandb")
     sub.add_argument(
         "-o", "--output", type=Path, default=Path("bend-results"), help="folder for results (bend-results)"
     )
     sub.add_argument("--overwrite", action="store_true", help="make results again that are there already")
-    sub.add_argument("--push", metavar="MODEL_ID", help="propose the results on this Hub model's page")
     format_option(sub)
     data_options(sub)
     processes_option(sub)
     model_options(sub)
     store_options(sub)
-
-    sub = command(
-        "embed",
-        embed,
-        "fill the store with a model's token vectors, so that evaluate finds them there",
-        "embed nt-v2-500m --tasks gene_finding --store /scratch/vectors",
-        "embed nt-v2-500m --store /shared/vectors --shard 3/16",
-    )
-    sub.add_argument("model", help="Hub id, folder or catalogue name")
-    tasks_option(sub)
-    sub.add_argument("--shard", type=share, metavar="I/N", help="this process's share (0-based), one of N machines")
-    data_options(sub)
-    processes_option(sub)
-    model_options(sub)
-    store_options(sub)
-
-    sub = command(
-        "doctor",
-        doctor,
-        "load a model and tell how it will be handled, or what is missing",
-        "doctor zhihan1996/DNABERT-2-117M",
-        "doctor ./my-model --format json",
-        "doctor nt-v2-500m --task my_task/",
-    )
-    sub.add_argument("model", help="Hub id, folder or catalogue name")
-    tasks_option(sub)
-    format_option(sub)
-    model_options(sub)
 
 
 def evaluate(args: Namespace) -> int:
-    """Evaluate a model."""
+    """Evaluate a model, or tell what that would take."""
+    if args.dry_run:
+        refuse(args, "in a dry run", "push")
+        plan(args)
+        return 0
     from bend_hf.evaluation import evaluate
     from bend_hf.report.table import table
 
-    results = evaluate(
-        args.model,
-        tasks=chosen_tasks(args),
-        **data_arguments(args),
-        num_proc=args.num_proc,
-        protocol=args.protocol,
-        seeds=args.seeds,
-        epochs=args.epochs,
-        batch_size=args.batch_size,
-        patience=args.patience,
-        precision=args.precision,
-        sampling_seed=args.sampling_seed,
-        vary=args.vary,
-        standardize=args.standardize,
-        layers=args.layers,
-        limit=args.limit,
-        train_rows=args.train_rows,
-        scores=args.scores,
-        trackers=args.trackers,
-        store=args.store,
-        store_limit=args.store_limit,
-        vectors=args.vectors,
-        output=args.output,
-        overwrite=args.overwrite,
-        **loading(args),
-    )
+    results = evaluate(args.model, **_asked(args))
     if not results:  # a process that is not the first: the first one prints
         return 0
     if args.format == "json":
@@ -164,6 +165,26 @@ def evaluate(args: Namespace) -> int:
         log.info("%s", push_results(results, args.push))
     hint(f"bend-hf report {args.output} -o report.html")
     return int(any(result.failure for result in results))
+
+
+def plan(args: Namespace) -> None:
+    """Tell what `evaluate` would take."""
+    from bend_hf.evaluation import plan
+
+    found = plan(args.model, **_asked(args))
+    print(json.dumps(found.to_json(), indent=1) if args.format == "json" else found)
+    hint(f"bend-hf evaluate {args.model}")
+
+
+def _asked(args: Namespace) -> dict[str, Any]:
+    """Return the arguments of `bend_hf.evaluate` but the model."""
+    same = (
+        *("num_proc", "protocol", "seeds", "epochs", "batch_size", "patience", "precision", "sampling_seed", "vary"),
+        *("standardize", "layers", "limit", "train_rows", "scores", "track", "budget", "trackers"),
+        *("store", "store_limit", "vectors", "output", "overwrite"),
+    )
+    values = {name: getattr(args, name) for name in same}
+    return {"tasks": chosen_tasks(args), **data_arguments(args), **values, **loading(args)}
 
 
 def _onehot_beside(results: Sequence[Any], output: Path) -> list[Any]:

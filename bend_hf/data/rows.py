@@ -29,6 +29,7 @@ from bend_hf.data.coordinates import SHARED, read
 from bend_hf.data.genome import Genome
 from bend_hf.data.sources import TaskFiles
 from bend_hf.errors import BendError
+from bend_hf.kinds.variant import DISTANCES
 from bend_hf.tasks import BEND, Task
 
 BASES_PER_BATCH = 1 << 22
@@ -49,7 +50,7 @@ def features(task: Task) -> Any:
         columns["consequence"] = carried["Consequence"]
         columns |= dict.fromkeys(("ref_sequence", "alt_sequence"), datasets.Value("string"))
         columns["variant_offset"] = datasets.Value("int64")
-        columns |= {name: value for name, value in carried.items() if name == "full_label"}
+        columns |= {name: value for name, value in carried.items() if name in ("full_label", *DISTANCES)}
         return datasets.Features(columns)
     columns = {name: carried.pop(name) for name in ("chromosome", "start", "end", "strand")}
     columns["sequence"] = datasets.Value("string")

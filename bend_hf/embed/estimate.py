@@ -80,11 +80,11 @@ def estimate(
     tokens = round(int(np.sum(embedder.count_tokens(sample))) / sampled * total)
     width = VALUE_BYTES[precision] * embedder.dim + 2 + (4 if precision == "int8" else 0)
     missing = total if missing is None else missing
-    seconds = missing * _pace(embedder, sample) if missing > TRIAL_NUCLEOTIDES else None
+    seconds = missing * pace(embedder, sample) if missing > TRIAL_NUCLEOTIDES else None
     return Estimate(len(found.inverse), total, tokens, embedder.dim, tokens * width + 24 * len(found.first), seconds)
 
 
-def _pace(embedder: SequenceEmbedder, sample: list[str]) -> float:
+def pace(embedder: SequenceEmbedder, sample: list[str]) -> float:
     """Seconds per nucleotide, of the middle of the sample; the first sequence warms up."""
     sample = sample[len(sample) // 2 :] + sample[: len(sample) // 2]
     elapsed, count = 0.0, 1

@@ -18,6 +18,9 @@ from bend_hf.kinds.scores import auroc, positives
 if TYPE_CHECKING:
     from bend_hf.tasks.task import Task
 
+DISTANCES = ("splice_distance", "tss_distance")
+"""Columns that a task may have: bp from a variant to the nearest splice site, and transcription start."""
+
 
 def _problem(task: Task) -> str | None:
     if task.window is None:

@@ -170,7 +170,7 @@ def compare(
                 models = list(dict.fromkeys(result.label for result in here))
             if len(models) < 2:
                 continue
-            drawn = {model: _draw([r for r in here if r.label == model], resamples, seed) for model in models}
+            drawn = {model: draw([r for r in here if r.label == model], resamples, seed) for model in models}
             _same_rows(name, drawn)
         except BendError as error:
             if strict:
@@ -190,7 +190,7 @@ def compare(
     return Comparison(rows, found, ranking, notes, level)
 
 
-def _draw(results: Sequence[Result], resamples: int, seed: int) -> Drawn:
+def draw(results: Sequence[Result], resamples: int, seed: int) -> Drawn:
     """Resample the seeds of one model one after another: predictions of a large test set fill much memory."""
     random = trained(results[0])
     several: dict[str, Drawn] = {}

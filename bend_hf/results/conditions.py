@@ -19,6 +19,7 @@ from bend_hf.errors import BendError
 from bend_hf.protocols import PROTOCOLS
 from bend_hf.results.record import UNSEEDED, Result
 from bend_hf.tasks import TASKS
+from bend_hf.text import duration
 
 UNKNOWN = "not recorded"
 EXACT = {"precision": ("auto", "fp32"), "vectors": ("auto", "float32")}
@@ -86,12 +87,15 @@ def _departures(result: Result) -> str:
     found = {name: pair for name, pair in settings(result).items() if pair[0] != pair[1]}
     known = sorted((name for name in found if found[name][0] != UNKNOWN), key=lambda name: name != "epochs")
     unknown = [] if len(known) == len(found) else ["settings of training not recorded"]
-    return ", ".join([*unknown, *(_words(name, *found[name]) for name in known)])
+    budget = result.provenance.get("budget")
+    return ", ".join([*unknown, *(_words(name, *found[name], budget) for name in known)])
 
 
-def _words(name: str, value: Any, standard: Any) -> str:
+def _words(name: str, value: Any, standard: Any, budget: Any) -> str:
     if name == "epochs":
         return f"trained for {value} epoch{'' if value == 1 else 's'} instead of the recipe's {standard}"
+    if name == "limit" and isinstance(budget, int | float):
+        return f"at most {value:,} rows of each split, to fit a budget of {duration(budget)}"
     if name == "limit":
         return f"a smoke test on at most {value} row{'' if value == 1 else 's'} per split"
     if name == "train_rows":

@@ -24,14 +24,14 @@ REPEATED = {
     **dict.fromkeys(("--epochs", "--batch-size", "--patience", "--precision", "--sampling-seed", "--vary"), "one"),
     **dict.fromkeys(("--genome", "--scores"), "many"),
     **dict.fromkeys(("--genome-checked", "--standardize"), "none"),
-    **dict.fromkeys(("--vectors", "--tokenizer", "--limit"), "one"),
+    **dict.fromkeys(("--vectors", "--tokenizer", "--limit", "--track"), "one"),
 }
 """Options of ``bend-hf evaluate`` that a record may bring back, as they decide a score; how many values each takes."""
 LEFT_OUT = {
     **dict.fromkeys(
         ("--seeds", "--protocol", "--output", "-o", "--push", "--format", "--store", "--store-limit"), "one"
     ),
-    **dict.fromkeys(("--num-proc", "--device", "--revision", "--layers", "--train-rows"), "one"),
+    **dict.fromkeys(("--num-proc", "--device", "--revision", "--layers", "--train-rows", "--budget"), "one"),
     **dict.fromkeys(("--tasks", "--trackers"), "many"),
     "--task": "one",
     **dict.fromkeys(("--overwrite", "--strict", "--trust-remote-code", "--debug"), "none"),
@@ -145,12 +145,15 @@ def _task_in(folder: Path) -> str | None:
 
 
 def _of_this_run(result: Result, words: list[str]) -> list[str]:
-    """The layer and the training rows of one of several runs of a command."""
+    """The layer and the rows of one of several runs of a command."""
     options = []
+    settings = result.provenance.get("settings") or {}
     key = (result.provenance.get("model") or {}).get("key") or {}
     if any(word.partition("=")[0] == "--layers" for word in words) and key.get("layer"):
         options.append(f"--layer={','.join(map(str, key['layer']))}")
-    rows = (result.provenance.get("settings") or {}).get("train_rows")
+    if any(word.partition("=")[0] == "--budget" for word in words) and isinstance(settings.get("limit"), int):
+        options += ["--limit", str(settings["limit"])]  # the last one counts
+    rows = settings.get("train_rows")
     return [*options, *(["--train-rows", str(rows)] if isinstance(rows, int) else [])]
 
 

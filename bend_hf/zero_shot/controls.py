@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bend_hf.kinds.variant import DISTANCES
+
 if TYPE_CHECKING:
     from datasets import Dataset
 
@@ -18,7 +20,8 @@ def control_scores(dataset: Dataset) -> dict[str, np.ndarray]:
 
     Returns:
         (n,) float64 each: ``gc_change`` (+1 where A or T becomes G or C, -1 the other way), ``cpg_created`` and
-        ``cpg_lost`` (CpG dinucleotides that the variant makes or breaks).
+        ``cpg_lost`` (CpG dinucleotides that the variant makes or breaks); and where the rows have such columns, minus
+        their distances to the nearest splice site and transcription start (`DISTANCES`).
     """
     gains, created, lost = [], [], []
     some: dict[str, Any]
@@ -28,7 +31,6 @@ def control_scores(dataset: Dataset) -> dict[str, np.ndarray]:
             gains.append((alt[at].upper() in "GC") - (ref[at].upper() in "GC"))
             created.append(max(0, after.count("CG") - before.count("CG")))
             lost.append(max(0, before.count("CG") - after.count("CG")))
-    return {
-        name: np.array(values, np.float64)
-        for name, values in (("gc_change", gains), ("cpg_created", created), ("cpg_lost", lost))
-    }
+    found = {"gc_change": gains, "cpg_created": created, "cpg_lost": lost}
+    near = {name: -np.asarray(dataset[name], np.float64) for name in DISTANCES if name in dataset.column_names}
+    return {name: np.array(values, np.float64) for name, values in found.items()} | near

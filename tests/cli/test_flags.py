@@ -107,8 +107,42 @@ def _splits(call: str) -> dict[str, tuple[str, str, Any]]:
     }
 
 
-EVALUATE, FILL, OPEN, LOCATE = (
+def _evaluate(call: str) -> dict[str, tuple[str, str, Any]]:
+    """Return the rows of what `evaluate` and `plan` take."""
+    return {
+        **_tasks(call),
+        **_data(call),
+        **_loading(call),
+        "model": ("", f"{call}.model", "onehot"),
+        "seeds": ("--seeds 5", f"{call}.seeds", 5),
+        "epochs": ("--epochs 3", f"{call}.epochs", 3),
+        "batch_size": ("--batch-size 3", f"{call}.batch_size", 3),
+        "patience": ("--patience 3", f"{call}.patience", 3),
+        "precision": ("--precision bf16", f"{call}.precision", "bf16"),
+        "sampling_seed": ("--sampling-seed 3", f"{call}.sampling_seed", 3),
+        "vary": ("--vary both", f"{call}.vary", "both"),
+        "standardize": ("--standardize", f"{call}.standardize", True),
+        "layers": ("--layers all", f"{call}.layers", "all"),
+        "limit": ("--limit 3", f"{call}.limit", 3),
+        "train_rows": ("--train-rows 3,all", f"{call}.train_rows", "3,all"),
+        "scores": ("--scores llr cosine", f"{call}.scores", ["llr", "cosine"]),
+        "trackers": ("--trackers wandb", f"{call}.trackers", ["wandb"]),
+        "output": ("-o a", f"{call}.output", A),
+        "overwrite": ("--overwrite", f"{call}.overwrite", True),
+        "format": JSON,
+        "num_proc": ("--num-proc 3", f"{call}.num_proc", 3),
+        "protocol": ("--protocol bend-2024", f"{call}.protocol", "bend-2024"),
+        "store": ("--store a", f"{call}.store", A),
+        "store_limit": ("--store-limit 3GB", f"{call}.store_limit", "3GB"),
+        "vectors": ("--vectors int8", f"{call}.vectors", "int8"),
+        "track": ("--track a.bw", f"{call}.track", "a.bw"),
+        "budget": ("--budget 2h", f"{call}.budget", "2h"),
+    }
+
+
+EVALUATE, PLAN, FILL, OPEN, LOCATE = (
     "bend_hf.evaluation.evaluate",
+    "bend_hf.evaluation.plan",
     "bend_hf.embed.filling.fill",
     "bend_hf.embed.open.load_embedder",
     "bend_hf.data.sources.locate",
@@ -146,36 +180,18 @@ VERBS = {
     ),
     "evaluate": Verb(
         "onehot",
-        {EVALUATE: [make_result("gene_finding", model="onehot")], "bend_hf.hub.push.push_results": "done"},
         {
-            **_tasks("evaluate"),
-            **_data("evaluate"),
-            **_loading("evaluate"),
-            "model": ("", "evaluate.model", "onehot"),
-            "seeds": ("--seeds 5", "evaluate.seeds", 5),
-            "epochs": ("--epochs 3", "evaluate.epochs", 3),
-            "batch_size": ("--batch-size 3", "evaluate.batch_size", 3),
-            "patience": ("--patience 3", "evaluate.patience", 3),
-            "precision": ("--precision bf16", "evaluate.precision", "bf16"),
-            "sampling_seed": ("--sampling-seed 3", "evaluate.sampling_seed", 3),
-            "vary": ("--vary both", "evaluate.vary", "both"),
-            "standardize": ("--standardize", "evaluate.standardize", True),
-            "layers": ("--layers all", "evaluate.layers", "all"),
-            "limit": ("--limit 3", "evaluate.limit", 3),
-            "train_rows": ("--train-rows 3,all", "evaluate.train_rows", "3,all"),
-            "scores": ("--scores llr cosine", "evaluate.scores", ["llr", "cosine"]),
-            "trackers": ("--trackers wandb", "evaluate.trackers", ["wandb"]),
-            "output": ("-o a", "evaluate.output", A),
-            "overwrite": ("--overwrite", "evaluate.overwrite", True),
+            EVALUATE: [make_result("gene_finding", model="onehot")],
+            PLAN: SimpleNamespace(to_json=dict),
+            "bend_hf.hub.push.push_results": "done",
+        },
+        {
+            **_evaluate("evaluate"),
             "push": ("--push lab/model", "push_results.model_id", "lab/model"),
-            "format": JSON,
-            "num_proc": ("--num-proc 3", "evaluate.num_proc", 3),
-            "protocol": ("--protocol bend-2024", "evaluate.protocol", "bend-2024"),
-            "store": ("--store a", "evaluate.store", A),
-            "store_limit": ("--store-limit 3GB", "evaluate.store_limit", "3GB"),
-            "vectors": ("--vectors int8", "evaluate.vectors", "int8"),
+            "dry_run": ("--dry-run", "plan.model", "onehot"),
         },
     ),
+    "plan": Verb("onehot", {PLAN: SimpleNamespace(to_json=dict)}, _evaluate("plan")),
     "embed": Verb(
         "model --tasks gene_finding",
         {

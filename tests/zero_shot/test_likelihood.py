@@ -30,6 +30,8 @@ def models(tmp_path_factory):
         "6-mers": tiny_models.esm(root / "esm", lm=True),
         "blocks, causal": tiny_models.generator(root / "generator", lm=True),
         "byte pairs": tiny_models.moderngena(root / "moderngena"),
+        "overlapping 6-mers": tiny_models.dnabert(root / "dnabert", lm=True),
+        "characters": tiny_models.bert_of_characters(root / "characters"),
     }
     return {
         name: load_embedder(str(folder), protocol=DEFAULT, dtype="float32", device="cpu")
@@ -113,7 +115,28 @@ def test_masked_kmers_by_themselves_and_marginalised(models):
     assert found["llr_block"][0] == pytest.approx(np.log(probability(one[256]) / probability(two[256])), abs=CLOSE)
 
 
-@pytest.mark.parametrize("name", ["6-mers", "byte pairs"])
+def test_overlapping_kmers_that_hold_the_variant_are_masked_together(models):
+    embedder, dataset = models["overlapping 6-mers"], variants(context(28))
+    found = score_variants(embedder, dataset, protocol=DEFAULT, scores=("llr",))["llr"][0]
+    scheme = embedder.scheme
+    one, two = (scheme.encode([dataset[0][name][256:768]])[0].ids for name in ("ref_sequence", "alt_sequence"))
+    holding = range(251, 257)  # k-mers that begin at 251 to 256 hold nucleotide 256
+    ids = [*scheme.prefix, *(scheme.mask if at in holding else int(token) for at, token in enumerate(one))]
+    logs = log_probabilities(embedder, [*ids, *scheme.suffix])[len(scheme.prefix) :]
+    assert found == pytest.approx(sum(logs[at, one[at]] - logs[at, two[at]] for at in holding), abs=CLOSE)
+
+
+def test_one_masked_character(models):
+    embedder, dataset = models["characters"], variants(context(29), context(30))
+    found = score_variants(embedder, dataset, protocol=DEFAULT, scores=("llr",))["llr"]
+    for row, record in enumerate(dataset):
+        one, two = (record[name][256:768] for name in ("ref_sequence", "alt_sequence"))
+        logs = masked(embedder, one, 256)
+        ids = [int(embedder.scheme.encode([text[256]])[0].ids[0]) for text in (one, two)]
+        assert found[row] == pytest.approx(logs[ids[0]] - logs[ids[1]], abs=CLOSE)
+
+
+@pytest.mark.parametrize("name", ["6-mers", "byte pairs", "characters"])
 def test_pseudo_likelihood_masks_every_token_in_turn(models, name):
     embedder, dataset = models[name], variants(context(25))
     found = score_variants(embedder, dataset, protocol=DEFAULT, scores=("pll",))["pll"][0]

@@ -220,6 +220,8 @@ def test_places_and_distances_by_hand(schemes, name):
             assert found[f"{place}inner_product"][row] == pytest.approx(-(a @ b))
         gaps = np.linalg.norm(tracks[0] - tracks[1], axis=1)
         assert found["max_l2"][row] == pytest.approx(gaps.max())
+        turned = [1 - a @ b / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(*tracks, strict=True)]
+        assert found["max_cosine"][row] == pytest.approx(max(turned), abs=1e-12)
         assert found["max_inner_product"][row] == pytest.approx(-(tracks[0] * tracks[1]).sum(1).min())
         assert found["l2"][row] > 0
 
