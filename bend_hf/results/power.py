@@ -141,7 +141,7 @@ def _drawn(task: Task, rows: Predictions, results: Sequence[Result]) -> dict[str
     for result in told_apart([one for one in results if one.task == task.name and one.score is not None]):
         if of_all_rows(result):
             models.setdefault(result.label, []).append(result)
-    found = {}
+    found: dict[str, Drawn] = {}
     for model, mine in models.items():
         try:
             if read_predictions(mine[0]).keys_digest == rows.keys_digest:
