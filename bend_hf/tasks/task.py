@@ -188,9 +188,11 @@ class Task:
         numbers = {"window": self.window, "bin_size": self.bin_size}
         numbers |= {f"rows.{split}": count for split, count in self.rows.items()}
         numbers |= {f"chromosomes.{name}": length for name, length in (self.chromosomes or {}).items()}
+        # A task whose rows are not divided yet (`bend-hf build --split none`) is trained on only.
+        least = {"rows.validation": 0, "rows.test": 0} if self.split_scheme == "fixed" else {}
         for name, number in numbers.items():
-            if number is not None and number < 1:
-                return f"{name} is {number}; expected 1 or more"
+            if number is not None and number < least.get(name, 1):
+                return f"{name} is {number}; expected {least.get(name, 1)} or more"
         return None
 
     def _problem_of_kind(self) -> str | None:
