@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 
+import errors_page
 import h5py
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -185,3 +186,23 @@ def test_hdf5_errors_without_a_number(tmp_path):
     found = described(raised(lambda: h5py.File(damaged(tmp_path, "x.hdf5"))))
     assert found.code == "data"
     assert "truncated, damaged" in str(found)
+
+
+def test_the_page_of_errors_says_what_is_said():
+    """Write it anew with: python tests/errors_page.py."""
+    text = errors_page.PAGE.read_text(encoding="utf-8")
+    assert errors_page.page(text) == text
+    assert text.count("| `") > 20
+    assert all(f"`{kind}`" in text for kind in ("input", "data", "model", "hub", "disk", "memory", "internal", "usage"))
+
+
+@pytest.mark.parametrize("words", [["compare", "x", "--resample", "3"], ["compear"], ["report", "--level", "x", "y"]])
+def test_wrong_usage_is_json_where_the_output_is(words, capsys):
+    for form in (["--format", "json"], ["--format=json"]):
+        with pytest.raises(SystemExit) as stop:
+            main([*words, *form])
+        assert stop.value.code == 2
+        said = json.loads(capsys.readouterr().err)["error"]
+        assert said["code"] == "usage"
+        assert said["message"]
+        assert said["command"] == (words[0] if words[0] != "compear" else "")

@@ -14,6 +14,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, NoReturn
 
 from bend_hf import __version__
@@ -73,11 +74,13 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         usual: dict[str, Any] = {"allow_abbrev": False, "formatter_class": argparse.RawDescriptionHelpFormatter}
         super().__init__(**(usual | options))
+        self._words: list[str] = []
         text = "show where in the code an error arose"
         self.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=text)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Refuse options that this command does not have, with the nearest one."""
+        self._words = list(sys.argv[1:] if args is None else args)
         found, rest = super().parse_known_args(args, namespace)
         unknown = [word for word in rest if word.startswith("-")]
         near = nearest(unknown[0].partition("=")[0], self._option_string_actions) if unknown else None
@@ -86,13 +89,16 @@ class Parser(argparse.ArgumentParser):
         return found, rest
 
     def error(self, message: str) -> NoReturn:
-        """Add the nearest choice to what argparse says of a wrong one."""
+        """Add the nearest choice to what argparse says of a wrong one; as JSON where the output is JSON."""
         wrong = re.match(r"argument COMMAND: invalid choice: '(.*?)'", message)
         if wrong and self._subparsers is not None:
             commands = [name for action in self._subparsers._group_actions for name in action.choices or ()]
             near = nearest(wrong[1], commands)
             hint = f" Did you mean {near!r}?" if near else ""
             message = f"there is no command {wrong[1]!r}.{hint} Commands: {', '.join(commands)}"
+        if "--format=json" in self._words or ("--format", "json") in pairwise(self._words):
+            said = {"command": self.prog.partition(" ")[2], "code": "usage", "message": message}
+            self.exit(2, json.dumps({"error": said}) + "\n")
         super().error(message)
 
 

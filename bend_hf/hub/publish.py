@@ -264,6 +264,8 @@ def _upload(
         sha = there.commit
         if any(change.change != "same" for change in upload.changes):
             try:
+                if problem := file_tools.damage(repository.path):
+                    raise BendError(f"{repository.path}: {problem} since it was checked. {AGAIN}")
                 sha = commit(
                     api,
                     upload.repo_id,

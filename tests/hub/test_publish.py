@@ -212,6 +212,20 @@ def test_nothing_is_uploaded_when_a_check_fails(
     assert hub.repos == {}
 
 
+def test_a_file_that_is_swapped_after_the_checks_is_not_uploaded(
+    hub: hub_server.Hub, client: Client, mirror: Path, tmp_path: Path
+) -> None:
+    client.run("import bend_hf.hub.publish as module", "kept = module._plan")
+    swap = "(repository.path / 'README.md').write_text('of a stranger')"
+    client.run(f"module._plan = lambda api, repository: (kept(api, repository), {swap})[0]", "None")
+    try:
+        with pytest.raises(ClientError, match=r"README\.md does not match its SHA-256 since it was checked"):
+            client.run(publish(broken(tmp_path, mirror)))
+    finally:
+        client.run("module._plan = kept", "None")
+    assert hub.repos == {}
+
+
 def test_incomplete_data_is_published_only_when_asked_for(
     hub: hub_server.Hub, client: Client, plain_data: dict[int, Path]
 ) -> None:
