@@ -3,9 +3,15 @@
 import dataclasses
 import importlib
 import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_models
 from tasks_of_ones_own import RICH, WINDOW, make_task, write_folder
 
 import bend_hf
@@ -14,6 +20,7 @@ from bend_hf.errors import BendError
 from bend_hf.hub.cards import dataset_card
 from bend_hf.hub.words import words
 from bend_hf.kinds import KINDS
+from bend_hf.report.plot import plot
 from bend_hf.report.write import write_report
 from bend_hf.results.board import board, group_means
 from bend_hf.results.record import read_predictions
@@ -123,6 +130,47 @@ def test_a_folder_without_a_task_says_what_it_should_hold(tmp_path):
         get_tasks(tmp_path)
 
 
+PACKAGE = """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "worm-tasks"
+version = "1.0"
+
+[project.entry-points."bend_hf.tasks"]
+one = "worm_tasks:ONE"
+several = "worm_tasks:SEVERAL"
+
+[tool.hatch.build.targets.wheel]
+packages = ["worm_tasks"]
+"""
+
+
+def test_an_installed_package_brings_tasks(tmp_path):
+    source = tmp_path / "source"
+    first = write_folder(source / "worm_tasks" / "first", make_task("first"))
+    write_document(source / "worm_tasks" / "second.json", make_task("second"))
+    (source / "worm_tasks" / "__init__.py").write_text(
+        "from pathlib import Path\nfrom bend_hf.tasks import read_document\nHERE = Path(__file__).parent\n"
+        "ONE = HERE / 'first'\nSEVERAL = [read_document(HERE / 'second.json')]\n"
+    )
+    (source / "pyproject.toml").write_text(PACKAGE)
+    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-build-isolation"]
+    subprocess.run([*install, "--target", str(tmp_path / "site"), str(source)], check=True, capture_output=True)
+    shutil.rmtree(first)
+    code = (
+        "import bend_hf; from bend_hf.tasks import get_tasks; "
+        "names = [task.name for task in get_tasks(['second', 'first'])]; "
+        "print(names, len(bend_hf.load_dataset('first', split='test')))"
+    )
+    path = os.pathsep.join([str(tmp_path / "site"), str(Path(bend_hf.__file__).parent.parent)])
+    environment = os.environ | {"PYTHONPATH": path, "HF_HOME": str(tmp_path / "hf")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "['first', 'second'] 40", done.stderr
+
+
 def test_a_superseded_task_says_so(caplog):
     register(make_task("old"))
     register(make_task("new", supersedes="old"))
@@ -137,6 +185,36 @@ def test_rows_of_ones_own(tmp_path, ending):
     assert {name: len(rows) for name, rows in data.items()} == {"train": 60, "validation": 20, "test": 40}
     for row in data["test"]:
         assert (0 in row["labels"]) == (row["sequence"].count("G") > RICH)
+
+
+@pytest.mark.parametrize("kind", ["per_nucleotide_class", "per_bin_binary"])
+def test_labels_by_position_are_the_same_in_every_kind_of_file(tmp_path, kind):
+    import h5py
+
+    def rows(name):
+        found = bend_hf.load_dataset(str(tmp_path / name / "my_task"), cache_dir=tmp_path / "cache")
+        TASKS.pop("my_task")
+        return {split: part.to_list() for split, part in found.items()}
+
+    task = make_task(label_kind=kind, **FIELDS[kind])
+    write_folder(tmp_path / "bed" / "my_task", task)
+    expected = rows("bed")
+    size = task.bin_size or 1
+    assert {len(row["labels"]) for row in expected["test"]} == {WINDOW // size}
+    for ending in (".csv", ".tsv"):
+        write_folder(tmp_path / ending / "my_task", task, ending=ending)
+        assert rows(ending) == expected
+    folder = write_folder(tmp_path / "hdf5" / "my_task", task)
+    lines = [line.split("\t") for line in (folder / "my_task.bed").read_text().splitlines()]
+    (folder / "my_task.bed").write_text("".join("\t".join([*line[:4], line[5]]) + "\n" for line in lines))
+    labels = [[int(run.split(":")[0]) for run in line[4].split(",")] for line in lines[1:]]
+    with h5py.File(folder / "my_task.hdf5", "w") as file:
+        file["labels"] = np.array(labels, np.int8)
+    write_document(folder / "task.json", make_task(label_kind=kind, labels_in_hdf5=True, **FIELDS[kind]))
+    assert rows("hdf5") == expected
+    (folder / "my_task.hdf5").unlink()
+    with pytest.raises(BendError, match=r"my_task\.hdf5: there is no such file, and my_task has its labels in HDF5"):
+        rows("hdf5")
 
 
 def test_parquet_holds_the_same_rows(tmp_path):
@@ -198,6 +276,44 @@ def test_a_folder_is_evaluated(tmp_path, kind, model, least):
         "window_value": ["Spearman ρ", "R²"],
     }
     assert [word for word in shown.get(kind, []) if word not in page] == []
+
+
+@pytest.mark.parametrize("kind", FIELDS)
+def test_a_picture_is_of_bins_or_refused(tmp_path, kind):
+    folder = write_folder(tmp_path / "my_task", make_task(label_kind=kind, **FIELDS[kind]))
+    [result] = bend_hf.evaluate("composition", tasks=folder, output=tmp_path / "results")
+    if kind == "per_bin_binary":
+        picture = plot(result, row=1).read_text()
+        assert "middle of the window" in picture
+        assert "transcription" not in picture
+    else:
+        with pytest.raises(BendError, match="my_task has neither genes nor bins: there is no window to draw"):
+            plot(result)
+
+
+@pytest.mark.parametrize("kind", ["window_class", "window_value"])
+def test_vectors_of_ones_own_are_stored_and_a_record_is_made_again(tmp_path, kind, capsys):
+    folder = write_folder(tmp_path / "my_task", make_task(label_kind=kind, **FIELDS[kind]))
+    model, store = str(tiny_models.FAMILIES["dnabert"](tmp_path / "tiny")), str(tmp_path / "store")
+    given = [model, "--task", str(folder), "--device", "cpu", "--store", store]
+    assert main(["embed", *given]) == 0
+    assert "my_task  complete" in capsys.readouterr().out
+    shards = sorted((tmp_path / "store").rglob("*.safetensors"))
+    times = [path.stat().st_mtime_ns for path in shards]
+    assert shards
+    output = str(tmp_path / "results")
+    assert main(["evaluate", *given, "--epochs", "1", "--seeds", "1", "-o", output]) == 0
+    assert "the vectors of 120 sequences are in" in capsys.readouterr().err
+    assert [path.stat().st_mtime_ns for path in shards] == times
+    [record] = (tmp_path / "results").rglob("my_task*.json")
+    capsys.readouterr()
+    again = ["rerun", str(record), "--model", model]
+    assert main(again) == 0
+    assert "the same score to the last digit" in capsys.readouterr().out
+    del TASKS["my_task"]  # as where the record is all that is known
+    assert main(again) == 1
+    assert "name the folder (task=, --task)" in capsys.readouterr().err
+    assert main([*again, "--task", str(folder)]) == 0
 
 
 def rewrite(folder, kind, split, label):

@@ -75,6 +75,7 @@ def add(command: Command) -> None:
     )
     sub.add_argument("result", type=Path, help="a result's JSON file")
     sub.add_argument("--model", help="instead of the recorded one, e.g. the folder it lies in now")
+    sub.add_argument("--task", metavar="FOLDER", help="where the folder of a task of your own lies now")
     sub.add_argument("--data-dir", type=Path, help="data folder instead of the recorded one")
     sub.add_argument("--genome", type=Path, metavar="FASTA", help="genome instead of the recorded one")
     sub.add_argument(
@@ -151,6 +152,7 @@ def rerun(args: Namespace) -> int:
     old = read_result(args.result)
     options = {
         "model": args.model,
+        "task": args.task,
         "data_dir": args.data_dir,
         "genome": args.genome,
         "trust_remote_code": args.trust_remote_code,

@@ -19,7 +19,7 @@ from bend_hf.errors import BendError
 from bend_hf.report.charts import ticks
 from bend_hf.results.predictions import Predictions
 from bend_hf.results.record import Result, read_predictions
-from bend_hf.tasks import TASKS, Task
+from bend_hf.tasks import BEND, TASKS, Task
 
 WIDTH, LEFT = 960, 96
 COLUMNS = WIDTH - LEFT - 28
@@ -131,9 +131,10 @@ def _bins(one: Predictions) -> tuple[str, int]:
         blocks.append(f'<rect class="enhancer" x="{x:.1f}" y="6" width="{max(width, 1.5):.1f}" height="24"/>')
     half = len(labels) * size / 2
     middle = LEFT + COLUMNS / 2
+    centre = "transcription start" if one.task in BEND else "middle of the window"
     start = (
         f'<line class="start" x1="{middle}" x2="{middle}" y1="0" y2="144"/>'
-        f'<text x="{middle}" y="-5" text-anchor="middle">transcription start</text>'
+        f'<text x="{middle}" y="-5" text-anchor="middle">{centre}</text>'
     )
     tracks = [
         _track("enhancers", "".join(blocks), 0),

@@ -15,7 +15,9 @@ from typing import Any
 
 from bend_hf.errors import BendError
 from bend_hf.results.record import Result
+from bend_hf.tasks import BEND, TASKS
 from bend_hf.tasks.document import NAME, read_document
+from bend_hf.tasks.registry import bring
 
 _PROGRAMS = ("bend-hf", "hf-bend", "__main__.py")
 _LOOKED_AT = ("dataset_digest", "model", "protocol", "recipe", "settings", "task_version", "packages", "hardware")
@@ -44,6 +46,7 @@ def rerun_command(
     *,
     output: str | Path,
     model: str | Path | None = None,
+    task: str | Path | None = None,
     data_dir: str | Path | None = None,
     genome: str | Path | None = None,
     trust_remote_code: bool = False,
@@ -59,13 +62,14 @@ def rerun_command(
         result: With its provenance.
         output: Folder for the new result; not the one that holds the old one.
         model: Model instead of the recorded one, e.g. the folder it lies in now.
+        task: Folder of a task of one's own, where it lies now.
         data_dir: Data folder instead of the recorded one.
         genome: FASTA instead of the recorded one.
         trust_remote_code: Whether to run Python that comes with the model; what the record says of it does not count.
 
     Raises:
-        BendError: `output` holds the old result, the recorded command has an option that is not known, or the model was
-            a Python object and `model` is not given.
+        BendError: `output` holds the old result, the recorded command has an option that is not known, the model was a
+            Python object and `model` is not given, or a task of one's own is not where the command says.
     """
     if result.path is not None and Path(output).resolve() in result.path.resolve().parents:
         raise BendError(f"{output} holds the result that is to be made again; choose another folder.")
@@ -94,7 +98,7 @@ def rerun_command(
         arguments += ["--revision", commit]
     if result.seed is not None:
         arguments += ["--seeds", f"{result.seed},"]
-    arguments += [*_of_this_run(result, words), *_task_named(result, words)]
+    arguments += [*_of_this_run(result, words), *_task_named(result, words, task)]
     arguments += ["--protocol", result.protocol, "--output", str(output)]
     for option, value in (("--data-dir", data_dir), ("--genome", genome)):
         arguments += [option, str(value)] if value is not None else []
@@ -126,14 +130,25 @@ def _parsed(words: list[str]) -> tuple[str, list[str]]:
     return model, kept
 
 
-def _task_named(result: Result, words: list[str]) -> list[str]:
-    """How the one task is named: by the recorded folder that holds it, else by its name."""
+def _task_named(result: Result, words: list[str], given: str | Path | None) -> list[str]:
+    """How the one task is named: BEND's by its name, others by the folder that holds them."""
+    if given is not None:
+        return ["--task", str(given)]
+    if any(task.name == result.task for task in BEND):
+        return ["--tasks", result.task]
     for word, following in zip(words, [*words[1:], ""], strict=True):
         option, equals, value = word.partition("=")
         folder = value if equals else following
         if option == "--task" and folder and _task_in(Path(folder)) == result.task:
             return ["--task", folder]
-    return ["--tasks", result.task]
+    bring()
+    known = TASKS.get(result.task)
+    if known is None or known.folder is None:
+        raise BendError(
+            f"{result.task} is none of BEND's tasks, and its folder is not where the record says: name the folder "
+            "(task=, --task)."
+        )
+    return ["--task", str(known.folder)]
 
 
 def _task_in(folder: Path) -> str | None:

@@ -104,7 +104,7 @@ def _find(name: Any) -> list[Task]:
         return list(BEND)
     if found := _named(name):
         return found
-    _bring()
+    bring()
     if found := _named(name):
         return found
     path = Path(name)
@@ -118,8 +118,12 @@ def _named(name: Any) -> list[Task]:
     return [task for task in TASKS.values() if name in (task.name, task.dataset)]
 
 
-def _bring() -> None:
-    """Register the tasks that installed packages bring."""
+def bring() -> None:
+    """Register the tasks that installed packages bring.
+
+    Raises:
+        BendError: One of them has the name or the dataset of another.
+    """
     for point in entry_points(group="bend_hf.tasks"):
         if point.value not in _brought:
             _brought.add(point.value)

@@ -282,6 +282,7 @@ VERBS = {
         {
             "result": ("", "read_result.path", A),
             "model": ("--model a", "rerun_command.model", "a"),
+            "task": ("--task a", "rerun_command.task", "a"),
             "data_dir": ("--data-dir a", "rerun_command.data_dir", A),
             "genome": ("--genome a", "rerun_command.genome", A),
             "trust_remote_code": ("--trust-remote-code", "rerun_command.trust_remote_code", True),

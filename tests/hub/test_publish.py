@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from hub_client import Client, ClientError
+from tasks_of_ones_own import make_task, write_folder
 
 from bend_hf import files as file_tools
 from bend_hf.hub import cards
@@ -353,3 +354,30 @@ def test_the_command_line(hub: hub_server.Hub, client: Client) -> None:
     client.run(line.format(""))
     assert client.run("codes[-1]") == 1
     assert hub.repos == {}
+
+
+@pytest.mark.parametrize("kind", ["window_class", "window_value"])
+@pytest.mark.parametrize("by_mirror", [False, True])
+def test_a_task_of_ones_own_is_published_and_read_back(
+    hub: hub_server.Hub, client: Client, tmp_path: Path, kind: str, by_mirror: bool
+) -> None:
+    names = {"window_class": ("poor", "rich"), "window_value": ("content",)}[kind]
+    name = f"{kind}_{by_mirror}"  # the client's process keeps the tasks that it has seen
+    task = make_task(name, label_kind=kind, label_names=names)
+    folder = str(write_folder(tmp_path / name, task))
+    mirror = repr(str(tmp_path / "mirror"))
+    if by_mirror:
+        client.run(f"from bend_hf.hub.prepare import prepare; _ = prepare({folder!r}, to={mirror}, namespace='tester')")
+    given = f", mirror={mirror}" if by_mirror else ""
+    commits = client.run(f"done = publish('tester', tasks={folder!r}{given})", COMMITS)
+    assert [f"tester/{name}", hub.repo("dataset", f"tester/{name}").refs["main"], False] in commits
+    files = hub.files("dataset", f"tester/{name}")
+    assert "config" in files["README.md"].decode()
+    assert "BEND" not in files["README.md"].decode()
+    benchmark = yaml.safe_load(files["eval.yaml"])
+    assert [entry["id"] for entry in benchmark["tasks"]] == [f"{name}_{task.metric}"]
+    read = f"rows = datasets.load_dataset('tester/{name}', split='test')"
+    mine = f"import bend_hf; mine = bend_hf.load_dataset({folder!r}, split='test')"
+    same = "[rows.to_list() == mine.to_list(), len(rows), rows.column_names[-1], str(rows.features['label'].dtype)]"
+    dtype = {"window_class": "int64", "window_value": "float32"}[kind]
+    assert client.run("import datasets", read, mine, same) == [True, 40, "label", dtype]
