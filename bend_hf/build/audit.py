@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from bend_hf.build.easy import composition_score
 from bend_hf.build.matched import composition
 from bend_hf.build.near import COVERED, SEED, Found, near_duplicates
-from bend_hf.build.splits import Windows
+from bend_hf.build.splits import Windows, union
 from bend_hf.data.coordinates import read
 from bend_hf.data.genome import Genome
 from bend_hf.data.sources import TaskFiles
@@ -165,21 +165,12 @@ def _joined(windows: list[Windows]) -> Windows:
     return Windows(code, start, end)
 
 
-def _union(windows: Windows) -> tuple[np.ndarray, np.ndarray]:
-    """Return the union of windows as disjoint intervals (chromosome << 40 | position), sorted: starts and ends."""
-    order = np.lexsort((windows.start, windows.code))
-    start, end = (windows.code << 40 | windows.start)[order], (windows.code << 40 | windows.end)[order]
-    reach = np.maximum.accumulate(end)
-    first = np.flatnonzero(np.concatenate([[True], start[1:] > reach[:-1]]))
-    return start[first], np.concatenate([reach[first[1:] - 1], reach[-1:]])
-
-
 def _overlap(windows: Windows, others: Windows) -> dict[str, Any]:
     """Count the windows that share a base with any of the others, and the bases that the two unions share."""
-    start, end = _union(others)
+    start, end = union(others)
     low, high = windows.code << 40 | windows.start, windows.code << 40 | windows.end
     touching = int((np.searchsorted(end, low, side="right") < np.searchsorted(start, high)).sum())
-    mine = _union(windows)
+    mine = union(windows)
     # Length of the others' union below a position, at both ends of my intervals.
     before = np.concatenate([[0], np.cumsum(end - start)])
 

@@ -1,10 +1,13 @@
 """Control tasks: a task whose labels, or whose sequences, can no longer be told from one another but by chance.
 
     control("my_peaks/", "hg38.fa", "my_peaks_permuted", kind="permuted")
-    control("my_peaks/", "hg38.fa", "my_peaks_shuffled", kind="shuffled")
+    build.peaks(…, controls=["permuted", "shuffled", "matched"])           # beside a task that is built
 
-``permuted`` exchanges the labels of whole windows within each split: what a model reaches on it is chance. ``shuffled``
-keeps labels and gives every window a random sequence with the same dinucleotides: what is reached on it is composition.
+``permuted`` exchanges the labels of rows within each split: what a model reaches on it is chance. ``shuffled`` keeps
+labels and gives every window a random sequence with the same dinucleotides: what is reached on it is composition.
+``matched`` keeps labels and gives every window another place of the genome with the same GC and repeats: what is
+reached on it is GC and repeats. A variant's allele stays what it is: of ``shuffled`` the 512 bases on either side of it
+are shuffled, of ``matched`` it lies on an equal base in the middle of another place.
 """
 
 from __future__ import annotations
@@ -12,18 +15,24 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from bend_hf.build.counts import Counts
-from bend_hf.build.write import Built, Sources, check_output, write
+from bend_hf.build.matched import counterparts
+from bend_hf.build.splits import Windows
+from bend_hf.build.write import Built, Work, check_output, finish, write
 from bend_hf.data.coordinates import read_text
 from bend_hf.data.genome import Genome
 from bend_hf.data.sources import TaskFiles, locate
 from bend_hf.errors import BendError
 from bend_hf.tasks import get_tasks
+
+Kind = Literal["permuted", "shuffled", "matched"]
+AROUND = 512
+"""Bases on either side of a variant: no window of BEND's protocol reads more."""
 
 
 def control(
@@ -31,7 +40,7 @@ def control(
     genome: str | Path,
     output: str | Path,
     *,
-    kind: Literal["permuted", "shuffled"],
+    kind: Kind,
     data_dir: str | Path | None = None,
     seed: int = 0,
     command: str | None = None,
@@ -42,53 +51,86 @@ def control(
         task: Name or folder of the task; its genome is taken at your word.
         genome: FASTA.
         output: Folder to write; its name is the control's.
-        kind: ``permuted`` labels or ``shuffled`` sequences.
+        kind: ``permuted`` labels, ``shuffled`` sequences, or ``matched`` places.
         data_dir: Folder in the layout of BEND's release, for BEND's own tasks.
-        seed: Of the permutation or the shuffles.
+        seed: Of the permutation, the shuffles or the places.
         command: What to record as the command.
 
     Returns:
         The folder.
 
     Raises:
-        BendError: The task is zero-shot, or its windows differ in length and so cannot exchange labels.
+        BendError: The task's windows differ in length and so cannot exchange labels, or the genome has no other places.
     """
+    arguments = dict(locals())  # each decides the rows
     output = Path(output)
-    check_output(output)
     [found] = get_tasks(task)
-    if found.recipe is None:
-        raise BendError(
-            f"{found.name} is zero-shot: there is nothing to exchange or to shuffle. Its chance level is 0.5."
-        )
     files = locate(found, data_dir, genome, genome_checked=True)
-    sources = Sources(files.paths)
+    work = Work.begin(output, files.paths, arguments, command)
+    if work.has_rows():
+        return finish(work)
+    fasta, counts = Genome(genome), Counts()
     table = read_text(found, files.bed)
     random = np.random.default_rng(seed)
     labels: Sequence[np.ndarray] | np.ndarray | None = _labels(files) if found.labels_in_hdf5 else None
-    origin = f"{found.name} with labels exchanged within each split"
     sequences = None
     if kind == "permuted":
+        origin = f"{found.name} with labels exchanged within each split"
         order = _exchanged(table["split"].to_pylist(), random)
         if labels is None:
-            table = table.set_column(table.column_names.index("label"), "label", table["label"].take(pa.array(order)))
+            for name in {"label", "full_label"} & set(table.column_names):
+                table = _with(table, name, table[name].take(pa.array(order)))
         elif len({len(each) for each in labels}) > 1:
             raise BendError(
                 f"{found.name}: its windows differ in length, so they cannot exchange labels. Shuffle them."
             )
         else:
             labels = np.stack([labels[row] for row in order.tolist()])
-    else:
+    elif kind == "shuffled":
         origin = f"{found.name} with every window's sequence shuffled, dinucleotides kept"
-        sequences = _shuffled(table, Genome(genome), random)
-        table = _own_records(table)
+        windows, centre = _windows(table, fasta, found.kind.variants)
+        sequences = _shuffled(windows, centre, fasta, random)
+        table = _own_records(table, windows, centre)
+    else:
+        origin = f"{found.name} with every window at another place of the genome, GC and repeats kept"
+        table, rows = _elsewhere(table, fasta, found.kind.variants, seed, counts)
+        if labels is not None:
+            labels = [labels[row] for row in rows.tolist()]
+            labels = np.stack(labels) if found.bin_size else labels
     build = f"{found.build}_shuffled" if kind == "shuffled" else found.build
     caveats = (f"A control: {origin}. A score on it says nothing about biology.", *found.caveats)
     declared = dataclasses.replace(
         found, title=output.name, build=build, caveats=caveats, folder=None, paper_rows=None, supersedes=None
     )
+    if found.positives is not None:
+        declared = dataclasses.replace(declared, positives=table["label"].to_pylist().count("1"))
     choices = {"control_of": found.name, "kind": kind, "seed": seed}
-    built = Built(declared, table, labels, Counts(), choices, f"A control: {origin}.", sequences)
-    return write(output, built, sources, command=command)
+    write(work, Built(declared, table, labels, counts, choices, f"A control: {origin}.", sequences))
+    return finish(work)
+
+
+def finish_with_controls(work: Work, kinds: Sequence[Kind], seed: int) -> Path:
+    """Finish a build, and write the controls that it is to have beside it.
+
+    Args:
+        work: The build, its rows written.
+        kinds: The controls.
+        seed: Of the controls.
+
+    Raises:
+        BendError: As `control` does, or the folder of a control exists.
+    """
+    outputs = {kind: work.output.with_name(f"{work.output.name}_{kind}") for kind in kinds}
+    for output in outputs.values():
+        check_output(output)
+    folder = finish(work)
+    for kind, output in outputs.items():
+        control(folder, work.paths["genome"], output, kind=kind, seed=seed, command=work.command)
+    return folder
+
+
+def _with(table: pa.Table, name: str, values: Any) -> pa.Table:
+    return table.set_column(table.column_names.index(name), name, values)
 
 
 def _exchanged(splits: list[str], random: np.random.Generator) -> np.ndarray:
@@ -108,27 +150,64 @@ def _labels(files: TaskFiles) -> list[np.ndarray]:
         return [np.ravel(values).astype(np.int8) for values in opened["labels"]]
 
 
-def _shuffled(table: pa.Table, genome: Genome, random: np.random.Generator) -> Iterator[tuple[str, bytes]]:
-    """Yield a record per row: its name and its shuffled sequence."""
-    columns = (table[name].to_pylist() for name in ("chromosome", "start", "end"))
-    for row, (chromosome, start, end) in enumerate(zip(*columns, strict=True)):
-        text = genome.window(chromosome, int(start), int(end))
-        yield f"row{row}", shuffle_dinucleotides(text.encode(), random)
+def _windows(table: pa.Table, genome: Genome, variants: bool) -> tuple[Windows, np.ndarray | None]:
+    """Return the rows' windows, of variants `AROUND` bases on either side, and where in them the variants are."""
+    code = np.array([genome.code(name) for name in table["chromosome"].to_pylist()], np.int64)
+    start, end = (np.array(table[name].to_pylist(), object).astype(np.int64) for name in ("start", "end"))
+    if not variants:
+        return Windows(code, start, end), None
+    low = np.maximum(0, start - AROUND)
+    high = np.minimum(np.array(list(genome.lengths.values()))[code], start + 1 + AROUND)
+    return Windows(code, low, high), start - low
 
 
-def _own_records(table: pa.Table) -> pa.Table:
-    """Return the rows on records of their own, from 0."""
-    length = [
-        int(end) - int(start) for start, end in zip(table["start"].to_pylist(), table["end"].to_pylist(), strict=True)
-    ]
-    changed = {
-        "chromosome": [f"row{row}" for row in range(len(table))],
-        "start": ["0"] * len(table),
-        "end": [str(each) for each in length],
-    }
-    for name, values in changed.items():
-        table = table.set_column(table.column_names.index(name), name, pa.array(values))
+def _shuffled(
+    windows: Windows, centre: np.ndarray | None, genome: Genome, random: np.random.Generator
+) -> Iterator[tuple[str, bytes]]:
+    """Yield a record per row: its name and its shuffled sequence, both sides of a variant apart."""
+    for row in range(len(windows.code)):
+        one = windows.part(slice(row, row + 1))
+        text = genome.gather(one.code, one.start, one.end)[0].tobytes()
+        if centre is None:
+            yield f"row{row}", shuffle_dinucleotides(text, random)
+        else:  # a shuffle keeps the first and the last base, so that both sides end in the variant's
+            at = int(centre[row])
+            left, right = (shuffle_dinucleotides(side, random) for side in (text[: at + 1], text[at:]))
+            yield f"row{row}", left + right[1:]
+
+
+def _own_records(table: pa.Table, windows: Windows, centre: np.ndarray | None) -> pa.Table:
+    """Return the rows on records of their own."""
+    start = np.zeros(len(table), np.int64) if centre is None else centre
+    end = windows.end - windows.start if centre is None else centre
+    return _moved(table, [f"row{row}" for row in range(len(table))], start, end)
+
+
+def _moved(table: pa.Table, chromosome: Sequence[str], start: np.ndarray, end: np.ndarray) -> pa.Table:
+    for name, values in (("chromosome", chromosome), ("start", start.tolist()), ("end", end.tolist())):
+        table = _with(table, name, pa.array([str(value) for value in values]))
     return table
+
+
+def _elsewhere(
+    table: pa.Table, genome: Genome, variants: bool, seed: int, counts: Counts
+) -> tuple[pa.Table, np.ndarray]:
+    """Return the rows that have a counterpart, moved there, and which they are."""
+    windows, centre = _windows(table, genome, variants)
+    rows, code, start = counterparts(windows, genome, seed=seed, counts=counts)
+    end = start + (windows.end - windows.start)[rows]
+    if centre is not None:
+        letters, offsets = genome.gather(code, start, end)
+        place = np.full(len(rows), -1)
+        for at, ref in enumerate(table["ref"].take(pa.array(rows)).to_pylist()):
+            equal = np.flatnonzero(letters[offsets[at] : offsets[at + 1]] == ord(ref.upper()))
+            if len(equal):
+                place[at] = start[at] + equal[np.abs(equal - centre[rows[at]]).argmin()]
+        counts.add("variant whose counterpart has no equal base", int((place < 0).sum()))
+        rows, code, start = rows[place >= 0], code[place >= 0], place[place >= 0]
+        end = start
+    names = [genome.names[each] for each in code.tolist()]
+    return _moved(table.take(pa.array(rows)), names, start, end), rows
 
 
 def shuffle_dinucleotides(sequence: bytes, random: np.random.Generator) -> bytes:

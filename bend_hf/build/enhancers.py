@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from bend_hf.build.control import Kind, finish_with_controls
 from bend_hf.build.counts import Counts
 from bend_hf.build.located import locate_chromosomes
 from bend_hf.build.readers.links import Links, Starts, read_links, read_starts
 from bend_hf.build.splits import Split, Windows, assign
-from bend_hf.build.write import Built, Sources, check_output, declare, write
+from bend_hf.build.write import Built, Work, declare, write
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
 from bend_hf.tasks import TASKS
@@ -40,6 +41,7 @@ def enhancers(
     aliases: str | Path | None = None,
     skip_absent: bool = False,
     seed: int = 0,
+    controls: Sequence[Kind] = (),
     command: str | None = None,
 ) -> Path:
     """Write an enhancer-annotation task.
@@ -57,6 +59,8 @@ def enhancers(
         aliases: An assembly report, or a table of chromosome names.
         skip_absent: Leave out links and genes on chromosomes that the genome lacks, instead of an error.
         seed: Of the folds.
+        controls: Control tasks to write beside it, as ``<output>_<kind>``: ``permuted``, ``shuffled``, ``matched`` (see
+            `bend_hf.build.control`).
         command: What to record as the command.
 
     Returns:
@@ -65,13 +69,16 @@ def enhancers(
     Raises:
         BendError: A table is malformed, no linked gene has a start site, or nothing is left.
     """
+    arguments = dict(locals())  # each decides the rows
     output = Path(output)
-    check_output(output)
     if bins < 1 or bin_size < 1:
         raise BendError(f"{bins} bins of {bin_size} bases: give at least 1.")
     split = split or Split("folds", seed=seed)
-    paths = {f"links {number}": path for number, path in enumerate(links, start=1)}
-    sources = Sources.of(paths | {"tss": tss, "genome": genome, "aliases": aliases, "splits": split.file})
+    paths: dict[str, str | Path | None] = {f"links {number}": path for number, path in enumerate(links, start=1)}
+    paths |= {"tss": tss, "genome": genome, "aliases": aliases, "splits": split.file}
+    work = Work.begin(output, paths, arguments, command)
+    if work.has_rows():
+        return finish_with_controls(work, controls, seed)
     fasta = Genome(genome)
     counts = Counts()
     starts = read_starts(Path(tss))
@@ -142,7 +149,8 @@ def enhancers(
         "seed": seed,
         "split": assigned.facts,
     }
-    return write(output, Built(task, table, labels, counts, choices), sources, command=command)
+    write(work, Built(task, table, labels, counts, choices))
+    return finish_with_controls(work, controls, seed)
 
 
 def _parts(names: np.ndarray) -> bool:

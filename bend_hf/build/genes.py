@@ -13,7 +13,7 @@ What the authors of BEND never published (release, filters, the draw of the flan
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -21,13 +21,14 @@ import numpy as np
 import pyarrow as pa
 
 from bend_hf.build.coding import BIOTYPES, STOPS, Coding, coding_sequences, spans
+from bend_hf.build.control import Kind, finish_with_controls
 from bend_hf.build.counts import Counts
 from bend_hf.build.located import locate_chromosomes
 from bend_hf.build.nucleotides import labels_of
 from bend_hf.build.readers.annotation import Annotation, read_annotation
 from bend_hf.build.readers.text import read_table
 from bend_hf.build.splits import Split, Windows, assign
-from bend_hf.build.write import Built, Sources, check_output, declare, write
+from bend_hf.build.write import Built, Work, declare, write
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
 from bend_hf.tasks import TASKS
@@ -49,6 +50,7 @@ def genes(
     aliases: str | Path | None = None,
     skip_absent: bool = False,
     seed: int = 0,
+    controls: Sequence[Kind] = (),
     command: str | None = None,
 ) -> Path:
     """Write a gene-finding task.
@@ -71,6 +73,8 @@ def genes(
         aliases: An assembly report, or a table of chromosome names.
         skip_absent: Leave out features on chromosomes that the genome lacks, instead of an error.
         seed: Of the flanks.
+        controls: Control tasks to write beside it, as ``<output>_<kind>``: ``permuted``, ``shuffled``, ``matched`` (see
+            `bend_hf.build.control`).
         command: What to record as the command.
 
     Returns:
@@ -79,13 +83,20 @@ def genes(
     Raises:
         BendError: Anything in the inputs that is not as it should be, or nothing is left.
     """
+    arguments = dict(locals())  # each decides the rows
     output = Path(output)
-    check_output(output)
     split = split or Split("homology")
     listed = None if transcripts in ("canonical", "longest") else transcripts
-    sources = Sources.of(
-        {"annotation": annotation, "genome": genome, "aliases": aliases, "splits": split.file, "transcripts": listed}
-    )
+    paths = {
+        "annotation": annotation,
+        "genome": genome,
+        "aliases": aliases,
+        "splits": split.file,
+        "transcripts": listed,
+    }
+    work = Work.begin(output, paths, arguments, command)
+    if work.has_rows():
+        return finish_with_controls(work, controls, seed)
     fasta = Genome(genome)
     read = read_annotation(annotation)
     counts = Counts()
@@ -157,7 +168,8 @@ def genes(
             "split": assigned.facts,
         },
     )
-    return write(output, built, sources, command=command)
+    write(work, built)
+    return finish_with_controls(work, controls, seed)
 
 
 def _given(path: Path, read: Annotation) -> dict[int, int]:

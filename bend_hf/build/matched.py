@@ -1,6 +1,11 @@
-"""Windows of the genome that are like given ones in GC and repeats, to be negatives beside them.
+"""Windows of the genome that are like given ones in GC and repeats, to be negatives beside them or controls for them.
 
-code, start = matched_windows(windows, 10_000, genome, seed=0, counts=counts)
+    code, start = matched_windows(windows, 10_000, genome, seed=0, counts=counts)
+    row, code, start = counterparts(windows, genome, seed=0, counts=counts)
+
+Strata are steps of 0.04 in the share of G and C and of 0.2 in that of soft-masked bases. Windows with N are not drawn,
+nor those that share a base with the given ones or each other. The genome is cut into windows from a random offset; they
+are tried in random order until every stratum is full.
 """
 
 from __future__ import annotations
@@ -8,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from bend_hf.build.counts import Counts
-from bend_hf.build.splits import Windows
+from bend_hf.build.splits import Windows, union
 from bend_hf.data.genome import Genome
 
 _GC = np.zeros(256, np.int64)
@@ -33,11 +38,7 @@ def composition(windows: Windows, genome: Genome) -> tuple[np.ndarray, np.ndarra
 def matched_windows(
     windows: Windows, wanted: int, genome: Genome, *, seed: int, counts: Counts
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw windows that share no base with the given ones or each other, and are like them in GC and repeats.
-
-    Strata are steps of 0.04 in the share of G and C and of 0.2 in that of soft-masked bases. Windows with N are not
-    drawn. The genome is cut into windows from a random offset; they are tried in random order until every stratum is
-    full.
+    """Draw windows that are like the given ones in GC and repeats.
 
     Args:
         windows: The windows to be like, all of one width.
@@ -56,12 +57,54 @@ def matched_windows(
     share = sizes / sizes.sum() * wanted
     room = np.floor(share).astype(np.int64)
     room[np.argsort(room - share, kind="stable")[: wanted - room.sum()]] += 1
+    code, start, chosen = _drawn(windows, width, kinds, room, genome, random)
+    rows = np.sort(np.concatenate(chosen))
+    counts.add("matched window without a peak that the genome does not have", wanted - len(rows))
+    order = np.lexsort((start[rows], code[rows]))
+    return code[rows][order], start[rows][order]
+
+
+def counterparts(
+    windows: Windows, genome: Genome, *, seed: int, counts: Counts
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw one window for each of the given ones, of its stratum; of windows of several widths, by the widest.
+
+    Args:
+        windows: The windows to be like.
+        genome: The genome.
+        seed: Of the draw.
+        counts: Where it is counted how many could not be found.
+
+    Returns:
+        Rows of the windows that have a counterpart, ascending, its chromosome codes, and its starts.
+    """
+    random = np.random.default_rng(seed)
+    gc, masked, _ = composition(windows, genome)
+    kinds, kind, sizes = np.unique(_strata(gc, masked), return_inverse=True, return_counts=True)
+    width = int((windows.end - windows.start).max())
+    code, start, chosen = _drawn(windows, width, kinds, sizes, genome, random)
+    order = np.argsort(kind, kind="stable")
+    members = np.split(order, np.cumsum(sizes)[:-1])
+    row = np.concatenate([one[: len(drawn)] for one, drawn in zip(members, chosen, strict=True)])
+    counts.add("window without a counterpart in the genome", len(kind) - len(row))
+    drawn = np.concatenate(chosen)
+    order = np.argsort(row)
+    return row[order], code[drawn][order], start[drawn][order]
+
+
+def _drawn(
+    windows: Windows, width: int, kinds: np.ndarray, wanted: np.ndarray, genome: Genome, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Return windows of the genome in random order, codes and starts, and those of them that are drawn by stratum."""
     code, start = _grid(genome, width, random)
     order = random.permutation(len(code))
     code, start = code[order], start[order]
-    free = ~_touches(windows, code, start, width)
+    low, high = union(windows)
+    key = code << 40 | start
+    free = np.searchsorted(high, key, side="right") >= np.searchsorted(low, key + width)
     code, start = code[free], start[free]
-    chosen: list[np.ndarray] = []
+    room = wanted.copy()
+    chosen: list[list[np.ndarray]] = [[] for _ in kinds]
     for begin in range(0, len(code), _AT_ONCE):
         if not room.any():
             break
@@ -72,11 +115,8 @@ def matched_windows(
         for kind in np.flatnonzero(room):
             rows = np.flatnonzero(strata == kinds[kind])[: room[kind]]
             room[kind] -= len(rows)
-            chosen.append(rows + begin)
-    counts.add("matched window without a peak that the genome does not have", int(room.sum()))
-    rows = np.sort(np.concatenate([*chosen, np.empty(0, np.int64)]))
-    order = np.lexsort((start[rows], code[rows]))
-    return code[rows][order], start[rows][order]
+            chosen[kind].append(rows + begin)
+    return code, start, [np.concatenate([*each, np.empty(0, np.int64)]) for each in chosen]
 
 
 def _strata(gc: np.ndarray, masked: np.ndarray) -> np.ndarray:
@@ -90,12 +130,3 @@ def _grid(genome: Genome, width: int, random: np.random.Generator) -> tuple[np.n
         codes.append(np.full(len(first), code, np.int64))
         starts.append(first)
     return np.concatenate(codes), np.concatenate(starts)
-
-
-def _touches(windows: Windows, code: np.ndarray, start: np.ndarray, width: int) -> np.ndarray:
-    """Return which new windows of `width` share a base with any of the old ones, which are of the same width."""
-    old = np.sort(windows.code << 40 | windows.start)
-    new = code << 40 | start
-    # The nearest old start that is not below start − width + 1.
-    at = np.searchsorted(old, new - width + 1)
-    return np.concatenate([old, [1 << 62]])[at] < new + width

@@ -15,11 +15,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from bend_hf.build.control import Kind, finish_with_controls
 from bend_hf.build.counts import Counts
 from bend_hf.build.peaks import named_tracks
 from bend_hf.build.readers.intervals import Located, read_methylation
 from bend_hf.build.splits import Split, Windows, assign
-from bend_hf.build.write import Built, Sources, check_output, declare, write
+from bend_hf.build.write import Built, Work, declare, write
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
 from bend_hf.tasks import TASKS
@@ -40,6 +41,7 @@ def methylation(
     aliases: str | Path | None = None,
     skip_absent: bool = False,
     seed: int = 0,
+    controls: Sequence[Kind] = (),
     command: str | None = None,
 ) -> Path:
     """Write a CpG-methylation task.
@@ -58,6 +60,8 @@ def methylation(
         aliases: An assembly report, or a table of chromosome names.
         skip_absent: Leave out rows on chromosomes that the genome lacks, instead of an error.
         seed: Of the strands, and of the draw of `max_rows`.
+        controls: Control tasks to write beside it, as ``<output>_<kind>``: ``permuted``, ``shuffled``, ``matched`` (see
+            `bend_hf.build.control`).
         command: What to record as the command.
 
     Returns:
@@ -66,14 +70,17 @@ def methylation(
     Raises:
         BendError: A track is malformed, empty, of another build, or named twice; nothing is left.
     """
+    arguments = dict(locals())  # each decides the rows
     output = Path(output)
-    check_output(output)
     if width < 2 or width % 2:
         raise BendError(f"A width of {width} bases: give an even number.")
     files = named_tracks(tracks)
     split = split or Split("chromosomes", seed=seed)
-    paths = {f"track {name}": path for name, path in files.items()} | {"genome": genome}
-    sources = Sources.of(paths | {"aliases": aliases, "splits": split.file})
+    paths: dict[str, str | Path | None] = {f"track {name}": path for name, path in files.items()}
+    paths |= {"genome": genome, "aliases": aliases, "splits": split.file}
+    work = Work.begin(output, paths, arguments, command)
+    if work.has_rows():
+        return finish_with_controls(work, controls, seed)
     fasta = Genome(genome)
     counts = Counts()
     located = Located(fasta, Path(aliases) if aliases else None, skip_absent, counts)
@@ -134,7 +141,8 @@ def methylation(
         "seed": seed,
         "split": assigned.facts,
     }
-    return write(output, Built(task, table, None, counts, choices), sources, command=command)
+    write(work, Built(task, table, None, counts, choices))
+    return finish_with_controls(work, controls, seed)
 
 
 def _track(

@@ -18,11 +18,12 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
+from bend_hf.build.control import Kind, finish_with_controls
 from bend_hf.build.counts import Counts
 from bend_hf.build.matched import matched_windows
 from bend_hf.build.readers.intervals import Located, read_peaks
 from bend_hf.build.splits import Split, Windows, assign
-from bend_hf.build.write import Built, Sources, check_output, declare, write
+from bend_hf.build.write import Built, Work, declare, write
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
 from bend_hf.tasks import TASKS
@@ -45,6 +46,7 @@ def peaks(
     aliases: str | Path | None = None,
     skip_absent: bool = False,
     seed: int = 0,
+    controls: Sequence[Kind] = (),
     command: str | None = None,
 ) -> Path:
     """Write a task of peaks.
@@ -64,6 +66,8 @@ def peaks(
         aliases: An assembly report, or a table of chromosome names.
         skip_absent: Leave out peaks on chromosomes that the genome lacks, instead of an error.
         seed: Of the negatives.
+        controls: Control tasks to write beside it, as ``<output>_<kind>``: ``permuted``, ``shuffled``, ``matched`` (see
+            `bend_hf.build.control`).
         command: What to record as the command.
 
     Returns:
@@ -72,14 +76,17 @@ def peaks(
     Raises:
         BendError: A track is malformed, empty, or named twice; nothing is left.
     """
+    arguments = dict(locals())  # each decides the rows
     output = Path(output)
-    check_output(output)
     if width < 2 or width % 2:
         raise BendError(f"A width of {width} bases: give an even number.")
     files = named_tracks(tracks)
     split = split or Split("chromosomes", seed=seed)
-    paths = {f"track {name}": path for name, path in files.items()} | {"genome": genome}
-    sources = Sources.of(paths | {"aliases": aliases, "splits": split.file})
+    paths: dict[str, str | Path | None] = {f"track {name}": path for name, path in files.items()}
+    paths |= {"genome": genome, "aliases": aliases, "splits": split.file}
+    work = Work.begin(output, paths, arguments, command)
+    if work.has_rows():
+        return finish_with_controls(work, controls, seed)
     fasta = Genome(genome)
     counts = Counts()
     located = Located(fasta, Path(aliases) if aliases else None, skip_absent, counts)
@@ -133,7 +140,8 @@ def peaks(
         "seed": seed,
         "split": assigned.facts,
     }
-    return write(output, Built(task, table, None, counts, choices), sources, command=command)
+    write(work, Built(task, table, None, counts, choices))
+    return finish_with_controls(work, controls, seed)
 
 
 def named_tracks(tracks: Mapping[str, str | Path] | Sequence[str | Path]) -> dict[str, Path]:

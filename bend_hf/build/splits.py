@@ -84,6 +84,15 @@ class Windows:
         return Windows(self.code[rows], self.start[rows], self.end[rows])
 
 
+def union(windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+    """Return the union of windows as disjoint intervals (chromosome << 40 | position), sorted: starts and ends."""
+    order = np.lexsort((windows.start, windows.code))
+    start, end = (windows.code << 40 | windows.start)[order], (windows.code << 40 | windows.end)[order]
+    reach = np.maximum.accumulate(end)
+    first = np.flatnonzero(np.concatenate([[True], start[1:] > reach[:-1]]))
+    return start[first], np.concatenate([reach[first[1:] - 1], reach[-1:]])
+
+
 @dataclass(frozen=True)
 class Assigned:
     """The split of each window ("" for none), and what is to be recorded of how it was found."""

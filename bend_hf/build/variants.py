@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from bend_hf.build.consequences import Consequences
+from bend_hf.build.control import Kind, finish_with_controls
 from bend_hf.build.counts import Counts
 from bend_hf.build.located import locate_chromosomes
 from bend_hf.build.matched import composition
@@ -28,7 +29,7 @@ from bend_hf.build.readers.intervals import Located
 from bend_hf.build.readers.text import read_bytes, read_table
 from bend_hf.build.readers.vcf import Block, read_variants
 from bend_hf.build.splits import Windows
-from bend_hf.build.write import Built, Sources, check_output, declare, write
+from bend_hf.build.write import Built, Work, declare, write
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
 from bend_hf.tasks import TASKS
@@ -88,6 +89,7 @@ def variants(
     aliases: str | Path | None = None,
     skip_absent: bool = False,
     seed: int = 0,
+    controls: Sequence[Kind] = (),
     command: str | None = None,
 ) -> Path:
     """Write a variant task.
@@ -104,6 +106,8 @@ def variants(
         aliases: An assembly report, or a table of chromosome names.
         skip_absent: Leave out variants on chromosomes that the genome lacks, instead of an error.
         seed: Of the draw of matched negatives.
+        controls: Control tasks to write beside it, as ``<output>_<kind>``: ``permuted``, ``shuffled``, ``matched`` (see
+            `bend_hf.build.control`).
         command: What to record as the command.
 
     Returns:
@@ -112,15 +116,22 @@ def variants(
     Raises:
         BendError: The file is malformed or of another build, no variant has a label, or only one label is left.
     """
+    arguments = dict(locals())  # each decides the rows
     output = Path(output)
-    check_output(output)
     if matched and annotation is None:
         raise BendError(
             "Matched negatives need an annotation (--annotation): they are matched by distance to a gene's start."
         )
-    sources = Sources.of(
-        {"variants": vcf, "genome": genome, "annotation": annotation, "labels": labels.table, "aliases": aliases}
-    )
+    paths = {
+        "variants": vcf,
+        "genome": genome,
+        "annotation": annotation,
+        "labels": labels.table,
+        "aliases": aliases,
+    }
+    work = Work.begin(output, paths, arguments, command)
+    if work.has_rows():
+        return finish_with_controls(work, controls, seed)
     fasta = Genome(genome)
     counts = Counts()
     located = Located(fasta, Path(aliases) if aliases else None, skip_absent, counts)
@@ -160,7 +171,8 @@ def variants(
         "matched": matched,
         "seed": seed,
     }
-    return write(output, Built(task, table, None, counts, choices), sources, command=command)
+    write(work, Built(task, table, None, counts, choices))
+    return finish_with_controls(work, controls, seed)
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,23 @@
 """Writes a built task as a folder: BED, HDF5, ``task.json``, ``sources.json``, ``audit.json`` and a card.
 
-    write(Path("my_task"), built, command="bend-hf build genes …")
+    work = Work.begin(Path("my_task"), {"annotation": path, "genome": fasta}, options, command="bend-hf build genes …")
+    if not work.has_rows():
+        write(work, built)
+    finish(work)
 
-The folder is written beside its name and renamed when it is whole: a build that is killed leaves no folder of that
-name.
-Nothing in it depends on the time, the machine or paths: the same inputs and options give the same bytes.
+A build begins a `Work`. Its rows are written to a sealed folder ``.<name>.building`` beside the output; then they are
+audited, and the folder appears under its name when it is whole. A build that is killed after its rows goes on from
+them, if they are as they were written and sources and options are the same; else it begins anew, and says so.
+Nothing in the folder depends on the time, the machine or paths: the same inputs and options give the same bytes.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shlex
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +30,18 @@ import pyarrow.csv
 from bend_hf import __version__, files
 from bend_hf.build.audit import Audit, audit
 from bend_hf.build.counts import Counts
+from bend_hf.console import log
 from bend_hf.data.builds import LENGTHS
 from bend_hf.data.genome import Genome
 from bend_hf.data.sources import TaskFiles
 from bend_hf.errors import BendError
-from bend_hf.tasks import Task, write_document
+from bend_hf.tasks import Task, read_document, write_document
 
 QUERIES = 2_000
 """Held-out pieces that are searched for near-duplicates when a task is built; `bend-hf audit` searches more."""
 
+
+_STATE = "built.json"
 
 MOST_CHROMOSOMES = 1_000
 """Chromosomes whose lengths a document tells, to know the genome by."""
@@ -88,90 +97,166 @@ def declare(template: Task, *, build: str, summary: str, **changes: Any) -> Task
     return dataclasses.replace(template, build=build, summary=summary, rows=rows, **fields)
 
 
-class Sources:
-    """Digests of input files, taken before they are read and compared afterwards."""
+def _digests(paths: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {"file": path.name, "bytes": path.stat().st_size, "sha256": files.digest_file(path)}
+        for name, path in paths.items()
+    }
 
-    def __init__(self, paths: dict[str, Path]) -> None:
-        self.paths = paths
-        for path in paths.values():
-            if not path.is_file():
-                raise BendError(f"{path}: there is no such file.")
-        self.before = self._digests()
+
+def _plain(value: Any) -> Any:
+    """Return dataclasses (of splits, of labels) as dictionaries, and paths as text, for JSON."""
+    return vars(value) if dataclasses.is_dataclass(value) else str(value)
+
+
+@dataclass(frozen=True)
+class Work:
+    """A build under way.
+
+    Attributes:
+        output: The folder to write; its name is the task's.
+        paths: What → source file.
+        sources: What → file name, bytes and SHA-256, taken before the files are read.
+        command: The command line, for the record.
+        key: Digest of all that decides the folder: sources, options, command, version of the package.
+    """
+
+    output: Path
+    paths: dict[str, Path]
+    sources: dict[str, dict[str, Any]]
+    command: str | None
+    key: str
 
     @classmethod
-    def of(cls, paths: Mapping[str, str | Path | None]) -> Sources:
-        """Return the sources among `paths` that are given."""
-        return cls({name: Path(path) for name, path in paths.items() if path is not None})
+    def begin(
+        cls, output: Path, paths: Mapping[str, str | Path | None], options: Mapping[str, Any], command: str | None
+    ) -> Work:
+        """Begin a build.
 
-    def _digests(self) -> dict[str, dict[str, Any]]:
-        return {
-            name: {"file": path.name, "bytes": path.stat().st_size, "sha256": files.digest_file(path)}
-            for name, path in self.paths.items()
-        }
-
-    def checked(self) -> dict[str, dict[str, Any]]:
-        """Return name → file, bytes and SHA-256.
+        Args:
+            output: The folder to write.
+            paths: The sources; those that are None are left out.
+            options: Everything else that decides the rows.
+            command: What to record as the command.
 
         Raises:
-            BendError: A file changed while it was used.
+            BendError: The folder exists, or its name cannot be a task's, or a source is missing.
         """
-        for name, found in self._digests().items():
-            if found != self.before[name]:
-                raise BendError(f"{self.paths[name]} was changed while the task was built from it. Build again.")
-        return self.before
+        check_output(output)
+        given = {name: Path(path) for name, path in paths.items() if path is not None}
+        for path in given.values():
+            if not path.is_file():
+                raise BendError(f"{path}: there is no such file.")
+        sources = _digests(given)
+        decided = [__version__, sources, json.dumps(dict(options), default=_plain, sort_keys=True), command]
+        return cls(output, given, sources, command, files.digest_of(decided))
+
+    @property
+    def folder(self) -> Path:
+        """Where rows lie until they are audited."""
+        return self.output.with_name(f".{self.output.name}.building")
+
+    def has_rows(self) -> bool:
+        """Tell whether an earlier build wrote the rows and was killed; others' or damaged ones are removed, aloud."""
+        for place in (self.output, self.folder):
+            for left in place.parent.glob(f".{place.name}.*.partial"):  # of a build that was killed while it wrote
+                shutil.rmtree(left, ignore_errors=True)
+        if not self.folder.exists():
+            return False
+        problem = files.damage(self.folder)
+        if problem is None and files.read_json(self.folder / _STATE)["key"] == self.key:
+            log.warning("%s: its rows were written by a build that did not end; they are audited now.", self.output)
+            return True
+        why = problem or "they are of other sources or options"
+        log.warning("%s: rows of a build that did not end are not used: %s.", self.folder, why)
+        shutil.rmtree(self.folder)
+        return False
 
 
-def write(output: Path, built: Built, sources: Sources, *, command: str | None) -> Path:
-    """Write a task folder.
+def write(work: Work, built: Built) -> None:
+    """Write and seal the rows of a task.
 
-    Args:
-        output: The folder; its name is the task's.
-        built: What to write.
-        sources: The files it was made from.
-        command: The command line, for the record.
+    Raises:
+        BendError: There are no rows, or a source changed.
+    """
+    check_output(work.output)
+    built.counts.tell()
+    name = work.output.name
+    if not len(built.table):
+        raise BendError(f"No row is left for {name}. Left out: {built.counts.text()}.")
+    with files.atomic(work.folder) as folder:
+        folder.mkdir(parents=True)
+        genome = work.paths["genome"]
+        if built.sequences is not None:
+            genome = folder / "genomes" / f"{built.task.build}.fa"
+            _write_fasta(genome, built.sequences)
+        write_bed(folder / f"{name}.bed", built.table)
+        if built.labels is not None:
+            write_labels(folder / f"{name}.hdf5", built.labels, len(built.table))
+        write_document(folder / "task.json", declared(built, name, Genome(genome)))
+        state = {"key": work.key, "choices": built.choices, "method": built.method}
+        state |= {"left_out": built.counts.left_out, "seen_and_kept": built.counts.noted}
+        files.write_json(folder / _STATE, state)
+        for what, found in _digests(work.paths).items():
+            if found != work.sources[what]:
+                raise BendError(f"{work.paths[what]} was changed while the task was built from it. Build again.")
+        files.seal_folder(folder)
+
+
+def finish(work: Work) -> Path:
+    """Audit the written rows and give the folder its name.
 
     Returns:
         The folder.
 
     Raises:
-        BendError: There are no rows, a source changed, or the folder exists.
+        BendError: The rows are not what was written.
     """
-    check_output(output)
-    built.counts.tell()
-    if not len(built.table):
-        raise BendError(f"No row is left for {output.name}. Left out: {built.counts.text()}.")
-    with files.atomic(output) as folder:
-        folder.mkdir(parents=True)
-        genome = sources.paths["genome"]
-        if built.sequences is not None:
-            genome = folder / "genomes" / f"{built.task.build}.fa"
-            _write_fasta(genome, built.sequences)
-        task = declared(built, output.name, Genome(genome))
-        write_bed(folder / f"{output.name}.bed", built.table)
-        if built.labels is not None:
-            write_labels(folder / f"{output.name}.hdf5", built.labels, len(built.table))
-        write_document(folder / "task.json", task)
-        audited = _audited(folder, task, genome)
-        files.write_json(folder / "audit.json", audited.to_json())
-        record = {
-            "bend_hf": __version__,
-            "command": command,
-            "sources": sources.checked(),
-            "choices": built.choices,
-            "rows": dict(task.rows),
-            "left_out": built.counts.left_out,
-            "seen_and_kept": built.counts.noted,
-        }
+    if (problem := files.damage(work.folder)) is not None:
+        raise BendError(f"{work.folder}: {problem}. Build again.")
+    state = files.read_json(work.folder / _STATE)
+    if state["key"] != work.key:
+        raise BendError(f"{work.folder} was written by another build meanwhile. Give each another output (-o).")
+    task = read_document(work.folder / "task.json")
+    own = sorted(work.folder.glob("genomes/*.fa"))
+    audited = _audited(work.folder, task, own[0] if own else work.paths["genome"])
+    digests = {path.name: files.digest_file(path) for path in task_files(work.folder, task)}
+    record = {
+        "bend_hf": __version__,
+        "command": work.command,
+        "sources": work.sources,
+        "choices": state["choices"],
+        "rows": dict(task.rows),
+        "left_out": state["left_out"],
+        "seen_and_kept": state["seen_and_kept"],
+    }
+    with files.atomic(work.output) as folder:
+        shutil.copytree(work.folder, folder, copy_function=_linked, ignore=shutil.ignore_patterns(_STATE, ".seal"))
+        files.write_json(folder / "audit.json", audited.to_json() | {"text": str(audited), "sha256": digests})
         files.write_json(folder / "sources.json", record)
-        (folder / "README.md").write_text(_card(task, built, record, audited), encoding="utf-8")
-    return output
+        (folder / "README.md").write_text(_card(task, state["method"], record, audited), encoding="utf-8")
+    shutil.rmtree(work.folder)
+    return work.output
+
+
+def _linked(source: str, target: str) -> None:
+    """Give a file a second name, without copying where the disk can."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def task_files(folder: Path, task: Task) -> list[Path]:
+    """Return the files of a task's rows in its folder."""
+    endings = (".bed", ".hdf5") if task.labels_in_hdf5 else (".bed",)
+    return [folder / f"{task.name}{ending}" for ending in endings]
 
 
 def _audited(folder: Path, task: Task, genome: Path) -> Audit:
     """Read the written files back as everyone will, which checks every row, and audit them."""
-    stem = folder / task.name
-    hdf5 = stem.with_suffix(".hdf5") if task.labels_in_hdf5 else None
-    read = TaskFiles(task=task, bed=stem.with_suffix(".bed"), hdf5=hdf5, fasta=genome)
+    bed, *hdf5 = task_files(folder, task)
+    read = TaskFiles(task=task, bed=bed, hdf5=hdf5[0] if hdf5 else None, fasta=genome)
     return audit(read, queries=QUERIES, easy=False)
 
 
@@ -216,23 +301,23 @@ def write_labels(path: Path, labels: Iterable[np.ndarray], rows: int) -> None:
             data[row] = values.astype(np.int8)
 
 
-def _card(task: Task, built: Built, record: dict[str, Any], audited: Audit) -> str:
+def _card(task: Task, method: str, record: dict[str, Any], audited: Audit) -> str:
     """Return the README of a task folder: what it is, how it was made, what was left out."""
     lines = [f"# {task.name}", "", task.summary, ""]
-    if built.method:
-        lines += [built.method, ""]
+    if method:
+        lines += [method, ""]
     lines += [f"Genome build: {task.build}. Coordinates are 0-based half-open.", "", "| split | rows |", "|---|---:|"]
     lines += [f"| {split} | {rows:,} |" for split, rows in task.rows.items()]
     lines += ["", "## Made from", "", "| what | file | SHA-256 |", "|---|---|---|"]
     lines += [f"| {name} | {entry['file']} | `{entry['sha256']}` |" for name, entry in record["sources"].items()]
     lines += ["", "## Choices", "", "| option | value |", "|---|---|"]
-    lines += [f"| {name} | `{json.dumps(value, ensure_ascii=False)}` |" for name, value in built.choices.items()]
-    if built.counts.left_out:
+    lines += [f"| {name} | `{json.dumps(value, ensure_ascii=False)}` |" for name, value in record["choices"].items()]
+    if record["left_out"]:
         lines += ["", "## Left out", "", "| reason | number |", "|---|---:|"]
-        lines += [f"| {reason} | {number:,} |" for reason, number in built.counts.left_out.items()]
-    if built.counts.noted:
+        lines += [f"| {reason} | {number:,} |" for reason, number in record["left_out"].items()]
+    if record["seen_and_kept"]:
         lines += ["", "## Seen and kept", "", "| what | number |", "|---|---:|"]
-        lines += [f"| {reason} | {number:,} |" for reason, number in built.counts.noted.items()]
+        lines += [f"| {reason} | {number:,} |" for reason, number in record["seen_and_kept"].items()]
     if task.caveats:
         lines += ["", "## Caveats", "", *(f"* {caveat}" for caveat in task.caveats)]
     lines += ["", "## Audit", "", "```", str(audited), "```"]

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from bend_hf.build.splits import Scheme
 
 
+CONTROLS = ("permuted", "shuffled", "matched")
+
+
 def add(command: Command) -> None:
     """Declare `build` and `audit`."""
     parser = command(
@@ -107,17 +110,15 @@ def add(command: Command) -> None:
     sub.add_argument("--min-score", type=float, default=0, metavar="X", help="of predicted links (0)")
 
     sub = group.add_parser(
-        "control", help="a task with labels exchanged, or with sequences shuffled", allow_abbrev=False
+        "control", help="a task with labels exchanged, sequences shuffled, or at other places", allow_abbrev=False
     )
     sub.set_defaults(make=control)
     sub.add_argument("task", help="name or folder of a task")
-    sub.add_argument(
-        "--kind", choices=["permuted", "shuffled"], required=True, dest="what", help="labels, or sequences"
-    )
+    sub.add_argument("--kind", choices=CONTROLS, required=True, dest="what", help="labels, sequences, or places")
     sub.add_argument("--genome", type=Path, required=True, metavar="FASTA", help="of the task")
     sub.add_argument("--data-dir", type=Path, help="of BEND's own tasks")
     sub.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="task folder to write")
-    sub.add_argument("--seed", type=int, default=0, help="of the permutation or the shuffles (0)")
+    sub.add_argument("--seed", type=int, default=0, help="of the permutation, the shuffles or the places (0)")
 
 
 def _tracks(sub: argparse.ArgumentParser, formats: str) -> None:
@@ -218,6 +219,9 @@ def _common(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--aliases", type=Path, metavar="FILE", help="assembly report, or a table of chromosome names")
     sub.add_argument("--skip-absent", action="store_true", help="leave out chromosomes that the genome lacks")
     sub.add_argument("--seed", type=int, default=0, help="of everything that is drawn (0)")
+    sub.add_argument(
+        "--controls", nargs="+", choices=CONTROLS, default=[], help="controls to write beside it, as DIR_permuted …"
+    )
 
 
 def _splits(sub: argparse.ArgumentParser) -> None:
@@ -242,7 +246,7 @@ def _shared(args: Namespace, scheme: Scheme) -> dict[str, Any]:
     from bend_hf.build.write import command_line
 
     command = command_line(["bend-hf", *sys.argv[1:]])
-    shared = {"command": command} | _named(args, ("build", "aliases", "skip_absent", "seed"))
+    shared = {"command": command} | _named(args, ("build", "aliases", "skip_absent", "seed", "controls"))
     if "split" not in args:  # variants are zero-shot
         return shared
     split = Split(

@@ -1,5 +1,7 @@
 """Controls: what is exchanged, what is kept, and that shuffles keep dinucleotides."""
 
+import itertools
+import json
 from collections import Counter
 
 import h5py
@@ -76,6 +78,64 @@ def test_shuffled_windows_have_a_genome_of_their_own(peaks, tmp_path):
         one, two = before.window("c1", int(old[1]), int(old[2])), after.window(new[0], 0, 512)
         assert pairs(one) == pairs(two)
         assert one != two
+
+
+def test_matched_windows_are_elsewhere_with_the_same_composition(tmp_path):
+    letters = np.random.default_rng(1).choice(list("ACGT"), 300_000)
+    path = fasta(tmp_path / "g.fa", {"c1": "".join(letters)})
+    track = tmp_path / "a.bed"
+    track.write_text("".join(f"c1\t{at}\t{at + 100}\n" for at in range(300, 39_000, 700)))
+    none = Split("none")
+    folder = build.peaks([track], path, tmp_path / "t", build="toy-m", split=none, controls=["matched"])
+    made = tmp_path / "t_matched"
+    old, new, text = rows(folder), rows(made), Genome(path)
+    left_out = json.loads((made / "sources.json").read_text())["left_out"]
+    assert len(old) - len(new) == left_out.get("window without a counterpart in the genome", 0)
+    assert len(new) > 40
+    assert Counter(tuple(row[3:]) for row in new) <= Counter(tuple(row[3:]) for row in old)
+    taken = sorted((int(row[1]), int(row[2])) for row in [*old, *new])
+    assert all(one[1] <= other[0] for one, other in itertools.pairwise(taken))
+
+    def strata(each):
+        windows = (text.window("c1", int(row[1]), int(row[2])) for row in each)
+        return Counter(int(sum(base in "GC" for base in window) / 512 / 0.04) for window in windows)
+
+    assert strata(new) <= strata(old)
+
+
+def test_controls_of_variants_keep_the_allele(tmp_path):
+    letters = np.random.default_rng(5).choice(list("ACGT"), 40_000)
+    path = fasta(tmp_path / "g.fa", {"c1": "".join(letters)})
+    vcf = tmp_path / "v.vcf"
+    other = {"A": "C", "C": "G", "G": "T", "T": "A"}
+    records = [
+        f"c1\t{at + 1}\t.\t{letters[at]}\t{other[letters[at]]}\t.\t.\tX={'bad' if at % 3 else 'ok'}\n"
+        for at in (20, *range(1000, 12_000, 1000), 39_990)
+    ]
+    vcf.write_text("##fileformat=VCFv4.2\n" + "".join(records))
+    labels = build.Labels("X", terms={"bad": 1, "ok": 0})
+    kinds = ("permuted", "shuffled", "matched")
+    folder = build.variants(vcf, path, tmp_path / "snv", build="toy-v", labels=labels, controls=kinds, seed=3)
+    permuted, shuffled, matched = (tmp_path / f"snv_{kind}" for kind in kinds)
+    old = rows(folder)
+    assert Counter(row[6] for row in rows(permuted)) == Counter(row[6] for row in old)
+    assert [row[6] for row in rows(permuted)] != [row[6] for row in old]
+    assert [row[:6] for row in rows(permuted)] == [row[:6] for row in old]
+    text, own = Genome(path), Genome(shuffled / "genomes" / "toy-v_shuffled.fa")
+    for before, after in zip(old, rows(shuffled), strict=True):
+        assert after[3:] == before[3:]
+        at, place = int(before[1]), int(after[1])
+        low, high = max(0, at - 512), min(40_000, at + 513)
+        one, two = text.window("c1", low, high), own.window(after[0], 0, high - low)
+        assert two[place] == before[3] == one[at - low]
+        assert pairs(one[: at - low + 1]) == pairs(two[: place + 1])
+        assert pairs(one[at - low :]) == pairs(two[place:])
+        assert one != two
+    for row in rows(matched):
+        assert text.window("c1", int(row[1]), int(row[1]) + 1) == row[3]
+        assert row[1] not in {each[1] for each in old}
+    record = json.loads((matched / "task.json").read_text())
+    assert record["positives"] == sum(row[6] == "1" for row in rows(matched))
 
 
 def test_windows_of_different_lengths_cannot_exchange_labels(tmp_path):

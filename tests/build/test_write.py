@@ -1,6 +1,9 @@
 """Task folders: whole or not there, readable by everyone, and audited."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -63,6 +66,70 @@ def test_a_source_that_changes_meanwhile_is_noticed(inputs, tmp_path, monkeypatc
     with pytest.raises(BendError, match=r"a\.gtf was changed while the task was built"):
         make(inputs, tmp_path / "task")
     assert not (tmp_path / "task").exists()
+
+
+KILLED = """
+import os, signal, sys
+from bend_hf import build
+from bend_hf.build import write
+from bend_hf.build.splits import Split
+
+def killed(*arguments, **options):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(write, sys.argv[1], killed)
+build.genes(*sys.argv[2:5], build="toy-1", flanks=20, split=Split("none"))
+"""
+
+
+def killed(where, inputs, output):
+    """Build in a process that is killed at a function of `bend_hf.build.write`."""
+    done = subprocess.run([sys.executable, "-c", KILLED, where, *map(str, inputs), str(output)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not output.exists()
+
+
+def same(one, two):
+    names = sorted(path.name for path in one.iterdir())
+    assert names == sorted(path.name for path in two.iterdir())
+    for name in set(names) - {"task.json", "README.md", "audit.json"}:  # which hold the folder's name
+        assert (one / name).read_bytes() == (two / name.replace(one.name, two.name)).read_bytes()
+
+
+def test_a_build_that_is_killed_goes_on_from_its_rows(inputs, tmp_path, monkeypatch, caplog):
+    wanted = make(inputs, tmp_path / "whole" / "task")
+    output = tmp_path / "out" / "task"
+    killed("audit", inputs, output)
+    assert [path.name for path in output.parent.iterdir()] == [".task.building"]
+    monkeypatch.setattr(sys.modules["bend_hf.build.genes"], "read_annotation", None)  # rows are not made again
+    assert make(inputs, output) == output
+    assert "they are audited now" in caplog.text
+    same(wanted, output)
+    assert [path.name for path in output.parent.iterdir()] == ["task"]
+
+
+@pytest.mark.parametrize("what", ["rows", "option", "source"])
+def test_rows_that_are_not_what_was_written_are_made_again(inputs, tmp_path, caplog, what):
+    output = tmp_path / "out" / "task"
+    killed("audit", inputs, output)
+    options = {"flanks": 20}
+    if what == "rows":
+        bed = output.parent / ".task.building" / "task.bed"
+        bed.write_bytes(bed.read_bytes().replace(b"A.1", b"A.2"))
+    elif what == "option":
+        options["flanks"] = 30
+    else:
+        inputs[0].write_text(inputs[0].read_text() + "# longer\n")
+    again = build.genes(*inputs, output, build="toy-1", split=Split("none"), **options)
+    assert "are not used" in caplog.text
+    same(build.genes(*inputs, tmp_path / "whole" / "task", build="toy-1", split=Split("none"), **options), again)
+
+
+def test_a_build_that_is_killed_while_it_writes_leaves_nothing_that_is_trusted(inputs, tmp_path, caplog):
+    output = tmp_path / "out" / "task"
+    killed("write_labels", inputs, output)
+    same(make(inputs, tmp_path / "whole" / "task"), make(inputs, output))
+    assert "did not end" not in caplog.text
 
 
 @pytest.mark.parametrize("name", ["with space", "a.b", "é"])

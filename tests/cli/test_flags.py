@@ -85,6 +85,7 @@ def _common(call: str) -> dict[str, tuple[str, str, Any]]:
         "aliases": ("--aliases a", f"{call}.aliases", A),
         "skip_absent": ("--skip-absent", f"{call}.skip_absent", True),
         "seed": ("--seed 3", f"{call}.seed", 3),
+        "controls": ("--controls permuted matched", f"{call}.controls", ["permuted", "matched"]),
     }
 
 
