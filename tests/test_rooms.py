@@ -4,7 +4,7 @@ import re
 import textwrap
 
 import pytest
-from rooms import CONTRIBUTING, DRAWING, ROOMS, circles, drawing, imports, room_of, upward
+from rooms import CONTRIBUTING, DRAWING, ROOMS, ROOT, circles, drawing, imports, room_of, upward
 
 FOUND = imports()
 
@@ -55,3 +55,28 @@ def test_an_import_is_found_wherever_it_stands(tmp_path, low, arrows):
     assert found["bend_hf.high.one"] == {"bend_hf.low"}
     assert upward(found, SMALL) == arrows
     assert bool(circles(found)) == any("one" in other for _, other in arrows)
+
+
+KINDS_TOLD_APART = {
+    "bend_hf/kinds/registry.py": "by name",
+    "bend_hf/tasks/": "declarations",
+    "bend_hf/report/details.py": "a table: curves",
+    "bend_hf/report/plot.py": "a table: pictures",
+    "bend_hf/hub/words.py": "a table: words of cards",
+}
+"""Where the name of a kind is read; all else asks the kind."""
+
+
+def test_nothing_asks_what_kind_of_labels_these_are():
+    branch = re.compile(
+        r"label_kind (==|!=|in|not in) (?!CURVES|PICTURES|WORDS)|\.(loss|metric) (==|!=|in|not in) [\"(\[]"
+    )
+    sources = {path: path.read_text(encoding="utf-8") for path in sorted((ROOT / "bend_hf").rglob("*.py"))}
+    asked = {path.relative_to(ROOT).as_posix() for path, text in sources.items() if "label_kind" in text}
+    assert not [path for path in asked if not path.startswith(tuple(KINDS_TOLD_APART))]
+    assert not [(path.name, found[0]) for path, text in sources.items() if (found := branch.search(text))]
+    outside = {path: text for path, text in sources.items() if path.parent.name not in ("tasks", "kinds")}
+    assert not [path.name for path, text in outside.items() if re.search(r"split_scheme (==|!=|in|not in) ", text)]
+    assert branch.search('if task.label_kind == "multilabel"')
+    assert branch.search('if recipe.loss == "binary"')
+    assert branch.search('if task.metric in ("mcc", "macro_f1")')

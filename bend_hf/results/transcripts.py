@@ -53,7 +53,7 @@ class Chains:
 def has_genes(task: Task) -> bool:
     """Whether a task's labels are gene finding's nine classes."""
     genes = TASKS["gene_finding"]
-    return task.label_kind == genes.label_kind and task.label_names == genes.label_names
+    return task.kind is genes.kind and task.label_names == genes.label_names
 
 
 def chains(classes: np.ndarray, offsets: np.ndarray) -> Chains:

@@ -4,7 +4,8 @@
     task = get_tasks("gene_finding")[0]
     task.metric, task.label_names, task.recipe.hidden
 
-To add a task of one of the four label kinds, add one declaration here and a folder in ``dataset_scripts/``.
+A further task of BEND is one declaration here and a folder in ``dataset_scripts/``; a task of one's own is a folder
+(``docs/own_tasks.md``).
 Facts are those of Marin et al., *BEND: Benchmarking DNA Language Models on Biologically Meaningful Tasks*, ICLR 2024
 (arXiv 2311.12570), its released files and its reference code.
 """
