@@ -31,6 +31,24 @@ def test_a_callable_model(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("script", "needs", "shown"),
+    [
+        ("in_memory_model", "transformers", ["my-gpt2", "Histone modification", "still in training mode: True"]),
+        ("lora_adapter", "peft", ["base", "adapter", "Histone modification"]),
+        ("binned_model", "torch", ["binned-by-128", "Enhancer annotation"]),
+    ],
+)
+def test_models_of_all_kinds(script, needs, shown, tmp_path):
+    pytest.importorskip(needs, reason=f"{needs} is not installed")
+    done = run(EXAMPLES / f"{script}.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert all(word in done.stdout for word in shown), done.stdout
+    assert "nan" not in done.stdout
+    assert "failed" not in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_untrained_control_is_a_model(tmp_path):
     from bend_hf.embed.embedder import Embedder
 
