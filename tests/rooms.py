@@ -49,6 +49,7 @@ ROOMS = (
         "bend_hf/planning.py",
         "bend_hf/budget.py",
         "bend_hf/evaluation.py",
+        "bend_hf/trial.py",
         "bend_hf/demo.py",
     ),
     ("bend_hf/cli/", "bend_hf/__main__.py"),

@@ -100,8 +100,10 @@ def test_embed_fills_the_store_that_evaluate_reads(toy_dir, tmp_path, capsys):
 def test_doctor_as_json(tmp_path, capsys):
     from bend_hf.demo import write_untrained_model
 
-    assert main(["doctor", str(write_untrained_model(tmp_path / "model")), "--format", "json"]) == 0
+    command = ["doctor", str(write_untrained_model(tmp_path / "model")), "--no-mock", "--format", "json"]
+    assert main(command) == 0
     found = json.loads(capsys.readouterr().out)
+    assert found["mock"] is None
     assert found["dim"] == 64
     assert len(found["costs"]) == 7
 

@@ -79,6 +79,7 @@ def add(command: Command) -> None:
         "doctor nt-v2-500m --task my_task/",
     )
     sub.add_argument("model", help="Hub id, folder or catalogue name")
+    sub.add_argument("--no-mock", action="store_true", help="without the mock task, which takes up to two minutes")
     tasks_option(sub)
     format_option(sub)
     model_options(sub)
@@ -239,8 +240,10 @@ def doctor(args: Namespace) -> None:
     """Tell how a model will be handled."""
     from dataclasses import asdict
 
-    from bend_hf.embed.doctor import diagnose
+    from bend_hf.trial import examine
 
-    found = diagnose(args.model, tasks=chosen_tasks(args), protocol=args.protocol, **loading(args))
+    found = examine(
+        args.model, tasks=chosen_tasks(args), protocol=args.protocol, mock=not args.no_mock, **loading(args)
+    )
     print(json.dumps(asdict(found), indent=1, default=str) if args.format == "json" else found)
     hint(f"bend-hf evaluate {args.model}")

@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from scipy.stats import spearmanr
 
 from bend_hf.data.coordinates import read_text
 from bend_hf.data.sources import label_file
@@ -25,10 +24,9 @@ from bend_hf.embed.catalogue import CATALOGUE
 from bend_hf.embed.devices import native_half
 from bend_hf.embed.embedder import Embedder
 from bend_hf.embed.estimate import size_text, time_text
+from bend_hf.embed.examination import channels_text, differences, rank_of, reads_text, scale_text, verdict, zero_shot
 from bend_hf.embed.interface import SequenceEmbedder
-from bend_hf.embed.measure import Measured
 from bend_hf.embed.open import load_embedder
-from bend_hf.embed.tokens import Scheme
 from bend_hf.protocols import get_protocol
 from bend_hf.tasks import BEND, TASKS, Task, get_tasks
 
@@ -37,11 +35,6 @@ GENE_FINDING_LENGTH = 7_330
 VARIANT_WINDOW = 512
 SECONDS = 1.0
 """Least time over which a speed is measured."""
-
-
-EXAMPLE = "ACGTTGCATTAGGCCATACGATCGGATTACANNACGTACGTTAGCCATGGCATTACGGATCAGTTACGACCATG"
-"""DNA whose tokens are shown: every nucleotide in several surroundings, and two N."""
-DISTANCES = ("distances at the variant and over its window",)
 
 
 @dataclass(frozen=True)
@@ -78,11 +71,13 @@ class Diagnosis:
         costs: Per task, at the speed of `dtype` on 512 bp.
         ignored: Checkpoint keys without influence on embeddings.
         reads: Ten tokens with the nucleotides they own, for a person to check.
-        rank: Directions that carry 99 % of the variance of the vectors of 512 nucleotides; None where not measured.
+        rank: Directions that carry 99 % of the variance of the vectors of 512 nucleotides.
+        channels: Dead and wild channels of those vectors; None where there are none.
         zero_shot: Scores of variants that the model can give.
         verdict: ``ready``, ``ready with care: …`` or ``not usable: …``.
         licence: Of the weights, where the catalogue has it.
         notes: From the catalogue.
+        mock: What a mock task showed; None where none was run.
     """
 
     name: str
@@ -104,18 +99,20 @@ class Diagnosis:
     costs: tuple[Cost, ...]
     ignored: tuple[str, ...]
     reads: str
-    rank: int | None
+    rank: int
+    channels: str | None
     zero_shot: tuple[str, ...]
     verdict: str
     licence: str | None
     notes: str
+    mock: str | None = None
 
     def __str__(self) -> str:
         return self.text()
 
     def text(self) -> str:
         """Return the diagnosis for people."""
-        rank = "" if self.rank is None else f", of rank {self.rank} (99 % of their variance)"
+        rank = f", of rank {self.rank} (99 % of their variance)"
         agreement = "not tried" if self.agreement is None else f"mean cosine {self.agreement:.5f} to float32"
         moved = "" if self.differences is None else f"; of differences: rank correlation {self.differences:.3f}"
         batches = {True: "yes, measured", False: "no, measured: batches of one length", None: "does not apply"}
@@ -128,6 +125,7 @@ class Diagnosis:
             ("vectors", f"{self.dim} wide, {'causal' if self.causal else 'bidirectional'}{rank}"),
             ("zero-shot", ", ".join(self.zero_shot)),
             *([("scale", self.scale)] if self.scale else []),
+            *([("channels", self.channels)] if self.channels else []),
             ("context", self.context),
             ("longer input", self.windows),
             ("padding-safe", batches[self.padding_safe]),
@@ -137,6 +135,8 @@ class Diagnosis:
         if self.ignored:
             more = f" and {len(self.ignored) - 4} more" if len(self.ignored) > 4 else ""
             lines.append(("left out", ", ".join(self.ignored[:4]) + more + " (heads and poolers)"))
+        if self.mock:
+            lines.append(("mock task", self.mock))
         if self.licence:
             lines.append(("licence", self.licence))
         if self.notes:
@@ -193,6 +193,8 @@ def diagnose(
         costs=costs,
         **about,
     )
+    vectors = next(iter(embedder.embed(sequences[:1]))).vectors
+    rank, channels = rank_of(vectors), channels_text(vectors)
     if not isinstance(embedder, Embedder):
         return Diagnosis(
             architecture=type(embedder).__name__,
@@ -208,13 +210,14 @@ def diagnose(
             device="its own",
             ignored=(),
             reads="not known: its own",
-            rank=None,
-            zero_shot=DISTANCES,
-            verdict="ready with care: what it is and how it reads DNA is up to its own code",
+            rank=rank,
+            channels=channels,
+            zero_shot=zero_shot(embedder),
+            verdict="ready with care: "
+            + "; ".join(["what it is and how it reads DNA is up to its own code", *([channels] if channels else [])]),
             **common,
         )
     scheme = embedder.scheme
-    rank = _rank(embedder, sequences[0])
     return Diagnosis(
         architecture=embedder.loaded.architecture,
         parameters=sum(weight.numel() for weight in embedder.loaded.model.parameters()),
@@ -225,90 +228,16 @@ def diagnose(
         dtype=embedder.dtype,
         scale=scale_text(embedder.measured),
         agreement=embedder.measured.agreement if embedder.network.autocast else embedder.measured.held,
-        differences=_differences(embedder, sequences[0][:120]),
+        differences=differences(embedder, sequences[0][:120]),
         device=str(embedder.network.device),
         ignored=embedder.loaded.ignored,
         reads=reads_text(scheme),
         rank=rank,
-        zero_shot=_zero_shot(embedder),
-        verdict=_verdict(embedder, rank),
+        channels=channels,
+        zero_shot=zero_shot(embedder),
+        verdict=verdict(embedder, rank, channels),
         **common,
     )
-
-
-def reads_text(scheme: Scheme, count: int = 10) -> str:
-    """Show the first tokens of a stretch of DNA: each one's id and the nucleotides that it owns."""
-    ids, lengths = scheme.encode([EXAMPLE])[0]
-    ends = np.cumsum(lengths)
-    shown = [
-        f"{number}={EXAMPLE[end - length : end] or '(mark)'}"
-        for number, length, end in zip(ids[:count], lengths[:count], ends[:count], strict=True)
-    ]
-    front = f"{scheme.mark!r} in front; " if scheme.mark else ""
-    return f"{front}{' '.join(shown)} … of {EXAMPLE[:24]}…"
-
-
-def _differences(embedder: Embedder, sequence: str) -> float | None:
-    """Compare how far single changed letters move the vectors, here and in float32: variants are such differences."""
-    exact = embedder.in_float32()
-    if exact is embedder:
-        return None
-    changed = [sequence[:at] + "ACGT"["CGTA".index(sequence[at])] + sequence[at + 1 :] for at in range(6, 114, 4)]
-
-    def moved(by: Embedder) -> np.ndarray:
-        means = [found.vectors.double().mean(0) for found in by.embed([sequence, *changed])]
-        return np.array([float((mean - means[0]).norm()) for mean in means[1:]])
-
-    return float(spearmanr(moved(embedder), moved(exact)).statistic)
-
-
-def _rank(embedder: Embedder, sequence: str) -> int:
-    """How many directions carry 99 % of the variance of a sequence's vectors."""
-    vectors = next(embedder.embed([sequence])).vectors.double()
-    power = torch.linalg.svdvals(vectors - vectors.mean(0)).square()
-    share = power.cumsum(0) / power.sum().clamp_min(1e-300)
-    return int((share < 0.99).sum()) + 1 if float(power.sum()) > 0 else 0
-
-
-def _zero_shot(embedder: Embedder) -> tuple[str, ...]:
-    """The kinds of variant scores that a model can give: distances always, likelihoods with a head."""
-    architectures = embedder.loaded.config.get("architectures") or ()
-    kinds = ("MaskedLM", "CausalLM", "LMHead", "ForPreTraining")
-    headed = any(kind in str(name) for name in architectures for kind in kinds)
-    scheme = embedder.scheme
-    likely = headed and (embedder.causal or (scheme.mask is not None and scheme.family != "subwords"))
-    return (*DISTANCES, *(("likelihoods (its head)",) if likely else ()))
-
-
-def _verdict(embedder: Embedder, rank: int) -> str:
-    """Say in one line whether a model can be benchmarked, and what to look at first."""
-    measured = embedder.measured
-    least, _, largest = measured.deviations
-    if not largest or not rank:
-        return "not usable: its vectors are the same for every nucleotide"
-    cares = list(embedder.loaded.notes)
-    if least == 0:
-        cares.append("some channels never change")
-    if rank <= max(2, embedder.dim // 50):
-        cares.append(f"its vectors have only {rank} directions")
-    if measured.wild:
-        cares.append("the scale of its vectors is far from the recipe's: try standardize")
-    if embedder.network.multiple > 1:
-        cares.append(f"inputs are padded to multiples of {embedder.network.multiple} tokens")
-    if embedder.loaded.reading.get("scheme") == "text":
-        cares.append("DNA is read as text")
-    if embedder.loaded.trusted:
-        cares.append("code that came with it has run")
-    return f"ready with care: {'; '.join(cares)}" if cares else "ready"
-
-
-def scale_text(measured: Measured) -> str:
-    """Say how large the vectors are, and what to do where the heads' recipe is not made for that."""
-    least, median, largest = measured.deviations
-    text = f"channels deviate by {least:g} to {largest:g} (median {median:g}) on 128 tokens"
-    if measured.wild:
-        text += "; far from the 1 that the heads' recipe is made for: standardised vectors may score higher"
-    return text
 
 
 def _speeds(embedder: Embedder, sequences: list[str]) -> dict[str, float]:

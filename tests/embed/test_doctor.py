@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tasks_of_ones_own import WINDOW, make_task, write_folder
 
-from bend_hf.embed import doctor
+from bend_hf.embed import doctor, examination
 from bend_hf.embed.doctor import diagnose
 from bend_hf.embed.embedder import Embedder
 from bend_hf.errors import BendError
@@ -57,7 +57,7 @@ def test_costs_of_tasks_of_ones_own(tmp_path, monkeypatch):
     assert costs["varying"].nucleotides == 119 * WINDOW + 7 - int(start)
     assert costs["one"].store_bytes == 120 * WINDOW * (2 * 5 + 2)
     assert "varying " in found.text()
-    with pytest.raises(BendError, match=r"task\.json: cannot be read"):
+    with pytest.raises(BendError, match=r"task\.json: there is no such file"):
         diagnose("no-such-model-either", tasks=tmp_path)
 
 
@@ -105,9 +105,37 @@ def test_half_precision_is_judged_by_differences(tmp_path, monkeypatch):
     embedder = Embedder.from_pretrained(folder, device="cpu")
     if embedder.dtype == "float32":
         pytest.skip("no half precision on this processor")
-    assert 0.5 < doctor._differences(embedder, tiny_models.dna(120, 4)) <= 1
+    assert 0.5 < examination.differences(embedder, tiny_models.dna(120, 4)) <= 1
     monkeypatch.setattr(
         Embedder, "in_float32", lambda self: Embedder.from_pretrained(folder, dtype="float32", device="cpu")
     )
     exact = Embedder.from_pretrained(folder, dtype="float32", device="cpu")
-    assert doctor._differences(exact, tiny_models.dna(120, 4)) == pytest.approx(1)
+    assert examination.differences(exact, tiny_models.dna(120, 4)) == pytest.approx(1)
+
+
+def test_dead_and_wild_channels_are_counted():
+    random = torch.randn(200, 8, generator=torch.Generator().manual_seed(0))
+    assert examination.channels_text(random) is None
+    random[:, 2] = 3.0
+    random[:, 5] *= 50
+    text = examination.channels_text(random)
+    assert text.startswith("1 of 8 channels never change; 1 of 8 channels deviate by up to ")
+    assert 40 < int(text.split("up to ")[1].split()[0]) < 60
+
+
+def test_the_rank_is_that_of_what_varies():
+    random = torch.Generator().manual_seed(0)
+    vectors = torch.randn(100, 3, generator=random) @ torch.randn(3, 20, generator=random) + 7
+    assert examination.rank_of(vectors) == 3
+    assert examination.rank_of(torch.ones(10, 4)) == 0
+
+
+def test_a_callable_with_likelihoods_and_a_dead_channel():
+    def model(sequences):
+        return [torch.tensor([[ord(c), ord(c) % 7, 1.0] for c in s]) for s in sequences], None
+
+    model.log_likelihood = lambda sequences: [0.0] * len(sequences)
+    found = diagnose(model)
+    assert found.zero_shot[-1] == "likelihoods (its own)"
+    assert found.channels == "1 of 3 channels never change"
+    assert "its own code; 1 of 3 channels never change" in found.verdict

@@ -12,8 +12,8 @@ from torch import nn
 
 from bend_hf.embed import devices
 from bend_hf.embed.devices import pick_device
-from bend_hf.embed.doctor import scale_text
 from bend_hf.embed.embedder import Embedder
+from bend_hf.embed.examination import scale_text
 from bend_hf.embed.loading import Loaded
 from bend_hf.embed.measure import agrees_with_cpu
 from bend_hf.embed.strands import average_strands, fold
