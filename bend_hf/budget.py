@@ -89,14 +89,14 @@ def _largest(work: Work, task: Task, rates: Rates, seconds: float) -> Share:
     """The most of a task that takes so long: layers go first, then rows."""
     share = work.shares[task.name]
     layers = [share.layers]
-    while layers[-1] is not None and len(layers[-1]) > 1:
+    while task.recipe and layers[-1] is not None and len(layers[-1]) > 1:  # of variants one pass has all layers
         layers.append((*layers[-1][-3::-2][::-1], layers[-1][-1]))
     for some in layers:
         if _cost(work, task, rates, replace(share, layers=some)) <= seconds:
             return replace(share, layers=some)
     most = max(len(split) for split in work.rows_or_error(task).values())
     sizes = [round(step * 10**power) for power in range(1, 10) for step in STEPS]
-    fitting = _smallest(share)
+    fitting = replace(_smallest(share), layers=layers[-1])
     for size in [size for size in sizes if LEAST < size < min(most, share.limit or most)]:
         larger = Share(size, layers[-1])
         if _cost(work, task, rates, larger) > seconds:

@@ -172,5 +172,9 @@ def _within(work: Work, seconds: float | None) -> tuple[Work, Plan]:
 
     if process_state().num_processes > 1:
         raise BendError("A run is measured by one process: plan, and choose a budget, without accelerate launch.")
-    results = read_results(work.output) if work.output.is_dir() else []
+    try:
+        results = read_results(work.output) if work.output.is_dir() else []
+    except BendError as error:  # none, or a damaged one: the plan then says what it assumes instead
+        log.info("%s The plan goes without results.", error)
+        results = []
     return (work, measured(work, results)[0]) if seconds is None else within(work, seconds, results)

@@ -240,7 +240,7 @@ def seconds_of(work: Work, task: Task, rates: Rates, rows: Mapping[str, int], la
     """
     road, count = work.road_of(task), sum(rows.values())
     if task.recipe is None:
-        return {"embedding": layers * (rates.fixed + rates.embedding * count)}
+        return {"embedding": rates.fixed + rates.embedding * count}  # of all layers, as it was measured
     epochs = 1 if road.embedder is None else road.epochs or task.recipe.epochs
     numbers = {name: np.arange(split) for name, split in rows.items()}
     training = 0.0

@@ -110,19 +110,22 @@ def _held() -> tuple[int, int | None]:
 
 def _variants(road: Road, rows: datasets.Dataset, scores: Any, layers: Sequence[int] | None) -> Rates:
     from bend_hf.zero_shot.controls import control_scores
-    from bend_hf.zero_shot.variants import offered, score_variants
+    from bend_hf.zero_shot.variants import offered, score_layers, score_variants
 
     embedder: Any = road.embedder
-    if embedder is not None and layers is not None:
-        embedder = embedder.at(layers[0])
-    chosen = [] if embedder is None else offered(scores, embedder)
+    views = [embedder] if layers is None else [embedder.at(layer) for layer in layers]
+    chosen = [] if embedder is None else offered(scores, views[-1])
+    together = len(views) > 1 and not any("@" in name for name in chosen)
 
     def seconds(count: int) -> float:
         start = time.perf_counter()
         some = rows.select(range(count))
         control_scores(some)
-        if embedder is not None:
-            score_variants(embedder, some, protocol=road.protocol, scores=chosen)
+        if together:
+            score_layers(views, some, protocol=road.protocol, scores=chosen)
+        elif embedder is not None:
+            for view in views:
+                score_variants(view, some, protocol=road.protocol, scores=chosen)
         return time.perf_counter() - start
 
     few = min(VARIANTS, len(rows))

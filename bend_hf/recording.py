@@ -46,7 +46,7 @@ def every_run(
 ) -> list[Result]:
     """Return one task's results at every layer (None: the embedder's own) and on every number of training rows.
 
-    Heads share the vectors of a pass. Variants, which train nothing, take a pass for each layer.
+    Heads share the vectors of a pass, and variants their scores. Scores that name layers themselves take a pass each.
     """
     from bend_hf.zero_shot.variants import offered
 
@@ -55,7 +55,10 @@ def every_run(
     if layers is not None:
         from bend_hf.embed.layers import in_passes
 
-        passes = [[embedder.at(layer)] for layer in layers]  # type: ignore[union-attr]
+        views = [embedder.at(layer) for layer in layers]  # type: ignore[union-attr]
+        passes = [[view] for view in views]
+        if task.recipe is None and not any("@" in name for name in offered(scores, views[-1])):
+            passes = [views]
         if task.recipe and not isinstance(data, BendError):
             sequences = merged(data)["sequence"]
             passes = in_passes(embedder, layers, sequences, limit_bytes=road.store_limit, precision=road.vectors)
@@ -68,6 +71,7 @@ def every_run(
             for size in sizes if task.recipe else (None,):
                 road.train_rows = size
                 results += results_of(task, files, data, road, seeds, output, overwrite)
+        road.scored = None
         if road.shared is not None:
             road.shared.close(discard=len(passes) > 1)
             road.shared = None

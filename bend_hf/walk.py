@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bend_hf.embed.layers import Shared
     from bend_hf.embed.vectors import VectorSource
     from bend_hf.results.record import Predictions
+    from bend_hf.zero_shot.variants import VariantScores
 
 
 VARY = ("init", "order", "both")
@@ -63,6 +64,7 @@ class Road:
         budget: Seconds that the run was cut to, which is why rows or layers are left out; None where nobody cut it.
         views: Embedders of single layers whose vectors one pass makes, `embedder` one of them; none for it alone.
         shared: What that pass made, while runs need it.
+        scored: The same of variants, by view.
         seconds: Seconds that each stage of the present task took.
         bytes: Bytes of the present task's token vectors.
         trained_rows: Rows that the present task's heads were trained on, the mean over folds.
@@ -94,6 +96,7 @@ class Road:
     budget: float | None = None
     views: Sequence[SequenceEmbedder] = ()
     shared: Shared | None = None
+    scored: list[VariantScores] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     bytes: int = 0
     trained_rows: int | None = None
@@ -303,6 +306,18 @@ def fitted(
     )
 
 
+def _scored(road: Road, rows: datasets.Dataset) -> VariantScores:
+    """Score variants; those of several layers in one pass, when the first of them is asked for."""
+    from bend_hf.zero_shot.variants import score_layers, score_variants
+
+    assert road.embedder is not None
+    if not road.views:
+        return score_variants(road.embedder, rows, protocol=road.protocol, scores=road.scores)
+    if road.scored is None:
+        road.scored = score_layers(road.views, rows, protocol=road.protocol, scores=road.scores)
+    return road.scored[[*road.views].index(road.embedder)]
+
+
 def zero_shot(task: Task, data: datasets.DatasetDict, road: Road) -> list[Outcome]:
     """Score variants by the distance between the vectors of both alleles, each process its share of them.
 
@@ -315,7 +330,6 @@ def zero_shot(task: Task, data: datasets.DatasetDict, road: Road) -> list[Outcom
     from bend_hf.results.record import make_predictions
     from bend_hf.zero_shot.controls import control_scores
     from bend_hf.zero_shot.tracks import TrackValues
-    from bend_hf.zero_shot.variants import score_variants
 
     state = PartialState()
     [rows] = data.values()
@@ -326,7 +340,7 @@ def zero_shot(task: Task, data: datasets.DatasetDict, road: Road) -> list[Outcom
         found["track"], facts["track_uncovered"] = TrackValues(road.track).at(places["chromosome"], places["start"])
     if road.embedder is not None:
         with road.timed("embedding"):
-            scored = score_variants(road.embedder, share, protocol=road.protocol, scores=road.scores)
+            scored = _scored(road, share)
         found, own = dict(scored) | found, list(scored)
         facts |= {name: scored.provenance[name] for name in ("unmoved", "same_by_definition")}
     gathered = gather_object([(found, facts)])

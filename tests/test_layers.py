@@ -162,3 +162,18 @@ def test_layers_go_with_models_that_show_them(model, toy_dir, tmp_path):
         bend_hf.evaluate("onehot", "cpg_methylation", layers="all", **options)
     with pytest.raises(BendError, match="layer= or layers="):
         bend_hf.evaluate(model, "cpg_methylation", layers="all", layer=1, **options)
+
+
+def test_variants_at_every_layer_take_one_pass_and_equal_each_alone(model, toy_dir, tmp_path, monkeypatch):
+    options = {"data_dir": toy_dir, "dtype": "float32", "limit": 24, "strand": "average"}
+    passes = []
+    embed = Embedder.embed_layers
+    monkeypatch.setattr(Embedder, "embed_layers", lambda *args, **more: passes.append(args[2]) or embed(*args, **more))
+    every = bend_hf.evaluate(model, "variant_effects_disease", layers="0,2,last", output=tmp_path / "all", **options)
+    assert passes == [[0, 2, 3]]
+    for layer, one in zip((0, 2, -1), every, strict=True):
+        [alone] = bend_hf.evaluate(model, "variant_effects_disease", layer=layer, output=tmp_path / "alone", **options)
+        assert one.key == alone.key
+        assert one.predictions == alone.predictions  # their SHA-256 among them
+        assert one.secondary == alone.secondary
+    assert len({result.score for result in every}) == 3

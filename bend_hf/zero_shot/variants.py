@@ -51,8 +51,9 @@ class VariantScores(Mapping[str, np.ndarray]):
             each.
         rows: The variants: of ``chromosome``, ``start`` (0-based), ``ref`` and ``alt`` what the dataset has.
         provenance: ``model`` (what determines the vectors), ``protocol``, ``windows`` (score → what was read on each
-            strand), ``unmoved`` (variants whose alleles have equal vectors) and ``same_by_definition`` (variants whose
-            two inputs are equal because of where the reference code's window ends).
+            strand), ``unmoved`` (variants whose alleles have equal vectors; ``unmoved_at`` by layer, where layers were
+            named) and ``same_by_definition`` (variants whose two inputs are equal because of where the reference code's
+            window ends).
     """
 
     columns: dict[str, np.ndarray]
@@ -203,7 +204,7 @@ def score_variants(
     same = sum(tell_apart(embedder.name, scheme, dataset, seen) for seen in sorted(compared, key=repr))
 
     columns: dict[str, np.ndarray] = {}
-    moved = np.zeros(len(dataset), bool)
+    moved: dict[int | None, np.ndarray] = {}
     for seen in dict.fromkeys(windows.values()):
         some = [name for name in chosen if windows[name] == seen]
         distances = [name for name in some if name not in likelihoods]
@@ -213,7 +214,7 @@ def score_variants(
         for name in some:
             if name in likelihoods:
                 columns |= _likelihoods(embedder, model, dataset, seen, likelihoods[name])
-    unmoved = int((~moved).sum()) if len(likelihoods) < len(chosen) else 0
+    unmoved = int((~np.any(list(moved.values()), axis=0)).sum()) if moved else 0
     if unmoved == len(dataset):
         log.warning(
             "%s gives the same vectors for both alleles of all %d variants: it does not see them, and its distances "
@@ -229,10 +230,48 @@ def score_variants(
         "protocol": protocol.name,
         "windows": {name: [vars(view) for view in seen] for name, seen in windows.items()},
         "unmoved": unmoved,
+        "unmoved_at": {layer: int((~one).sum()) for layer, one in moved.items() if layer is not None},
         "same_by_definition": same,
     }
     ordered = {column: columns[column] for name, seen in windows.items() for column in _columns(name, seen)}
     return VariantScores(ordered, rows, provenance)
+
+
+def score_layers(
+    embedders: Sequence[Any], dataset: Dataset, *, protocol: Protocol, scores: Sequence[str]
+) -> list[VariantScores]:
+    """Score variants at several layers of one model, from one pass: as `score_variants` does for each.
+
+    Args:
+        embedders: Of single layers of the model.
+        dataset: As for `score_variants`.
+        protocol: As for `score_variants`.
+        scores: Names, without layers. Likelihoods are of the whole model, and so the same at every layer.
+    """
+    plain = [name for name in scores if _is_likelihood(name)]
+    numbers = [one.n_layers if -1 in one.network.layers else one.network.layers[0] for one in embedders]
+    at = [{name: name if name in plain else f"{name}@{number}" for name in scores} for number in numbers]
+    joint = score_variants(
+        embedders[-1],
+        dataset,
+        protocol=protocol,
+        scores=list(dict.fromkeys(name for one in at for name in one.values())),
+    )
+    found = []
+    for embedder, number, names in zip(embedders, numbers, at, strict=True):
+        columns = {
+            name + end: joint[column + end]
+            for name, column in names.items()
+            for end in ("", ".forward", ".reverse")
+            if column + end in joint.columns
+        }
+        facts = joint.provenance | {
+            "model": as_scored(embedder).provenance(),
+            "windows": {name: joint.provenance["windows"][column] for name, column in names.items()},
+            "unmoved": joint.provenance["unmoved_at"].get(number, 0),
+        }
+        found.append(VariantScores(columns, joint.rows, facts))
+    return found
 
 
 def _distances(
@@ -241,9 +280,11 @@ def _distances(
     dataset: Dataset,
     seen: Sequence[View],
     chosen: Sequence[str],
-    moved: np.ndarray,
+    moved: dict[int | None, np.ndarray],
 ) -> dict[str, np.ndarray]:
     """Return the distances chosen, from one pass over both alleles on the strands seen; set `moved` where they differ.
+
+    It holds (variants,) bool of every layer.
 
     Averaged strands: the distance of the mean vectors; of the largest distances the mean.
     """
@@ -252,6 +293,8 @@ def _distances(
         place, _, layer = split(name)
         by_place.setdefault((layer, place), []).append(name)
     layers = list(dict.fromkeys(layer for layer, _ in by_place))
+    for layer in layers:
+        moved.setdefault(layer, np.zeros(len(dataset), bool))
     found = {name: np.empty((len(dataset), 1 + len(seen)), np.float64) for name in chosen}
     whole = any(place in ("max_", "mean_") for _, place in by_place)
     waiting: list[tuple[int, list[Measured]]] = []
@@ -282,7 +325,7 @@ def _distances(
             else:
                 both = (pooled(reference, place, pair.read), pooled(alternate, place, pair.read))
                 measured[layer, place] = torch.stack(both)
-            moved[row] = moved[row] or not torch.equal(*both)
+            moved[layer][row] = moved[layer][row] or not torch.equal(*both)
         strands.append(measured)
         if len(strands) == len(seen):
             waiting.append((row, strands))

@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import tiny_models
 
-SIZES = {"tiny": (2, 32, 8, 8, 1), "small": (12, 384, 40, 32, 2), "medium": (12, 512, 200, 200, 2)}
+SIZES = {"tiny": (2, 32, 8, 8, 1), "small": (12, 256, 24, 24, 2), "medium": (12, 512, 200, 200, 2)}
 """Layers and width of the model, rows of each split, variants, and turns."""
 
 
