@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bend_hf.results.board import BASELINES, Row, board, sort_rows
+from bend_hf.results.board import Row, board, sort_rows
 from bend_hf.results.compare import Comparison, compare
 from bend_hf.results.conditions import footnotes
 from bend_hf.results.record import Result
@@ -24,7 +24,7 @@ class Group:
     Attributes:
         protocol: Their protocol.
         toy: Whether the data is the toy data.
-        rows: By task, models before baselines, those that are ranked first.
+        rows: By task and falling score, baselines among models; what is not ranked stands behind what is.
         comparison: Differences and ranks between them, where they may be compared.
     """
 
@@ -51,9 +51,21 @@ class Group:
 
     @property
     def models(self) -> list[str]:
-        """Models in their order on the first task that has them, models before baselines."""
+        """Models and baselines by their mean of centred scores over the tasks that most have, in falling order.
+
+        Models that lack a task of these stand behind.
+        """
         names = dict.fromkeys(row.model for row in self.rows)
-        return sorted(names, key=lambda name: name in BASELINES)
+        by_task = {task: [row for row in self.rows if row.task == task] for task in self.tasks}
+        most = max(map(len, by_task.values()), default=0)
+        full = [task for task, rows in by_task.items() if len(rows) == most]
+
+        def place(name: str) -> tuple[int, float]:
+            rows = [self.row(name, task) for task in full]
+            found = [row.centred for row in rows if row is not None and row.centred is not None]
+            return len(full) - len(found), -sum(found) / max(len(found), 1)
+
+        return sorted(names, key=place)
 
     @property
     def tasks(self) -> list[str]:

@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.resources import files as package_files
 
 from bend_hf import __version__
+from bend_hf.report import export
 from bend_hf.report.elements import html
 from bend_hf.report.groups import Group, title_of
 from bend_hf.report.leaderboard import overview
@@ -46,6 +48,7 @@ def page(groups: Sequence[Group], references: Sequence[Row]) -> str:
         series=series,
         tasks=tasks,
         records=sum(len(row.results) for group in groups for row in group.rows),
+        downloads=_downloads(groups, references),
         toy=TOY if any(group.toy for group in groups) else "",
         date=datetime.now(UTC).date().isoformat(),
         version=__version__,
@@ -58,3 +61,15 @@ def number_models(groups: Sequence[Group]) -> dict[str, int]:
     """A number per model, the same in every table and chart: models first, then baselines."""
     names = dict.fromkeys(row.model for group in groups for row in group.rows)
     return {name: k for k, name in enumerate(sorted(names, key=lambda name: name in BASELINES))}
+
+
+def _downloads(groups: Sequence[Group], references: Sequence[Row]) -> list[tuple[str, str, str]]:
+    """Return title, file name and address of what the page offers to save: the tables as CSV and as JSON, in itself."""
+    found = []
+    for title, ending, kind, make in (
+        ("CSV", "csv", "text/csv", export.csv),
+        ("JSON", "json", "application/json", export.json),
+    ):
+        content = base64.b64encode(make(groups, references).encode()).decode()
+        found.append((title, f"bend-results.{ending}", f"data:{kind};charset=utf-8;base64,{content}"))
+    return found

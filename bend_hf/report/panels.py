@@ -10,6 +10,7 @@ from bend_hf.report.groups import Group
 from bend_hf.report.table import METRICS
 from bend_hf.results.board import Row
 from bend_hf.results.breakdown import TOO_FEW
+from bend_hf.results.transcripts import LEVELS, VALUES
 from bend_hf.tasks import BEND, Task
 from bend_hf.templates import one_line
 from bend_hf.text import interval, number, p_value
@@ -24,7 +25,14 @@ BESIDE = METRICS | {"accuracy": "accuracy", "r2": "R²"}
 def panels(task: Task, rows: Sequence[Row], details: Mapping[str, Detail]) -> list[Panel]:
     """Return the tables of a task; those without data are left out."""
     parts = dict.fromkeys(name for found in details.values() for name in found.parts)
-    found = [_beside(task, rows), _classes(task, rows), _labels(task, rows), _scores(rows), _folds(rows)]
+    found = [
+        _beside(task, rows),
+        _classes(task, rows),
+        _genes(rows),
+        _labels(task, rows),
+        _scores(rows),
+        _folds(rows),
+    ]
     return [*(panel for panel in found if panel is not None), *(_parts(task, name, rows, details) for name in parts)]
 
 
@@ -78,6 +86,26 @@ def _beside(task: Task, rows: Sequence[Row]) -> Panel | None:
         return None
     titles = ["Score", *_columns([row for row in rows if row.score is not None])]
     return Panel("Other scores", "Scores beside the headline (first seed).", titles, lines, open=True)
+
+
+def _genes(rows: Sequence[Row]) -> Panel | None:
+    """Exons, intron chains and transcripts that are called exactly, by the first seed of every model."""
+    scored = [row for row in rows if "genes" in row.results[0].secondary]
+    if not scored:
+        return None
+    found = [row.results[0].secondary["genes"] for row in scored]
+    lines = [
+        (
+            f"{level.replace('_', ' ')}: {value}",
+            [_scored(genes[level][value], genes[level][f"{value}_interval"]) for genes in found],
+        )
+        for level in LEVELS
+        for value in VALUES
+    ]
+    caption = (
+        "Coding exons with both ends right, transcripts with all introns right, and with all exons right; one seed."
+    )
+    return Panel("Exons and transcripts called exactly", caption, ["Level", *_columns(scored)], lines)
 
 
 def _classes(task: Task, rows: Sequence[Row]) -> Panel | None:

@@ -112,17 +112,17 @@ def board(results: Iterable[Result]) -> list[Row]:
 
 
 def sort_rows(rows: Sequence[Row], *, last: Callable[[Row], bool] = lambda row: False) -> list[Row]:
-    """By task in the order of declaration, then models before baselines before published, then by falling score.
+    """By task in the order of declaration, then by falling score, baselines among models; published values behind.
 
     Rows for which `last` holds stand behind the others of their kind.
     """
-    tasks, protocols, kinds = list(TASKS), list(PROTOCOLS), ["model", "baseline", "published"]
+    tasks, protocols = list(TASKS), list(PROTOCOLS)
     return sorted(
         rows,
         key=lambda row: (
             tasks.index(row.task),
             protocols.index(row.protocol) if row.protocol in protocols else len(protocols),
-            kinds.index(row.kind),
+            row.kind == "published",
             last(row),
             np.inf if row.score is None else -row.score,
             row.model,

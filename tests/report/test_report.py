@@ -65,7 +65,7 @@ class Checker(html.parser.HTMLParser):
         self.ids += [values["id"]] if values.get("id") else []
         if tag == "a" and (values.get("href") or "").startswith("#"):
             self.links.append(values["href"][1:])
-        elif values.get("src") or (values.get("href") not in (None, "data:,")):
+        elif values.get("src") or not (values.get("href") or "data:").startswith("data:"):
             self.external.append(str(values.get("src") or values.get("href")))
 
     def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:

@@ -79,6 +79,9 @@
   form.addEventListener("submit", (event) => event.preventDefault());
   form.hidden = false;
 
+  // On paper nothing is folded away that a letter or number on it points to.
+  addEventListener("beforeprint", () => all("details.notes").forEach((notes) => { notes.open = true; }));
+
   const theme = document.querySelector("button.theme");
   theme.hidden = false;
   theme.addEventListener("click", () => {
