@@ -25,6 +25,7 @@ ROOMS = (
         "bend_hf/resources.py",
         "bend_hf/identity.py",
         "bend_hf/text.py",
+        "bend_hf/cache.py",
         "bend_hf/templates.py",
     ),
     ("bend_hf/runtime.py", "bend_hf/provenance.py", "bend_hf/protocols.py"),

@@ -18,7 +18,7 @@ from itertools import pairwise
 from typing import Any, NoReturn
 
 from bend_hf import __version__
-from bend_hf.cli import building, demo, models, publishing, results, tasks
+from bend_hf.cli import building, demo, models, nouns, publishing, results, tasks
 from bend_hf.console import log
 from bend_hf.errors import InternalError, described, nearest
 from bend_hf.runtime import keep_freed_memory
@@ -123,6 +123,6 @@ def build_parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    for commands in (demo, tasks, models, results, publishing, building):
+    for commands in (demo, tasks, models, results, publishing, building, nouns):
         commands.add(command)
     return parser

@@ -55,6 +55,7 @@ __all__ = [
     "read_predictions",
     "read_result",
     "read_results",
+    "record_files",
     "slug",
     "validate",
     "write_result",
@@ -311,6 +312,23 @@ def read_results(where: str | Path | Iterable[str | Path]) -> list[Result]:
     Raises:
         BendError: There are none; a file is truncated, was edited, is not a record or of a newer schema.
     """
+    paths = record_files(where)
+    seen: dict[str, Result] = {}
+    for path in paths:
+        result = read_result(path)
+        content = files.digest_of(result.to_json())
+        if content in seen:
+            log.info("%s is a copy of %s: read once.", path, seen[content].path)
+        seen.setdefault(content, result)
+    order = list(TASKS)
+    return sorted(
+        seen.values(),
+        key=lambda r: (r.model, order.index(r.task), r.protocol, -1 if r.seed is None else r.seed, str(r.path)),
+    )
+
+
+def record_files(where: str | Path | Iterable[str | Path]) -> list[Path]:
+    """Return the files of records in a folder (at any depth), a file, or several of either; see `read_results`."""
     paths: dict[Path, None] = {}
     if not isinstance(where, str | os.PathLike | Iterable) or isinstance(where, bytes):
         raise BendError(f"{where!r} is no folder or file of results, nor several.")
@@ -330,18 +348,7 @@ def read_results(where: str | Path | Iterable[str | Path]) -> list[Result]:
             raise MissingError(f"{item}: no such file or folder of results.")
     if not paths:
         raise BendError("No results are named: give folders or files of them.")
-    seen: dict[str, Result] = {}
-    for path in paths:
-        result = read_result(path)
-        content = files.digest_of(result.to_json())
-        if content in seen:
-            log.info("%s is a copy of %s: read once.", path, seen[content].path)
-        seen.setdefault(content, result)
-    order = list(TASKS)
-    return sorted(
-        seen.values(),
-        key=lambda r: (r.model, order.index(r.task), r.protocol, -1 if r.seed is None else r.seed, str(r.path)),
-    )
+    return list(paths)
 
 
 def _named_as_record(path: Path) -> bool:

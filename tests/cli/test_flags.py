@@ -397,6 +397,30 @@ VERBS = {
             "seed": ("--seed 3", "control.seed", 3),
         },
     ),
+    "models ls": Verb("", {}, {"format": JSON}),
+    "models info": Verb(
+        "nt-v2-50m",
+        {},
+        {"name": ("--format json", "stdout", lambda text: json.loads(text)["name"] == "nt-v2-50m"), "format": JSON},
+    ),
+    "results ls": Verb(
+        "a",
+        {"bend_hf.results.record.read_results": []},
+        {"results": ("b", "read_results.where", [A, B]), "format": JSON},
+    ),
+    "results info": Verb(
+        "a",
+        {"bend_hf.results.record.read_result": SimpleNamespace(to_json=dict)},
+        {"result": ("", "read_result.path", A)},
+    ),
+    "results verify": Verb(
+        "a",
+        {"bend_hf.results.record.record_files": []},
+        {"results": ("b", "record_files.where", [A, B])},
+    ),
+    "cache ls": Verb("", {"bend_hf.cache.contents": []}, {"format": JSON}),
+    "cache rm": Verb("a", {"bend_hf.cache.remove": []}, {"parts": ("b", "remove.names", ["a", "b"])}),
+    "version": Verb("", {}, {"format": JSON}),
 }
 
 ELSEWHERE = {

@@ -35,5 +35,5 @@ def commands(block: Block) -> list[list[str]]:
     for line in re.split(r"\n|&&|;", text):
         before, name, after = line.partition("bend-hf ")
         if name and not before.lstrip().startswith(("#", "|", "python")):
-            found.append(shlex.split(after))
+            found.append([word for word in shlex.split(after) if word != "…"])
     return found

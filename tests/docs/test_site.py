@@ -57,6 +57,6 @@ def test_no_page_asks_another_server(site):
 def test_error_codes_are_all_explained():
     from bend_hf import errors
 
-    page = (ROOT / "docs" / "faq.md").read_text()
+    page = (ROOT / "docs" / "errors.md").read_text()
     codes = {value.code for value in vars(errors).values() if isinstance(value, type) and hasattr(value, "code")}
     assert {code for code in codes | {"interrupted"} if f"| `{code}` |" not in page} == set()

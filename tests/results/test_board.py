@@ -33,14 +33,14 @@ def test_protocols_and_toy_data_are_never_brought_together() -> None:
     assert len(board.board(results)) == 3
 
 
-def test_order_models_then_baselines_by_score() -> None:
+def test_rows_stand_by_score_baselines_among_models() -> None:
     results = [
         make_result("gene_finding", model="weak", score=0.2),
         make_result("gene_finding", model="onehot", score=0.9),
         make_result("gene_finding", model="strong", score=0.6),
         make_result("gene_finding", model="broken", score=None, failure="no memory"),
     ]
-    assert [row.model for row in board.board(results)] == ["strong", "weak", "broken", "onehot"]
+    assert [row.model for row in board.board(results)] == ["onehot", "strong", "weak", "broken"]
 
 
 def test_means_need_every_task_and_keep_zero_shot_apart() -> None:
