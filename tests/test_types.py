@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RIGHT = """
 import bend_hf
 from pathlib import Path
+from bend_hf.report.collection import Results
 
 results = bend_hf.evaluate("onehot", tasks=["gene_finding"], seeds=2, output=Path("out"))
 for result in results.of(task="gene_finding"):
@@ -21,7 +22,6 @@ for result in results.of(task="gene_finding"):
 first: Results = bend_hf.read_results("out")
 best = max(result.score or 0.0 for result in first[:2])
 text: str = repr(first[0])
-embedder = bend_hf.Embedder.load("onehot") if hasattr(bend_hf.Embedder, "load") else None
 comparison = bend_hf.compare(["a", "b"], level=0.9)
 pairs = comparison.ranking["gene_finding"][0][1].upper()
 task: bend_hf.Task = bend_hf.get_tasks("gene_finding")[0]
