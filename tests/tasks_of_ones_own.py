@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from pathlib import Path
 from typing import Any
 
-from bend_hf.tasks import Task, own_task, write_document
+from bend_hf.tasks import Column, Task, own_task, write_document
 
 LENGTHS = {"IV": 30_000, "scaffold_9": 20_000}
 WINDOW = 100
@@ -73,5 +74,26 @@ def write_folder(folder: Path, task: Task, *, ending: str = ".bed") -> Path:
         text = f'"{text}"' if ending == ".csv" else text
         lines.append(delimiter.join([chromosome, str(start), str(start + WINDOW), "+-"[i % 2], text, split]))
     (folder / f"{task.name}{ending}").write_text("\n".join(lines) + "\n")
+    write_document(folder / "task.json", task)
+    return folder
+
+
+def write_variants(folder: Path, name: str = "snps", **fields: Any) -> Path:
+    """Write the folder of a task with 60 variants; each third has an effect."""
+    genome = write_genome(folder / "genomes" / "WBcel235.fa")
+    extra = Column("Study", "string", "where it was seen", row=True)
+    values = {"label_names": ("none", "effect"), "window": 1_024, "rows": {"test": 60}, "stranded": False} | fields
+    task = make_task(name, label_kind="variant_binary", **values)
+    task = dataclasses.replace(task, columns=(*task.columns, extra))
+    generator = random.Random(5)
+    lines = ["\t".join(column.name for column in task.columns)]
+    for i in range(60):
+        chromosome = list(LENGTHS)[i % 2]
+        position = 1_000 + 250 * i
+        reference = genome[chromosome][position]
+        alternate = generator.choice([base for base in "ACGT" if base != reference])
+        cells = [chromosome, position, position, reference, alternate, int(i % 3 == 0), "test", f"study{i % 4}"]
+        lines.append("\t".join(map(str, cells)))
+    (folder / f"{name}.bed").write_text("\n".join(lines) + "\n")
     write_document(folder / "task.json", task)
     return folder

@@ -77,6 +77,8 @@ def test_labels_of_a_window_do_not_turn():
         (BINS, {"bin_size": None}, "bin_size is missing"),
         (BINS, {"window": 100}, "window 100 is no multiple of bin_size 128"),
         (MARKS, {"window": None}, "window is missing"),
+        (BINS, {"label_names": ("a", "b")}, "label_names are several"),
+        (TASKS["variant_effects_disease"], {"label_names": ("a", "b", "c")}, "label_names are not two"),
         (TASKS["variant_effects_disease"], {"recipe": MARKS.recipe}, "nothing is trained"),
         (MARKS, {"split_scheme": "folds"}, "split_scheme 'folds' does not fit; choices: fixed"),
         (MARKS, {"split_scheme": "none"}, "split_scheme 'none' does not fit; choices: fixed"),

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_models
-from tasks_of_ones_own import RICH, WINDOW, make_task, write_folder
+from tasks_of_ones_own import RICH, WINDOW, make_task, write_folder, write_variants
 
 import bend_hf
 from bend_hf.cli import main
@@ -85,6 +85,8 @@ def changed_columns(**changes):
         ({"supersedes": "my_task"}, "it supersedes itself"),
         ({"columns": to_document(make_task())["columns"] * 2}, "columns: one stands there twice"),
         ({"columns": changed_columns(dtype="string")}, "column 'start' has dtype 'string'; coordinates are int64"),
+        ({"columns": changed_columns(name="sequence", row=True)}, "columns lack 'chromosome'"),
+        ({"columns": [*changed_columns(), changed_columns(name="part", row=True)[0]]}, "'part' has the name of one"),
         ({"columns": changed_columns(row=False)}, "column 'chromosome' is not among those of rows"),
     ],
 )
@@ -276,6 +278,28 @@ def test_a_folder_is_evaluated(tmp_path, kind, model, least):
         "window_value": ["Spearman ρ", "R²"],
     }
     assert [word for word in shown.get(kind, []) if word not in page] == []
+
+
+def test_variants_of_ones_own_are_scored(tmp_path):
+    folder = write_variants(tmp_path / "snps")
+    rows = bend_hf.load_dataset(str(folder), split="test", cache_dir=tmp_path / "cache")
+    for row in rows:
+        assert (row["ref_sequence"][512], row["alt_sequence"][512]) == (row["ref"], row["alt"])
+        assert row["Study"].startswith("study")
+    assert "where it was seen" in dataset_card("snps", namespace="lab")
+    model = str(tiny_models.FAMILIES["dnabert"](tmp_path / "tiny"))
+    output = tmp_path / "results"
+    [result] = bend_hf.evaluate(model, tasks=folder, output=output, device="cpu")
+    assert result.failure is None
+    assert (result.counts["positives"], result.counts["labels"]) == (20, 60)
+    assert 0 < result.interval[0] < result.score < result.interval[1] < 1
+    page = write_report(output, tmp_path / "report.html").read_text()
+    assert "All scores" in page
+    write_document(folder / "task.json", dataclasses.replace(TASKS.pop("snps"), version="1.1.0"))
+    document = json.loads((folder / "task.json").read_text())
+    (folder / "task.json").write_text(json.dumps(document | {"window": 600}))
+    with pytest.raises(BendError, match="window is 600, and the context of a variant in its rows is 1,024 bp"):
+        get_tasks(folder)
 
 
 @pytest.mark.parametrize("kind", FIELDS)

@@ -29,13 +29,13 @@ from bend_hf.data.coordinates import SHARED, read
 from bend_hf.data.genome import Genome
 from bend_hf.data.sources import TaskFiles
 from bend_hf.errors import BendError
-from bend_hf.kinds.variant import DISTANCES
+from bend_hf.kinds.variant import CONTEXT
 from bend_hf.tasks import BEND, Task
 
 BASES_PER_BATCH = 1 << 22
 """A batch is made whole in memory: at most this many bases, unless one window is longer."""
 
-VARIANT_OFFSET = 512
+VARIANT_OFFSET = CONTEXT // 2
 """Where in its context a variant stands."""
 
 
@@ -46,12 +46,12 @@ def features(task: Task) -> Any:
     carried = {column.name: datasets.Value(column.dtype) for column in task.columns if column.row}
     label = {task.kind.column: task.kind.feature(task)}
     if task.kind.variants:
-        columns = {name: carried[name] for name in ("chromosome", "start", "ref", "alt")} | label
-        columns["consequence"] = carried["Consequence"]
+        columns = {name: carried.pop(name) for name in ("chromosome", "start", "ref", "alt")} | label
+        if "Consequence" in carried:
+            columns["consequence"] = carried.pop("Consequence")
         columns |= dict.fromkeys(("ref_sequence", "alt_sequence"), datasets.Value("string"))
         columns["variant_offset"] = datasets.Value("int64")
-        columns |= {name: value for name, value in carried.items() if name in ("full_label", *DISTANCES)}
-        return datasets.Features(columns)
+        return datasets.Features(columns | {name: value for name, value in carried.items() if name not in columns})
     columns = {name: carried.pop(name) for name in ("chromosome", "start", "end", "strand")}
     columns["sequence"] = datasets.Value("string")
     return datasets.Features(columns | label | carried)
@@ -217,7 +217,8 @@ def make_rows(task: Task, batch: pa.RecordBatch, genome: Genome) -> pa.Table:
     start = batch["start"].to_numpy()
     columns = {name: batch[name] for name in batch.schema.names}
     if task.kind.variants:
-        columns["consequence"] = columns.pop("Consequence")
+        if "Consequence" in columns:
+            columns["consequence"] = columns.pop("Consequence")
         columns |= _contexts(genome, codes, start, batch["alt"])
         columns["variant_offset"] = pa.array(np.full(len(start), VARIANT_OFFSET, dtype=np.int64))
     else:

@@ -87,7 +87,9 @@ def row_columns(task: Task) -> dict[str, tuple[str, str]]:
 
     length = "varying length" if task.window is None else f"{task.window:,} bp"
     read = "reverse-complemented where `strand` is `-`" if task.stranded else "of the forward strand"
-    meaning = {column.name.lower(): column.description for column in task.columns} | {
+    described = {column.name: column.description for column in task.columns}
+    meaning = described | {
+        "consequence": described.get("Consequence", ""),
         "sequence": f"nucleotides of `[start, end)`, upper-case `ACGTN`, {length}, {read}",
         "ref_sequence": f"{length} of context with the variant at index {VARIANT_OFFSET}, upper-case; `N` beyond the "
         "chromosome's ends",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 
 def _problem(task: Task) -> str | None:
+    if len(task.label_names) != 1:
+        return "label_names are several, and a bin is positive or not: name what is positive"
     if task.bin_size is None:
         return "bin_size is missing, and labels are per bin"
     if task.window is not None and task.window % task.bin_size:

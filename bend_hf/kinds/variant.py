@@ -18,13 +18,17 @@ from bend_hf.kinds.scores import auroc, positives
 if TYPE_CHECKING:
     from bend_hf.tasks.task import Task
 
+CONTEXT = 1_024
+"""Nucleotides of both sequences of a row, the variant in the middle."""
 DISTANCES = ("splice_distance", "tss_distance")
 """Columns that a task may have: bp from a variant to the nearest splice site, and transcription start."""
 
 
 def _problem(task: Task) -> str | None:
-    if task.window is None:
-        return "window is missing: the length of the context around a variant"
+    if task.window != CONTEXT:
+        return f"window is {task.window}, and the context of a variant in its rows is {CONTEXT:,} bp"
+    if len(task.label_names) != 2:
+        return "label_names are not two, of no effect and of an effect"
     return "it is stranded, and variants are read on the forward strand" if task.stranded else None
 
 

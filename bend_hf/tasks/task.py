@@ -23,6 +23,9 @@ Build = str
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 """What names of tasks, datasets and configurations are made of: they are names of folders and repositories too."""
 
+MADE = ("row", "part", "sequence", "labels", "ref_sequence", "alt_sequence", "variant_offset")
+"""Columns of rows and predictions that no label file brings."""
+
 VALUE_TYPES = ("string", "int8", "int64", "float32", "float64", "bool")
 
 FOLDS = tuple(f"part{k}" for k in range(1, 11))
@@ -235,6 +238,8 @@ class Task:
                 return f"column {column.name!r} has dtype {column.dtype!r}; choices: {', '.join(VALUE_TYPES)}"
             if column.name in ("start", "end") and column.dtype != "int64":
                 return f"column {column.name!r} has dtype {column.dtype!r}; coordinates are int64"
+            if column.row and column.name in MADE:
+                return f"column {column.name!r} has the name of one that every row gets"
             if column.name in keys and not column.row:
                 return f"column {column.name!r} is not among those of rows (row: true), which tell rows apart"
         return None
