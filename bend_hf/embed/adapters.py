@@ -259,7 +259,7 @@ class CallableEmbedder:
             "model": self.name,
             "version": self.version,
             "computed": self.fingerprint,
-            "code": fingerprint.of_code(self.function),
+            "function": fingerprint.of_code(self.function),
             "causal": self.causal,
             "prefix": self.prefix,
             "multiple_of": self.multiple_of,

@@ -378,6 +378,7 @@ class Embedder:
                 "version": 2,
             },
             "name": self.name,
+            "source": self.loaded.source,
             **({"object": "a model in memory"} if self.loaded.borrowed else {}),
             "architecture": self.loaded.architecture,
             "tokens": self.scheme.family,

@@ -1,7 +1,7 @@
 """Runs of one model that differ in anything, told apart by what differs.
 
     for result in told_apart(read_results("bend-results")):
-        result.label                    # "checkpoint-500 [run1/checkpoint-500]", "nt-v2-50m [layer 6]"
+        result.label                    # "checkpoint-500 [run1/checkpoint-500 5ae2f6d5]", "nt-v2-50m [layer 6]"
 
 Two records of the same task, protocol and seed that were not made from the same things are two models to every table,
 ranking and report. A model that was read in one way everywhere keeps its plain name.
@@ -17,13 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from bend_hf.errors import BendError
-from bend_hf.identity import flat
+from bend_hf.files import digest_of
+from bend_hf.identity import Key, flat
 from bend_hf.results.record import Result, read_results
 
 EVERYWHERE = ("model", "layer", "strand", "prefix", "settings")
 """What tells runs apart though they are of different tasks; the rest (dtype, data, code) only where they meet."""
 
 WORDS = {"layer": "layer", "strand": "strand", "dtype": "in", "data": "data", "code": "code", "folder": "in"}
+
+LAST = ("code", "folder", "run")
+"""What is said only where nothing else tells two records apart, in this order: the code of any two of a task (seeds of
+two versions are no seeds of one), the others of two of one seed."""
 
 WHOLE = {"limit": "all rows", "train rows": "all training rows"}
 
@@ -74,14 +79,20 @@ def _variants(mine: Sequence[Result]) -> list[str]:
     """The variant of each of one model's results, ``""`` where they are all of one run."""
     facts = [_facts(result) for result in mine]
     names = _unlike(facts, lambda name: name.partition(".")[0] in EVERYWHERE)
-    slots: dict[tuple[Any, ...], list[dict[str, str]]] = defaultdict(list)
+    tasks: dict[Any, list[dict[str, str]]] = defaultdict(list)
+    slots: dict[Any, list[dict[str, str]]] = defaultdict(list)
     for result, found in zip(mine, facts, strict=True):
+        tasks[result.task].append(found)
         slots[result.task, result.seed].append(found)
-    for together in slots.values():
-        names |= _unlike(together, lambda name: name not in ("folder", "code"))
-    for last in ("code", "folder"):  # said only where nothing else tells two records of one seed apart
-        if any(len({_text(found, names) for found in together}) < len(together) for together in slots.values()):
-            names.add(last)
+    for together in tasks.values():  # whatever their seeds: those of two runs are no seeds of one
+        names |= _unlike(together, lambda name: name not in (*LAST, "place"))
+    for last in LAST:
+        for together in (tasks if last == "code" else slots).values():
+            alike: dict[str, list[dict[str, str]]] = defaultdict(list)
+            for found in together:
+                alike[_text(found, names)].append(found)
+            if any(_unlike(some, lambda name, last=last: name == last) for some in alike.values()):
+                names.add(last)
     return [_text(found, names) for found in facts]
 
 
@@ -96,13 +107,13 @@ def _unlike(facts: Sequence[dict[str, str]], asked: Any) -> set[str]:
 
 
 def _text(found: dict[str, str], names: set[str]) -> str:
-    said = [_words(name, found[name]) for name in sorted(names) if name in found]
+    said = [_words(name, found[name], found["place"]) for name in sorted(names) if name in found]
     return f" [{', '.join(dict.fromkeys(said))}]" if said else ""
 
 
-def _words(name: str, value: str) -> str:
+def _words(name: str, value: str, place: str) -> str:
     if name == "model":
-        return value
+        return f"{place} {value}".strip()
     if name.startswith("settings."):
         setting = name.removeprefix("settings.").replace("_", " ")
         if value == "None" and setting in WHOLE:
@@ -114,13 +125,16 @@ def _words(name: str, value: str) -> str:
 def _facts(result: Result) -> dict[str, str]:
     """What a record says of how it was made, as far as it is worth naming."""
     key = result.key or {}
-    facts: dict[str, str] = {}
+    source = (result.provenance.get("model") or {}).get("source")
+    facts = {"place": "/".join(Path(str(source)).parts[-2:]) if source else ""}  # of the model: said, not compared
     embedder = key.get("embedder")
     if isinstance(embedder, dict):
-        weights = embedder.get("model")
-        source = (result.provenance.get("model") or {}).get("source")
-        facts["model"] = _name_of(weights, source)
-        rest = {name: value for name, value in embedder.items() if name not in ("model", "version")}
+        known = embedder.get("model")
+        if isinstance(known, dict):  # of a model in memory its vectors too, which are others in float32
+            facts["computed"] = _value(known.get("computed"))
+            known = {name: value for name, value in known.items() if name != "computed"}
+        facts["model"] = digest_of(known)[:8]
+        rest = {name: value for name, value in embedder.items() if name != "model"}
         facts |= {name: _value(value) for name, value in flat(rest).items()}
     given = result.provenance.get("settings")
     if isinstance(given, dict):
@@ -133,15 +147,11 @@ def _facts(result: Result) -> dict[str, str]:
     for name, part in (("data", "rows"), ("code", "code")):
         if isinstance(key.get(part), str):
             facts[name] = key[part][:8]
+    if result.key is not None:
+        facts["run"] = Key("result", **result.key).short
     if result.path is not None:
         facts["folder"] = str(result.path.parent.parent)
     return facts
-
-
-def _name_of(weights: Any, source: Any) -> str:
-    """Where a model came from, with the first digits of its weights' digest or commit."""
-    texts = [str(value)[:8] for value in (weights.values() if isinstance(weights, dict) else [weights])]
-    return " ".join([*([str(source)] if source else []), *texts[-1:]])
 
 
 def _value(value: Any) -> str:
