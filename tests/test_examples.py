@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import bend_hf
+from bend_hf.zero_shot.variants import every_distance
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -99,3 +100,21 @@ def test_a_task_of_ones_own(script, files, metric, toy_dir, tmp_path):
     assert result.metric == metric
     assert result.score is not None
     assert result.counts["rows"] > 20
+
+
+def test_a_toy_language_model_is_trained_and_its_layers_and_scores_are_chosen_unseen(tmp_path):
+    """Hardly trained: what is tested is the road, and that permuted labels score chance only where no one looked."""
+    sizes = ["--steps", "3", "--variants", "25", "--epochs", "1", "--limit", "24", "--times", "6"]
+    done = run(EXAMPLES / "train_toy_lm.py", "toy-lm", *sizes, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    layers = [line.split()[0] for line in lines if line.count(".") >= 4]
+    assert layers == ["0", "1", "2", "3", "4", "last"]
+    [chosen] = [line for line in lines if line.startswith("chosen on validation: layer ")]
+    assert chosen.split()[4].rstrip(";") in layers
+    [fitted] = [line for line in lines if line.startswith("cross-fitted: ")]
+    assert fitted.split("chose ")[1].split(" and ")[0].partition("@")[0] in {*every_distance(), "llr"}
+    [control] = [line for line in lines if line.startswith("permuted labels, mean of 6")]
+    picked, fair = (float(word.strip(",")) for word in control.split() if word.startswith("0."))
+    assert picked > 0.57
+    assert abs(fair - 0.5) < 0.05
