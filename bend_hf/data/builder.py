@@ -215,7 +215,7 @@ def _explain_os_error(error: OSError, builder: TaskBuilder) -> str:
 
 
 def load_dataset(
-    name: str,
+    name: str | os.PathLike[str],
     config: str | None = None,
     *,
     split: str | None = None,
@@ -248,9 +248,9 @@ def load_dataset(
     Raises:
         BendError: Unknown name, or bad input.
     """
-    if not isinstance(name, str):
+    if not isinstance(name, str | os.PathLike):
         raise BendError(f"{name!r} is no name of a dataset.")
-    task = get_config(name.rstrip("/").removesuffix(".py"), config)
+    task = get_config(os.fspath(name).rstrip("/").removesuffix(".py"), config)
     files = locate(task, data_dir, genome, genome_checked=genome_checked, strict=strict)
     builder = builder_class(task.dataset)(cache_dir, files=files)
     if streaming:

@@ -73,17 +73,21 @@ def _place(task: Task) -> str:
     return str(task.folder or f"version {task.version}")
 
 
-def get_tasks(names: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = "all") -> tuple[Task, ...]:
+Named = str | os.PathLike[str] | Task
+"""What stands for tasks: a name, the folder of one, or a task, which is registered."""
+
+
+def get_tasks(names: Named | Iterable[Named] = "all") -> tuple[Task, ...]:
     """Return tasks by name, BEND's first, each in the order of declaration.
 
     Args:
         names: ``"all"`` (BEND's seven), a task's name, a dataset's name (``"variant_effects"`` gives both its tasks),
-            the folder of a task, or several of these.
+            the folder of a task, a `Task`, or several of these.
 
     Raises:
         BendError: A name is unknown or no name, or a folder holds no task; the message lists the choices.
     """
-    several = [names] if isinstance(names, str | os.PathLike) else names
+    several = [names] if isinstance(names, str | os.PathLike | Task) else names
     if not isinstance(several, Iterable):
         raise BendError(f"tasks={names!r} is no name of a task, nor several.")
     wanted: set[str] = set()
@@ -98,6 +102,8 @@ def get_tasks(names: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] =
 
 
 def _find(name: Any) -> list[Task]:
+    if isinstance(name, Task):
+        return [name if name in BEND else register(name)]
     if not isinstance(name, str | os.PathLike) or not os.fspath(name):
         raise BendError(f"{name!r} is no name of a task.")
     if name == "all":
@@ -148,6 +154,8 @@ def get_config(dataset: str, config: str | None = None) -> Task:
     else:
         name = dataset.rpartition("/")[2]
     configs = {task.config: task for task in TASKS.values() if task.dataset == name}
+    if not configs and Path(dataset).is_dir():
+        read_document(Path(dataset) / NAME)  # says what a folder of a task holds
     if not configs:
         raise unknown("dataset", dataset, dict.fromkeys(task.dataset for task in TASKS.values()))
     if config is None:
