@@ -223,6 +223,7 @@ def _scored(path: Path) -> bool:
 
 
 def _provenance(task: Task, files: TaskFiles, road: Road, key: Key, seed: int | None) -> dict[str, Any]:
+    from bend_hf.data.audited import audited
     from bend_hf.provenance import machine, peak_memory
 
     model = {"name": road.name} if road.embedder is None else road.embedder.provenance()
@@ -238,6 +239,7 @@ def _provenance(task: Task, files: TaskFiles, road: Road, key: Key, seed: int | 
         "run": digest_of([key.digest, seed]),
         "task_version": task.version,
         **({} if task in BEND else {"declaration": to_document(task)}),
+        **({} if (audit := audited(files)) is None else {"audit": audit.line}),
         "files": {"build": task.build, "build_known": files.build_known, **files.digests},
         "seconds": {stage: round(seconds, 3) for stage, seconds in road.seconds.items()},
         "peak_memory": peak_memory(),

@@ -79,6 +79,9 @@ def test_from_the_sources_of_any_species_to_a_score(tmp_path):
     sources = [json.loads((tmp_path / name / "sources.json").read_text()) for name in ("plant_genes", "plant_variants")]
     assert sources[0]["left_out"] == {"window leaves the chromosome": 3}
     assert sources[1]["left_out"] == {}
+    audits = [json.loads((tmp_path / name / "audit.json").read_text()) for name in ("plant_genes", "plant_variants")]
+    assert audits[0]["problems"] == []
+    assert audits[1]["genes"]["of_genes"] == 60
 
 
 @pytest.mark.parametrize(

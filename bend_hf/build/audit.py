@@ -10,6 +10,7 @@ of held-out windows by another search than the one that splits (`bend_hf.build.n
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ import pyarrow.compute as pc
 from bend_hf.build.easy import composition_score
 from bend_hf.build.matched import composition
 from bend_hf.build.near import COVERED, SEED, Found, near_duplicates
-from bend_hf.build.splits import Windows, union
+from bend_hf.build.sharing import NEAR_VARIANTS, contrary, shared_genes
+from bend_hf.build.splits import Windows, joined, union
 from bend_hf.data.coordinates import read
 from bend_hf.data.genome import Genome
 from bend_hf.data.sources import TaskFiles
@@ -29,7 +31,6 @@ SAMPLE = 20_000
 WIDTH = 512
 IDENTITY = 0.8
 BINS = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
-NEAR_VARIANTS = 512
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Audit:
         classes: Split → number of each class or label.
         edges: Windows that begin or end with their chromosome, and windows that hold N.
         contrary: Variants: those with a variant of the other label within 512 bp.
+        genes: Variants, where an annotation is given: those in a gene that also holds one of the other label, and such
+            genes among those that hold any.
         easy: What k-mer frequencies alone reach, in the task's metric.
         problems: What a strict audit fails for.
     """
@@ -64,6 +67,7 @@ class Audit:
     classes: dict[str, dict[str, int]]
     edges: dict[str, int]
     contrary: dict[str, Any] | None
+    genes: dict[str, Any] | None
     easy: dict[str, Any] | None
     problems: list[str] = field(default_factory=list)
 
@@ -108,6 +112,11 @@ class Audit:
             lines.append(
                 f"  {self.contrary['share']:.1%} of the variants have one of the other label within {NEAR_VARIANTS} bp"
             )
+        if self.genes is not None:
+            lines.append(
+                f"  {self.genes['share']:.1%} of the variants ({self.genes['variants']:,}) lie in a gene that also "
+                f"holds one of the other label ({self.genes['genes']:,} of {self.genes['of_genes']:,} genes)"
+            )
         if self.easy is not None:
             lines.append(
                 f"  k-mer frequencies alone reach {self.easy['metric']} {self.easy['value']:.3f} on {self.easy['on']} "
@@ -117,11 +126,21 @@ class Audit:
         return "\n".join(lines)
 
 
-def audit(files: TaskFiles, *, queries: int = QUERIES, easy: bool = True, seed: int = 0) -> Audit:
+def audit(
+    files: TaskFiles,
+    *,
+    queries: int = QUERIES,
+    easy: bool = True,
+    annotation: str | Path | None = None,
+    aliases: str | Path | None = None,
+    seed: int = 0,
+) -> Audit:
     """Audit a task.
 
     Args:
         files: The task's files, from `bend_hf.data.sources.locate`.
+        annotation: GTF or GFF3 whose genes variants may share; None for no such look.
+        aliases: An assembly report, or a table of chromosome names, for the annotation.
         queries: Pieces of each held-out split (of all folds together) to search for near-duplicates; 0 for no search.
         easy: Whether to score k-mer frequencies.
         seed: Of the samples.
@@ -146,7 +165,10 @@ def audit(files: TaskFiles, *, queries: int = QUERIES, easy: bool = True, seed: 
         content=content,
         classes=classes,
         edges={"chromosome_end": _edges(windows, genome), "with_n": with_n, "looked_at": looked_at},
-        contrary=_contrary(tables, windows) if task.kind.variants else None,
+        contrary=contrary(tables, windows) if task.kind.variants else None,
+        genes=shared_genes(tables, windows, genome, annotation, aliases)
+        if task.kind.variants and annotation is not None
+        else None,
         easy=composition_score(files, tables, genome, seed=seed) if easy else None,
     )
     found.problems.extend(_problems(found))
@@ -158,11 +180,6 @@ def _windows(table: pa.Table, genome: Genome, variants: bool) -> Windows:
     codes = np.array([genome.code(name) for name in encoded.dictionary.to_pylist()], np.int64)
     start = table["start"].to_numpy()
     return Windows(codes[encoded.indices.to_numpy()], start, start + 1 if variants else table["end"].to_numpy())
-
-
-def _joined(windows: list[Windows]) -> Windows:
-    code, start, end = (np.concatenate([getattr(w, name) for w in windows]) for name in ("code", "start", "end"))
-    return Windows(code, start, end)
 
 
 def _overlap(windows: Windows, others: Windows) -> dict[str, Any]:
@@ -188,7 +205,7 @@ def _overlaps(windows: dict[str, Windows], folds: bool) -> list[dict[str, Any]]:
     """Count overlaps of each held-out split with the others; of folds, with all other folds."""
     if folds:
         each = [
-            _overlap(one, _joined([other for name, other in windows.items() if name != split]))
+            _overlap(one, joined([other for name, other in windows.items() if name != split]))
             for split, one in windows.items()
             if len(windows) > 1
         ]
@@ -212,7 +229,7 @@ def _next(windows: Windows) -> dict[str, Any]:
 
 def _repeated(tables: dict[str, pa.Table], windows: dict[str, Windows], column: str) -> dict[str, int]:
     """Count windows that are listed more than once, over all splits, and those of them with different labels."""
-    every = _joined(list(windows.values()))
+    every = joined(list(windows.values()))
     order = np.lexsort((every.end, every.start, every.code))
     same = np.ones(max(0, len(order) - 1), bool)
     for values in (every.code, every.start, every.end):
@@ -244,10 +261,10 @@ def _near(
     for name in asked:
         most = -(-queries // len(asked)) if folds else queries
         chosen[name] = np.sort(random.permutation(len(pieces[name].code))[:most])
-    sample = _joined([pieces[name].part(rows) for name, rows in chosen.items()])
+    sample = joined([pieces[name].part(rows) for name, rows in chosen.items()])
     found = near_duplicates(
         sample,
-        _joined([pieces[name] for name in among]),
+        joined([pieces[name] for name in among]),
         genome,
         np.concatenate([groups[name][rows] for name, rows in chosen.items()]),
         np.concatenate([groups[name] for name in among]),
@@ -333,20 +350,6 @@ def _content(
                     "masked": float(masked[held].mean()),
                 }
     return content, classes, with_n, looked_at
-
-
-def _contrary(tables: dict[str, pa.Table], windows: dict[str, Windows]) -> dict[str, Any]:
-    """Count the variants that have one of the other label within `NEAR_VARIANTS` bp."""
-    every = _joined(list(windows.values()))
-    label = np.concatenate([table["label"].to_numpy() for table in tables.values()])
-    place = every.code << 40 | every.start
-    count = 0
-    for one, other in ((0, 1), (1, 0)):
-        others = np.sort(place[label == other])
-        mine = place[label == one]
-        low = np.searchsorted(others, mine - NEAR_VARIANTS)
-        count += int((np.searchsorted(others, mine + NEAR_VARIANTS, side="right") > low).sum())
-    return {"variants": count, "of": len(place), "share": count / len(place)}
 
 
 def _problems(found: Audit) -> list[str]:

@@ -84,6 +84,12 @@ class Windows:
         return Windows(self.code[rows], self.start[rows], self.end[rows])
 
 
+def joined(windows: list[Windows]) -> Windows:
+    """Return all windows as one, in order, without names and labels."""
+    code, start, end = (np.concatenate([getattr(w, name) for w in windows]) for name in ("code", "start", "end"))
+    return Windows(code, start, end)
+
+
 def union(windows: Windows) -> tuple[np.ndarray, np.ndarray]:
     """Return the union of windows as disjoint intervals (chromosome << 40 | position), sorted: starts and ends."""
     order = np.lexsort((windows.start, windows.code))

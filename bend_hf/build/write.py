@@ -31,6 +31,7 @@ from bend_hf import __version__, files
 from bend_hf.build.audit import Audit, audit
 from bend_hf.build.counts import Counts
 from bend_hf.console import log
+from bend_hf.data.audited import write_audit
 from bend_hf.data.builds import LENGTHS
 from bend_hf.data.genome import Genome
 from bend_hf.data.sources import TaskFiles
@@ -219,8 +220,8 @@ def finish(work: Work) -> Path:
         raise BendError(f"{work.folder} was written by another build meanwhile. Give each another output (-o).")
     task = read_document(work.folder / "task.json")
     own = sorted(work.folder.glob("genomes/*.fa"))
-    audited = _audited(work.folder, task, own[0] if own else work.paths["genome"])
-    digests = {path.name: files.digest_file(path) for path in task_files(work.folder, task)}
+    genome = work.paths["genome"]
+    audited = _audited(work, task, own[0] if own else genome)
     record = {
         "bend_hf": __version__,
         "command": work.command,
@@ -232,7 +233,10 @@ def finish(work: Work) -> Path:
     }
     with files.atomic(work.output) as folder:
         shutil.copytree(work.folder, folder, copy_function=_linked, ignore=shutil.ignore_patterns(_STATE, ".seal"))
-        files.write_json(folder / "audit.json", audited.to_json() | {"text": str(audited), "sha256": digests})
+        bed, *hdf5 = task_files(folder, task)
+        fasta = folder / "genomes" / own[0].name if own else genome
+        kept = TaskFiles(task, bed, hdf5[0] if hdf5 else None, fasta)
+        write_audit(kept, audited.to_json(), str(audited))
         files.write_json(folder / "sources.json", record)
         (folder / "README.md").write_text(_card(task, state["method"], record, audited), encoding="utf-8")
     shutil.rmtree(work.folder)
@@ -253,11 +257,13 @@ def task_files(folder: Path, task: Task) -> list[Path]:
     return [folder / f"{task.name}{ending}" for ending in endings]
 
 
-def _audited(folder: Path, task: Task, genome: Path) -> Audit:
+def _audited(work: Work, task: Task, genome: Path) -> Audit:
     """Read the written files back as everyone will, which checks every row, and audit them."""
+    folder = work.folder
     bed, *hdf5 = task_files(folder, task)
     read = TaskFiles(task=task, bed=bed, hdf5=hdf5[0] if hdf5 else None, fasta=genome)
-    return audit(read, queries=QUERIES, easy=False)
+    genes = work.paths.get("annotation") if task.kind.variants else None
+    return audit(read, queries=QUERIES, easy=False, annotation=genes, aliases=work.paths.get("aliases"))
 
 
 def declared(built: Built, name: str, genome: Genome) -> Task:

@@ -52,6 +52,9 @@ def add(command: Command) -> None:
     tasks_option(sub, positional=True)
     data_options(sub)
     sub.add_argument("--queries", type=int, default=10_000, metavar="N", help="held-out pieces to search (10000)")
+    sub.add_argument("--annotation", type=Path, metavar="FILE", help="GTF or GFF3: do variants share genes?")
+    sub.add_argument("--aliases", type=Path, metavar="FILE", help="of the annotation's chromosome names")
+    sub.add_argument("--write", action="store_true", help="keep it beside the rows, for cards and reports")
     format_option(sub)
 
     sub = kind("genes", genes, "one class per nucleotide around coding transcripts, from a GTF or GFF3")
@@ -141,11 +144,17 @@ def _named_files(values: Sequence[str]) -> list[Path] | dict[str, Path]:
 def audit(args: Namespace) -> int:
     """Audit tasks; with --strict, 1 if any has a problem."""
     from bend_hf.build import audit
+    from bend_hf.data.audited import write_audit
     from bend_hf.data.sources import locate
     from bend_hf.tasks import get_tasks
 
     arguments = data_arguments(args) | {"strict": False}
-    found = [audit(locate(task, **arguments), queries=args.queries) for task in get_tasks(args.tasks)]
+    found = []
+    for task in get_tasks(args.tasks):
+        files = locate(task, **arguments)
+        found.append(audit(files, queries=args.queries, annotation=args.annotation, aliases=args.aliases))
+        if args.write:
+            write_audit(files, found[-1].to_json(), str(found[-1]))
     if args.format == "json":
         print(json.dumps([each.to_json() for each in found], indent=1))
     else:

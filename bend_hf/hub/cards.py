@@ -54,6 +54,7 @@ class Built:
         digest: SHA-256 of all that decides the rows (`TaskFiles.digest`).
         digests: SHA-256 of the files: ``bed``, ``hdf5`` (where there is one), ``genome``.
         toy: Whether this is the toy data.
+        audit: What an audit of the rows said, or None where there is none.
     """
 
     task: Task
@@ -62,6 +63,7 @@ class Built:
     digest: str
     digests: Mapping[str, str]
     toy: bool
+    audit: str | None = None
 
     @property
     def complete(self) -> bool:

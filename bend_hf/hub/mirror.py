@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from bend_hf import __version__, resources
 from bend_hf import files as file_tools
 from bend_hf.console import log, progress
+from bend_hf.data.audited import audited
 from bend_hf.data.sources import TaskFiles
 from bend_hf.errors import BendError
 from bend_hf.hub.cards import DATASETS, Built, dataset_card, eval_yaml
@@ -188,7 +189,10 @@ def _write_dataset(folder: Path, sources: Sequence[TaskFiles], *, namespace: str
         )
         counts = {split: sum(shard.rows for shard in found) for split, found in shards.items()}
         positives = sum(shard.positives for found in shards.values() for shard in found)
-        built.append(Built(task, counts, positives if task.kind.variants else None, files.digest, files.digests, toy))
+        said = audited(files)
+        audit = None if said is None else said.table or said.line
+        some = positives if task.kind.variants else None
+        built.append(Built(task, counts, some, files.digest, files.digests, toy, audit))
     metadata = {"configs": configs, "dataset_info": infos}
     card = dataset_card(dataset, namespace=namespace, built=built, metadata=metadata)
     (folder / "README.md").write_text(card, encoding="utf-8")

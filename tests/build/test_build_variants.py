@@ -258,3 +258,18 @@ def test_labels_that_cannot_be(maker):
         maker.make([maker.snv("c1", 700, "X")], name="u")
     with pytest.raises(BendError, match="is no VCF"):
         maker.make([maker.snv("c1", 700, BAD)], name="v", head="")
+
+
+def test_the_audit_says_which_genes_hold_both_labels(maker, tmp_path):
+    annotation = gtf(tmp_path / "a.gtf", [A, B, C])
+    # A (100-520 of c1) holds three, of both labels; B (1000-1500) two of one; C (300-700 of c2) two of the other;
+    # one stands before A's first base and one behind its last.
+    places = [("c1", 100, BAD), ("c1", 300, GOOD), ("c1", 519, GOOD), ("c1", 99, BAD), ("c1", 520, GOOD)]
+    places += [("c1", 1100, GOOD), ("c1", 1499, GOOD), ("c2", 400, BAD), ("c2", 450, BAD)]
+    _, record = maker.make([maker.snv(*place) for place in places], name="shared", annotation=annotation)
+    found = json.loads((tmp_path / "shared" / "audit.json").read_text())
+    assert found["genes"] == {"variants": 3, "of": 9, "share": 3 / 9, "genes": 1, "of_genes": 3}
+    assert (
+        "33.3% of the variants (3) lie in a gene that also holds one of the other label (1 of 3 genes)" in found["text"]
+    )
+    assert record["left_out"] == {}

@@ -13,6 +13,7 @@ from bend_hf import build
 from bend_hf.build import write as write_module
 from bend_hf.build.splits import Split
 from bend_hf.cli.parser import main
+from bend_hf.data.audited import audited
 from bend_hf.data.coordinates import read
 from bend_hf.data.genome import Genome
 from bend_hf.data.sources import locate
@@ -150,3 +151,21 @@ def test_labels_of_one_width_are_a_matrix(tmp_path):
     with h5py.File(tmp_path / "x.hdf5") as opened:
         assert opened["labels"].shape == (3, 3)
         assert opened["labels"].dtype == np.int8
+
+
+def test_what_the_audit_says_is_of_these_rows(inputs, tmp_path):
+    folder = make(inputs, tmp_path / "audited_rows")
+    [task] = get_tasks(folder)
+    found = audited(locate(task, genome=inputs[1]))
+    assert found.line == "no problem found"
+    assert found.table.startswith("audited_rows: 3 rows")
+    text = (folder / "audit.json").read_text()
+    bed = folder / "audited_rows.bed"
+    bed.write_text(bed.read_text() + "\n")
+    assert audited(locate(task, genome=inputs[1])).line.startswith("audit.json is of other files: audit the task again")
+    (folder / "audit.json").write_text(text[:50])
+    assert audited(locate(task, genome=inputs[1])).line.startswith("audit.json cannot be read")
+    assert main(["audit", str(folder), "--genome", str(inputs[1]), "--write"]) == 0
+    assert audited(locate(task, genome=inputs[1])).line == "no problem found"
+    (folder / "audit.json").unlink()
+    assert audited(locate(task, genome=inputs[1])) is None

@@ -307,12 +307,19 @@ VERBS = {
     ),
     "audit": Verb(
         "gene_finding",
-        {LOCATE: None, f"{BUILD}.audit": SimpleNamespace(problems=["a leak"], to_json=dict)},
+        {
+            LOCATE: None,
+            "bend_hf.data.audited.write_audit": None,
+            f"{BUILD}.audit": SimpleNamespace(problems=["a leak"], to_json=dict),
+        },
         {
             **_data("locate"),
             "tasks": ("cpg_methylation", "locate.task", lambda task: task.name == "cpg_methylation"),
             "strict": ("--strict", "code", 1),
             "queries": ("--queries 3", "audit.queries", 3),
+            "annotation": ("--annotation a", "audit.annotation", A),
+            "aliases": ("--aliases a", "audit.aliases", A),
+            "write": ("--write", "write_audit.table", str),
             "format": JSON,
         },
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from pathlib import Path
@@ -48,6 +49,13 @@ def check_golden(name: str, text: str) -> None:
 @pytest.mark.parametrize("dataset", PUBLISHED)
 def test_published_card_is_as_before(dataset: str) -> None:
     check_golden(f"{dataset}.md", cards.dataset_card(dataset, namespace="someone", built=PUBLISHED[dataset]))
+
+
+def test_an_audit_of_the_rows_is_a_section():
+    said = dataclasses.replace(built("gene_finding"), audit="gene_finding: 3 rows\n  no problem found")
+    card = cards.dataset_card("gene_finding", built=[said])
+    assert "## Audit of the rows\n\n```\ngene_finding: 3 rows\n  no problem found\n```\n" in card
+    assert "Audit of the rows" not in cards.dataset_card("gene_finding", built=[built("gene_finding")])
 
 
 @pytest.mark.parametrize("dataset", cards.DATASETS)
