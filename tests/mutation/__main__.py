@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ LEFT_OUT = ("distributed", "killed", "interrupted", "browser", "wheel", "benchma
 PART = 10_000
 """Bytes of a file of tests that one process runs."""
 Seen = dict[str, Any]
-"""`seconds` by test, and `lines`: by file and line the tests that run it ("" in front of a file: as it is imported)."""
+"""`seconds` by test; `lines`: by file and line the number of one of `sets`, the tests that run it, by their numbers;
+`imports`: by file those whose own file imports it."""
 
 _slot: Slot
 _options: argparse.Namespace
@@ -50,7 +52,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the draw (0)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (one per core)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for what is found")
-    parser.add_argument("--only", default="", metavar="PATH", help="draw from files whose path begins so")
+    parser.add_argument("--only", nargs="+", default=[""], metavar="PATH", help="draw from files whose path begins so")
     parser.add_argument("--match", default="", metavar="TEXT", help="plant those drawn with this in their line")
     parser.add_argument("--tests", nargs="+", default=["tests"], metavar="PATH", help="files or folders of tests")
     parser.add_argument("--slowest", type=float, default=20, metavar="S", help="seconds that a test may take (20)")
@@ -69,7 +71,7 @@ def main() -> int:
             seen = _seen(pool, key)
             drawn = [
                 fault
-                for fault in sample(REPOSITORY, _options.sample, _options.seed, _options.only)
+                for fault in sample(REPOSITORY, _options.sample, _options.seed, tuple(_options.only))
                 if _options.match in str(fault)
             ]
             found = _planted(pool, key, drawn, seen, end)
@@ -111,6 +113,7 @@ def _seen(pool: Any, key: str) -> Seen:
     started = time.monotonic()
     seconds: dict[str, float] = {}
     lines: dict[str, dict[str, list[str]]] = {}
+    imports: dict[str, set[str]] = {}
     unfit: Counter[str] = Counter()
     for file, found in pool.imap_unordered(_watch, _parts()):
         if found is None:
@@ -121,13 +124,20 @@ def _seen(pool: Any, key: str) -> Seen:
         seconds |= fit
         for source, by_line in found["lines"].items():
             for line, tests in by_line.items():
-                kept = [test for test in tests if test in fit]
                 if "" in tests:  # run while the file was collected
-                    lines.setdefault("", {}).setdefault(source, []).extend(fit)
+                    imports.setdefault(source, set()).update(fit)
+                kept = [test for test in tests if test in fit]
                 if kept:
                     lines.setdefault(source, {}).setdefault(line, []).extend(kept)
-    importing = {source: sorted(set(tests)) for source, tests in lines.get("", {}).items()}
-    seen = {"seconds": seconds, "lines": {**lines, "": importing}}
+    number = {test: k for k, test in enumerate(seconds)}
+    sets: dict[tuple[int, ...], int] = {}
+
+    def numbered(tests: Iterable[str]) -> int:
+        return sets.setdefault(tuple(sorted(number[test] for test in tests)), len(sets))
+
+    numbers = {source: {line: numbered(tests) for line, tests in by.items()} for source, by in lines.items()}
+    importing = {source: numbered(tests) for source, tests in imports.items()}
+    seen = {"seconds": seconds, "sets": list(sets), "lines": numbers, "imports": importing}
     path.write_bytes(gzip.compress(json.dumps(seen).encode()))
     print(
         f"{len(seconds)} tests run without a fault in {time.monotonic() - started:.0f} s; not used, for they fail, skip"
@@ -162,11 +172,14 @@ def _planted(pool: Any, key: str, drawn: list[Fault], seen: Seen, end: float) ->
 
 def _tests(fault: Fault, seen: Seen) -> list[tuple[str, float]]:
     """Tests that run a fault's statement, with their seconds: the fast ones and those of the same room first."""
+    names = list(seen["seconds"])
     by_line = seen["lines"].get(fault.path, {})
     statement = [str(line) for line in range(fault.lines[0], fault.lines[1] + 1)]
     lines = statement if fault.inside else list(by_line)  # what runs at import, all that use the file depend on
-    tests = {test for line in lines for test in by_line.get(line, [])}
-    importing = set() if fault.inside else set(seen["lines"][""].get(fault.path, []))
+    tests = {names[k] for line in lines if line in by_line for k in seen["sets"][by_line[line]]}
+    importing = set()
+    if not fault.inside and fault.path in seen["imports"]:
+        importing = {names[k] for k in seen["sets"][seen["imports"][fault.path]]}
     room = fault.path.split("/")[-2 if fault.path.startswith("bend_hf") else 0]
 
     def cost(test: str) -> float:

@@ -81,14 +81,14 @@ class Fault:
         return (data[: self.begin] + self.new.encode() + data[self.end :]).decode()
 
 
-def sample(root: Path, count: int, seed: int, only: str = "") -> list[Fault]:
+def sample(root: Path, count: int, seed: int, only: str | tuple[str, ...] = "") -> list[Fault]:
     """Draw faults: `count` lines of all that can hold one, alike, and of each line's faults one.
 
     Args:
         root: Of the repository.
         count: How many lines; all where there are fewer.
         seed: Of the draw.
-        only: Beginning of the paths to draw from.
+        only: Beginnings of the paths to draw from.
     """
     by_line: dict[tuple[str, int], list[Fault]] = {}
     texts = {}

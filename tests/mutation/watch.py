@@ -106,7 +106,7 @@ class Slot:
     """A copy of the repository for one process, with a folder for temporary files beside it."""
 
     def __init__(self, repository: Path, folder: Path) -> None:
-        self.repository, self.copy, self.temporary = repository, folder / "copy", folder / "temporary"
+        self.repository, self.copy, self.temporary = repository, folder / "copy", folder
         left_out = shutil.ignore_patterns(".*", "__pycache__", "*.pyc", "shared", "dist", "bend-results")
         shutil.copytree(repository, self.copy, ignore=left_out)
         (self.copy / "sitecustomize.py").write_text(CUSTOMIZE, encoding="utf-8")
@@ -115,7 +115,7 @@ class Slot:
         self, seconds: float, files: Sequence[str], wanted: Sequence[str] | None = None, **options: Any
     ) -> Any:
         """Run tests in a process of its own (see `_run`); None if it took longer or ended without an answer."""
-        self.temporary.mkdir()
+        self.temporary = Path(tempfile.mkdtemp(dir=self.copy.parent))  # what a process left behind may still write
         answer = self.temporary / "answer.json"
         child = os.fork()
         if child == 0:
@@ -183,7 +183,7 @@ class Slot:
             found["lines"] = self._lines(coverage, watch.fixtures)
         return found
 
-    def _lines(self, coverage: Any, fixtures: dict[str, list[str]]) -> dict[str, dict[int, list[str]]]:
+    def _lines(self, coverage: Any, fixtures: dict[str, list[str]]) -> dict[str, dict[str, list[str]]]:
         """Tests that run each line of each file; under "" what runs while tests are collected."""
         from coverage import CoverageData
 
@@ -199,4 +199,4 @@ class Slot:
                 lines = found.setdefault(Path(file).relative_to(self.copy).as_posix(), {})
                 for line, names in data.contexts_by_lineno(file).items():
                     lines.setdefault(line, set()).update(test for name in names for test in users.get(name, []))
-        return {file: {line: sorted(tests) for line, tests in lines.items()} for file, lines in found.items()}
+        return {file: {str(line): sorted(tests) for line, tests in lines.items()} for file, lines in found.items()}
