@@ -7,8 +7,10 @@
 
 It speaks what `datasets`, `evaluate` and `huggingface_hub` ask for: repositories with commits, branches, pull requests
 and tags; `resolve` with ranges and ETags; LFS uploads; the validation of cards; results on model pages. A read of a
-private repository, or any write, needs the token. Faults answer requests with a status, break the connection, or cut
-the answer short.
+private repository, or any write, needs the token. As the real one it refuses a commit whose parent is no longer the
+head, or that holds a card whose metadata is not valid, a large or binary file outside LFS, or an LFS file of another
+content or size than was uploaded; `limit` makes it answer 429 to more requests in a window than it takes. Faults answer
+requests with a status, break the connection, or cut the answer short.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import hashlib
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,6 +33,12 @@ TOKEN = "hf_test_write"
 READ_TOKEN = "hf_test_read"
 ANSWER_LOST = -1
 """A fault's status: the request is carried out, then the connection breaks."""
+MEANWHILE = -2
+"""A fault's status: `on_fault` is called, and the request carried out."""
+REGULAR = 10_000_000
+"""Bytes from which on a file has to go by LFS."""
+LFS = (".parquet", ".arrow", ".safetensors")
+"""Endings of files that have to go by LFS, whatever their size."""
 PREFIXES = {"model": "", "dataset": "datasets/", "space": "spaces/"}
 COLORS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
 LICENSES = {"apache-2.0", "bsd-3-clause", "cc-by-4.0", "cc0-1.0", "mit", "other", "unknown"}
@@ -132,6 +141,28 @@ class Fault:
     after: int
 
 
+@dataclass
+class Limit:
+    """How many requests the Hub takes in a window of so many seconds, as its headers say it."""
+
+    requests: int
+    seconds: float
+    begun: float = 0.0
+    taken: int = 0
+
+    def take(self) -> dict[str, str] | None:
+        """Take one more; the headers of the refusal where there are none left in this window."""
+        now = time.monotonic()
+        if now - self.begun >= self.seconds:
+            self.begun, self.taken = now, 0
+        self.taken += 1
+        if self.taken <= self.requests:
+            return None
+        left = max(1, round(self.begun + self.seconds - now))
+        policy = f'"fixed window";"api";q={self.requests};w={round(self.seconds)}'
+        return {"RateLimit": f'"api";r=0;t={left}', "RateLimit-Policy": policy}
+
+
 class Hub:
     """The server; a context manager. `requests` holds ``(method, path, status)`` in the order of answers."""
 
@@ -141,6 +172,7 @@ class Hub:
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str, int]] = []
         self.namespaces = namespaces
+        self.limit: Limit | None = None
         self.on_fault: Callable[[], object] | None = None  # called when a fault strikes, with the lock held
         self.lock = threading.RLock()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
@@ -222,6 +254,11 @@ class _Handler(BaseHTTPRequestHandler):
         status, headers, body = 0, {}, b""
         try:
             with self.hub.lock:
+                refused = self.hub.limit.take() if self.hub.limit is not None else None
+                if refused is not None:
+                    answer = Answer(429, "Too Many Requests")
+                    answer.headers |= refused
+                    raise answer
                 fault = self._apply_faults(path)
                 if fault is not None or self.command == "GET":
                     status, headers, body = self._answer(path)
@@ -261,6 +298,8 @@ class _Handler(BaseHTTPRequestHandler):
                     fault.times -= 1
                     if self.hub.on_fault is not None:
                         self.hub.on_fault()
+                    if fault.status == MEANWHILE:
+                        return 0
                     if fault.status in (None, ANSWER_LOST):
                         return fault.status
                     raise Answer(fault.status, f"injected {fault.status}")
@@ -408,7 +447,7 @@ class _Handler(BaseHTTPRequestHandler):
         files = repo.commits[repo.resolve(revision)]
         answers = []
         for item in self._json()["files"]:
-            path, lfs = item["path"], item["path"].endswith((".parquet", ".arrow", ".safetensors"))
+            path, lfs = item["path"], item["path"].endswith(LFS) or item["size"] >= REGULAR
             answer = {"path": path, "uploadMode": "lfs" if lfs else "regular", "shouldIgnore": False}
             if path in files:
                 answer["oid"] = files[path].oid
@@ -449,10 +488,19 @@ class _Handler(BaseHTTPRequestHandler):
                 if value.get("parentCommit") not in (None, base):
                     raise Answer(412, "A commit has happened since. Please refresh and try again.")
             elif key == "file":
-                files[value["path"]] = File(base64.b64decode(value["content"]))
+                content = base64.b64decode(value["content"])
+                if value["path"].endswith(LFS) or len(content) >= REGULAR:
+                    raise Answer(400, f"{value['path']} has to be uploaded by LFS")
+                if value["path"] == "README.md":
+                    errors, _ = card_problems(content.decode(), type)
+                    if errors:
+                        raise Answer(400, f"Invalid metadata in README.md: {'; '.join(errors)}")
+                files[value["path"]] = File(content)
             elif key == "lfsFile":
                 if value["oid"] not in self.hub.blobs:
                     raise Answer(400, f"LFS pointer of {value['path']} points to a file that was not uploaded")
+                if value.get("size") != len(self.hub.blobs[value["oid"]]):
+                    raise Answer(400, f"LFS pointer of {value['path']} states another size than was uploaded")
                 files[value["path"]] = File(self.hub.blobs[value["oid"]], lfs=True)
             elif key == "deletedFile":
                 if files.pop(value["path"], None) is None:

@@ -15,10 +15,10 @@ Read with `bend_hf.results.clusters` (what is resampled), `bend_hf.kinds.resampl
 * Error: the deviation of the resampled scores, times √((f + 2) / f), which makes it unbiased for a mean over f + 1
   clusters; f is the effective number of clusters in the rarer class, less one. For folds it is widened by `SHARED`.
 * Interval: Student's t with f degrees of freedom on the logit scale (for MCC its Fisher transform, which is the same on
-  [-1, 1]). That of a single AUROC is never narrower than Newcombe's Method 5 for independent rows (2006,
-  10.1002/sim.2324): few positives that all rank high say little about the next one.
+  [-1, 1]). A single AUROC has Newcombe's (2006, 10.1002/sim.2324) with a moderated variance, see `_auroc_interval`: few
+  positives that all rank high say little about the next one.
 * None where there is too little to say: one class, fewer than five entries or clusters of the rarer class, the same
-  score for every row, a perfect score.
+  score for every row, a perfect score (but for AUROC).
 
 tests/benchmarks/coverage.py measures how often the intervals hold the truth; docs/results.md shows it.
 """
@@ -41,6 +41,10 @@ SHARED = 1.2
 """Factor on the error of a mean over folds: their heads share training data, so that folds differ less from each other
 than their mean differs from the truth. No estimate of it is unbiased (Bengio and Grandvalet 2004, JMLR 5, 1089); this
 value is chosen by simulation, between 1 and the 1.45 of Nadeau and Bengio (2003, 10.1023/A:1024068626366)."""
+
+INDEPENDENT = 20.0
+"""Degrees of freedom for which the variance of independent rows counts where all of the rarer class lie in clusters of
+their own; chosen by simulation, as are the other constants here."""
 
 
 @dataclass(frozen=True)
@@ -261,12 +265,25 @@ def interval(metric: str, value: float, error: float, freedom: float, level: flo
 
 
 def _auroc_interval(value: float, error: float, freedom: float, counts: np.ndarray, level: float) -> list[float] | None:
-    """The interval above, never narrower than Newcombe's for as many independent rows."""
-    inner = interval("auroc", value, error, freedom, level)
-    if inner is None and 0 < value < 1:
+    """Newcombe's interval, its variance moderated: the mean of the resampled one and that of independent rows.
+
+    Clusters so few estimate a variance badly, and lowest where the score happens to be highest. So the ratio of both
+    variances is drawn towards 1, with a weight of `INDEPENDENT` degrees of freedom times the share of the rarer class
+    that lies in clusters of its own (compare Smyth 2004, 10.2202/1544-6115.1027, who moderates those of genes). The
+    degrees of freedom of Student's t are those of the resampled part (Satterthwaite).
+    """
+    from scipy import stats
+
+    if value in (0, 1):
+        return newcombe(value, *counts, level)
+    if not error > 0:
         return None
-    outer = newcombe(value, int(counts[0]), int(counts[1]), level)
-    return outer if inner is None else [min(inner[0], outer[0]), max(inner[1], outer[1])]
+    ratio = error**2 / _variance_of_independent(value, *counts)
+    weight = INDEPENDENT * (freedom + 1) / counts.min()
+    share = freedom * ratio / (freedom * ratio + weight)
+    moderated = (freedom * ratio + weight) / (freedom + weight)
+    quantile = float(stats.t.ppf((1 + level) / 2, freedom / share**2))
+    return _all_within(value, moderated * quantile**2, *counts)
 
 
 BY_COUNTS: dict[str, Callable[[float, float, float, np.ndarray, float], list[float] | None]] = {
@@ -276,18 +293,25 @@ BY_COUNTS: dict[str, Callable[[float, float, float, np.ndarray, float], list[flo
 
 
 def newcombe(value: float, positives: int, negatives: int, level: float = 0.95) -> list[float]:
-    """Newcombe's Method 5 for an AUROC of independent rows (2006, 10.1002/sim.2324): all θ within z errors of it.
+    """Newcombe's Method 5 for an AUROC of independent rows (2006, 10.1002/sim.2324): all θ within z errors of it."""
+    from scipy import stats
 
-    The error at θ is Hanley and McNeil's (1982, 10.1148/radiology.143.1.7063747), both class sizes set to their mean.
-    """
-    from scipy import optimize, stats
+    return _all_within(value, float(stats.norm.ppf((1 + level) / 2)) ** 2, positives, negatives)
 
-    z2 = float(stats.norm.ppf((1 + level) / 2)) ** 2
+
+def _variance_of_independent(theta: float, positives: int, negatives: int) -> float:
+    """Hanley and McNeil's variance (1982, 10.1148/radiology.143.1.7063747), both class sizes set to their mean."""
     others = (positives + negatives) / 2 - 1
+    spread = 1 + others * (1 - theta) / (2 - theta) + others * theta / (1 + theta)
+    return float(theta * (1 - theta) * spread / (positives * negatives))
+
+
+def _all_within(value: float, squares: float, positives: int, negatives: int) -> list[float]:
+    """Ends of all θ whose squared distance from the value is at most `squares` variances at θ."""
+    from scipy import optimize
 
     def outside(theta: float) -> float:
-        spread = 1 + others * (1 - theta) / (2 - theta) + others * theta / (1 + theta)
-        return (value - theta) ** 2 - z2 * theta * (1 - theta) * spread / (positives * negatives)
+        return (value - theta) ** 2 - squares * _variance_of_independent(theta, positives, negatives)
 
     edge = 1e-9
     low = optimize.brentq(outside, 0.0, min(value, 1 - edge)) if value > 0 else 0.0

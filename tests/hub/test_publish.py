@@ -290,6 +290,36 @@ def test_a_repository_that_someone_else_filled_meanwhile_is_not_removed(
     assert hub.files("dataset", DATASET) == {"data.txt": b"theirs"}
 
 
+@pytest.mark.parametrize("path", ["/preupload/", "/info/lfs/objects/batch", "/commit/"])
+def test_a_commit_that_someone_else_makes_meanwhile_is_not_written_over(
+    hub: hub_server.Hub, client: Client, mirror: Path, path: str
+) -> None:
+    hub.create("dataset", DATASET, {"README.md": b"---\nlicense: mit\n---\n"})
+    theirs = {"README.md": hub_server.File(b"---\nlicense: mit\n---\ntheirs")}
+    hub.fault("POST", f"gene_finding.*{path}", status=hub_server.MEANWHILE, times=1)
+    hub.on_fault = lambda: hub.repo("dataset", DATASET).commit("main", theirs, "theirs")
+    try:
+        with pytest.raises(ClientError, match="changed meanwhile"):
+            client.run(publish(mirror))
+    finally:
+        hub.on_fault = None
+    assert hub.files("dataset", DATASET) == {"README.md": b"---\nlicense: mit\n---\ntheirs"}
+    assert hub.repo("dataset", DATASET).messages == ["initial commit", "theirs"]
+
+
+def test_requests_beyond_the_hub_s_limit_are_told(hub: hub_server.Hub, client: Client, mirror: Path) -> None:
+    hub.limit = hub_server.Limit(requests=3, seconds=1000)
+    try:
+        with pytest.raises(ClientError, match=r"takes no more requests for now \(429\). Wait a few minutes"):
+            client.run(publish(mirror))
+    finally:
+        hub.limit = None
+    assert [status for _, _, status in hub.requests].count(429) == 1
+    assert hub.repos == {}
+    client.run(publish(mirror))
+    assert hub.files("dataset", DATASET)["eval.yaml"] == (mirror / DATASET / "eval.yaml").read_bytes()
+
+
 def test_an_empty_repository_that_cannot_be_removed_is_named(hub: hub_server.Hub, client: Client, mirror: Path) -> None:
     hub.fault("POST", "gene_finding/commit/", status=503)
     hub.fault("DELETE", "/api/repos/delete", status=503)
