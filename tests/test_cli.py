@@ -5,8 +5,10 @@ import subprocess
 import sys
 
 import pytest
+from result_factory import make_result
 
 from bend_hf.cli import build_parser, main
+from bend_hf.results.record import write_result
 
 COMMANDS = ("demo", "tasks", "prepare", "evaluate", "embed", "doctor", "compare", "report", "plot", "rerun", "publish")
 
@@ -79,6 +81,22 @@ def test_rerun_gives_the_same_score(results, toy_dir, capsys):
     assert "the same score to the last digit" in capsys.readouterr().out
     assert main(["rerun", str(record), "--data-dir", str(toy_dir), "--dry-run"]) == 0
     assert "-m bend_hf evaluate composition" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("score", "code"), [(0.5, 0), (0.54, 0), (0.56, 1)])
+def test_rerun_exits_with_1_where_the_score_is_another(tmp_path, monkeypatch, capsys, score, code):
+    """The first run scored 0.5, with an interval from 0.45 to 0.55."""
+    old = write_result(tmp_path, make_result("cpg_methylation"))
+
+    def run(command, **options):
+        write_result(command[command.index("--output") + 1], make_result("cpg_methylation", score=score))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("bend_hf.cli.results.subprocess.run", run)
+    assert main(["rerun", str(old)]) == code
+    assert ("OUTSIDE" in capsys.readouterr().out) == (code == 1)
+    monkeypatch.setattr("bend_hf.cli.results.subprocess.run", lambda *_, **__: subprocess.CompletedProcess([], 3))
+    assert main(["rerun", str(old)]) == 3
 
 
 def test_embed_fills_the_store_that_evaluate_reads(toy_dir, tmp_path, capsys):

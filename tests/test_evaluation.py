@@ -11,13 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_models
+from result_factory import make_result
 
 import bend_hf
 from bend_hf.cli import main
 from bend_hf.demo import write_untrained_model
 from bend_hf.errors import BendError
+from bend_hf.identity import PARTS, Key
+from bend_hf.recording import _existing
 from bend_hf.report.table import table
-from bend_hf.results.record import read_predictions, read_results
+from bend_hf.results.record import read_predictions, read_results, write_result
 from bend_hf.tasks import FOLDS, TASKS
 from bend_hf.walk import folds
 
@@ -134,6 +137,21 @@ def test_a_failure_does_not_replace_an_earlier_score(first, toy_dir, tmp_path, m
     assert failed.failure == "RuntimeError: the disk went away"
     kept = [r.score for r in read_results(tmp_path / "results") if (r.task, r.seed) == ("cpg_methylation", 0)]
     assert sorted(kept, key=str) == sorted([results[2].score, None], key=str)
+
+
+def test_a_failed_run_is_not_there_already(tmp_path):
+    """Two seeds of the same run, one of which failed; and a run of another key with the same digits."""
+    parts = dict.fromkeys(PARTS["result"], "x")
+    key = Key("result", **parts)
+    for seed, failure in ((0, None), (1, "the disk went away")):
+        score = None if failure else 0.5
+        result = make_result("cpg_methylation", seed=seed, score=score, failure=failure, key=parts)
+        assert write_result(tmp_path, result).name.split(".")[-2] == key.short
+    assert list(_existing(tmp_path / "simulated", key)) == [0]
+    other = Key("result", **parts | {"rows": "y"})
+    named = tmp_path / "simulated" / f"cpg_methylation.default.seed0.{other.short}.json"
+    shutil.copy(next((tmp_path / "simulated").glob("*.seed0.*.json")), named)
+    assert _existing(tmp_path / "simulated", other) == {}
 
 
 def test_runs_that_differ_lie_side_by_side_and_damaged_ones_are_made_again(first, toy_dir, tmp_path, caplog):

@@ -61,7 +61,7 @@ __all__ = [
     "write_result",
 ]
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of the record. A change that old readers would misread adds 1 and a function in `_UPGRADES`."""
 
 
@@ -183,11 +183,17 @@ _PROVENANCE: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 """Parts of the provenance that are read again; others are only shown. Those of a failed run may be missing."""
 
-_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: lambda record: {**record, "key": None}}
+_UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    1: lambda record: {**record, "key": None},
+    2: lambda record: record,
+}
 """Schema version → function from a record of that version to one of the next.
 
-1 → 2: predictions hold float32 in place of float16, and intervals are made otherwise; `_checked` makes them anew.
+1 → 2: predictions hold float32 in place of float16, and intervals are made otherwise; 2 → 3: intervals of an AUROC are
+made otherwise. `_checked` makes them anew.
 """
+INTERVALS = 3
+"""The schema since which intervals are made as they are now."""
 
 
 def validate(record: Mapping[str, Any], where: str) -> None:
@@ -380,7 +386,7 @@ def read_result(path: str | Path) -> Result:
 
 
 def _checked(result: Result, version: int) -> Result:
-    """Check a record against the predictions beside it, if any; in schema 1 what they give replaces what it holds."""
+    """Check a record against the predictions beside it, if any; before `INTERVALS` theirs replaces what it holds."""
     if result.path is None or result.predictions is None or result.failure is not None:
         return result
     if not (result.path.parent / result.predictions["file"]).is_file():
@@ -388,7 +394,7 @@ def _checked(result: Result, version: int) -> Result:
     predictions = read_predictions(result)
     made = result.secondary.get("interval")
     found = summary_of(predictions, result.predictions["sha256"], made if isinstance(made, dict) else {})
-    if version < 2:
+    if version < INTERVALS:
         wrong = disagreement(result.score, found["score"], "score")
         if wrong is not None:
             log.warning("%s: %s: those are used.", result.path, wrong)

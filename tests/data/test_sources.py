@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import functools
 import gzip
 import hashlib
@@ -439,3 +440,18 @@ def test_digests_of_large_files_are_remembered_until_they_change(
         assert content_digest(path) == hashlib.sha256(b"one").hexdigest()
     path.write_bytes(b"two")
     assert content_digest(path) == hashlib.sha256(b"two").hexdigest()
+
+
+def test_the_digest_of_a_dataset_is_of_its_task_s_version_and_files(
+    data: DataFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = data.files("cpg_methylation")
+    newer = dataclasses.replace(found.task, version="9.0.0")
+    monkeypatch.setattr("bend_hf.data.sources.BEND", (found.task, newer, TASKS["histone_modification"]))
+    digests = [
+        dataclasses.replace(found, task=task).digest for task in (found.task, newer, TASKS["histone_modification"])
+    ]
+    assert digests[0] == found.digest
+    assert len(set(digests)) == 3
+    data.bed("cpg_methylation").write_text(data.bed("cpg_methylation").read_text() + "\n")
+    assert data.files("cpg_methylation").digest not in digests

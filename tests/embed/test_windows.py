@@ -32,7 +32,7 @@ def test_partition(tokens, size, policy, causal):
 def test_every_token_has_its_margin(tokens, size):
     """A token is taken where its poorer side has most context of all windows that hold it."""
     windows = plan(tokens, size, "overlap", False)
-    margin = overlap_of(size, False) // 2
+    margin = min(64, size // 16)  # as promised, up to 4,096 tokens
     for window in windows:
         for token in (window.keep_start, window.keep_stop - 1):
 
@@ -52,6 +52,20 @@ def test_causal_windows_keep_context_on_the_left(tokens, size):
     for window in plan(tokens, size, "overlap", True):
         assert window.keep_stop == window.stop
         assert window.start == 0 or window.keep_start - window.start >= overlap_of(size, True)
+
+
+@pytest.mark.parametrize(
+    ("size", "causal", "shared"),
+    [
+        *((512, False, 64), (2048, False, 128), (4096, False, 128), (16_384, False, 512), (131_072, False, 4096)),
+        *((15, False, 0), (512, True, 128), (1024, True, 256)),
+    ],
+)
+def test_what_windows_share(size, causal, shared):
+    """On each side a sixteenth, at most 64 tokens, or a 64th where that is more; causal: a quarter on the left."""
+    assert overlap_of(size, causal) == shared
+    first, second = plan(2 * size - shared, size, "overlap", causal)
+    assert first.stop - second.start == shared
 
 
 def test_reference_pieces_abut():

@@ -250,7 +250,7 @@ def test_missing_predictions_are_an_error(tmp_path: Path) -> None:
 
 def test_a_rank_is_an_interval_of_significant_wins_and_losses() -> None:
     def pair(a: str, b: str, corrected: float | None) -> Difference:
-        return Difference("t", a, b, 0.1, None, None, None, "seeds", None, corrected, corrected, 9, "row")
+        return Difference("t", a, b, 0.1, None, None, None, "seeds", None, 0.001, corrected, 9, "row")
 
     models = list("abcde")
     apart = {("a", "d"), ("a", "e"), ("b", "e")}

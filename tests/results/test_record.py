@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from result_factory import make_result, scored, simulate, stored
@@ -288,15 +289,28 @@ def test_summaries_are_computed_once_for_each_file_of_predictions(
     record.read_result(path)
 
 
-def test_of_the_first_schema_the_predictions_speak(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("version", range(1, record.INTERVALS))
+def test_of_older_schemas_the_predictions_speak(tmp_path: Path, caplog: pytest.LogCaptureFixture, version: int) -> None:
     predictions = simulate("histone_modification")
     path = stored(tmp_path, "histone_modification", predictions)
     honest = record.read_result(path)
-    rewrite(path, schema=1, score=0.99, interval=[0.98, 0.995])
+    rewrite(path, schema=version, score=0.99, interval=[0.98, 0.995])
     old = record.read_result(path)
     assert "score is 0.99, its predictions give" in caplog.text
     assert old.score == pytest.approx(honest.score)
     assert 0.5 < old.interval[0] < old.score < old.interval[1] < 0.98
+
+
+@pytest.mark.parametrize("name", ["chromosome", "start", "end", "strand", "part", "labels"])
+def test_rows_are_the_same_where_all_their_keys_and_labels_are(name: str) -> None:
+    one = simulate("enhancer_annotation", rows=20)
+    assert simulate("enhancer_annotation", rows=20, seed=1, signal=3.0).keys_digest == one.keys_digest
+    other = one.table[name].to_pylist()
+    other[3] = {"chromosome": "chr7", "strand": "*", "part": "valid"}.get(name) or (
+        [1 - other[3][0], *other[3][1:]] if name == "labels" else other[3] + 1
+    )
+    moved = one.table.set_column(one.table.column_names.index(name), name, pa.array(other, one.table[name].type))
+    assert record.Predictions(one.task, moved).keys_digest != one.keys_digest
 
 
 def test_scores_are_stored_as_they_were_computed(tmp_path: Path) -> None:

@@ -244,6 +244,49 @@ def test_newcombe_of_a_published_kind() -> None:
     assert statistics.newcombe(0.0, 5, 5)[0] == 0
 
 
+def drawn_auroc(error: float, freedom: float, positives: int, negatives: int) -> statistics.Bootstrap:
+    """An AUROC of 0.8 whose error is the one given."""
+    scores = 0.8 + np.array([-1, 1]) * error / np.sqrt(2) / np.sqrt((freedom + 2) / freedom)
+    counts = np.array([[positives, negatives]])
+    return statistics.Bootstrap(
+        "auroc", 0.8, scores, None, counts, 20, "row", np.array([freedom + 1]), freedom, lack=None
+    )
+
+
+def variance_of_independent(theta: float, positives: int, negatives: int) -> float:
+    n = (positives + negatives) / 2 - 1
+    return theta * (1 - theta) * (1 + n * (1 - theta) / (2 - theta) + n * theta / (1 + theta)) / positives / negatives
+
+
+@pytest.mark.parametrize(
+    ("inflated", "positives", "freedom"), [(1.0, 10, 7), (3.0, 10, 7), (0.5, 40, 12), (4, 900, 12)]
+)
+def test_the_interval_of_an_auroc_has_a_moderated_variance(inflated: float, positives: int, freedom: float) -> None:
+    independent = variance_of_independent(0.8, positives, 3000)
+    boot = drawn_auroc(np.sqrt(inflated * independent), freedom, positives, 3000)
+    weight = 20 * (freedom + 1) / positives  # rows of their own: all 8 of 10 positives, hardly any of 900
+    moderated = (freedom * inflated + weight) / (freedom + weight)
+    known = weight / (freedom * inflated + weight)
+    t = stats.t.ppf(0.95, freedom / (1 - known) ** 2)
+    for end in boot.interval(0.9):
+        assert (end - 0.8) ** 2 == pytest.approx(t**2 * moderated * variance_of_independent(end, positives, 3000))
+    low, high = boot.interval(0.9)
+    assert low < 0.8 < high
+    if positives == 900:  # the resampled error alone
+        assert high - low == pytest.approx(2 * stats.t.ppf(0.95, freedom) * boot.error, rel=0.03)
+    assert drawn_auroc(0.0, freedom, positives, 3000).interval() is None
+
+
+def test_a_label_without_a_class_is_in_no_resample_s_mean() -> None:
+    predictions = simulate("cpg_methylation", rows=200, chromosomes=20)
+    labels = predictions.labels.copy()
+    labels[:, 2] = 0
+    table = predictions.table.set_column(predictions.table.column_names.index("labels"), "labels", [list(labels)])
+    boot = statistics.bootstrap(Predictions(predictions.task, table), resamples=200)
+    assert boot.scores == pytest.approx(np.delete(boot.per_label, 2, axis=1).mean(axis=1))
+    assert abs(boot.scores.mean() - boot.score) < 0.01
+
+
 def test_perfect_separation_is_not_certain() -> None:
     labels = np.r_[np.zeros(60, int), np.ones(8, int)]
     summary = statistics.summarise(rows_of(np.arange(68), labels, scores=np.arange(68.0)), resamples=50)
