@@ -214,10 +214,10 @@ def test_the_page_says_it_beside_the_model_and_does_not_rank_it(run: Path, tmp_p
     assert [letter in cell for cell in cells] == [True, True, False]
     assert ['class="rank"' in cell for cell in cells] == [False, False, True]
     assert letter not in rows["org/whole"] + rows["one-hot CNN"]
-    assert '<li><sup class="off">a</sup> trained for 1 epoch instead of the recipe&#x27;s 100</li>' in overview
+    assert '<li><sup class="off">a</sup> trained for 1 epoch instead of the recipe&#39;s 100</li>' in overview
     assert "histone_modification, cpg_methylation: not ranked with the others (by the recipe): org/short" in overview
     by_task = {part.partition('"')[0]: part for part in pages}
-    said = '<span class="off">trained for 1 epoch instead of the recipe&#x27;s 100; not ranked</span>'
+    said = '<span class="off">trained for 1 epoch instead of the recipe&#39;s 100; not ranked</span>'
     assert [by_task[name].count(said) for name in ("histone_modification", "cpg_methylation")] == [1, 1]
     assert 'class="off"' not in by_task["variant_effects_disease"]
 
@@ -229,7 +229,7 @@ def test_a_single_model_says_it_and_the_recipe_stays_quiet(tmp_path: Path) -> No
         write_report(tmp_path / name, tmp_path / f"{name}.html", resamples=10).read_text()
         for name in ("short", "whole")
     )
-    assert short.count('<span class="off">trained for 1 epoch instead of the recipe&#x27;s 100</span>') == 1
+    assert short.count('<span class="off">trained for 1 epoch instead of the recipe&#39;s 100</span>') == 1
     assert "Settings other than the benchmark's:" in short
     assert 'class="off' not in whole
     assert "[a]" not in table(record.read_results(tmp_path / "whole"))
