@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -40,6 +41,8 @@ READ_FILES = (".py", ".json", ".txt", ".model")
 WRITTEN_FILES = ("trainer_state.json", "generation_config.json", "results.json", "requirements.txt")
 """How the names of files end that training or generation leaves there and that no vector depends on."""
 
+MOST_OWNED = 64
+"""Nucleotides that a token with an N may own before it is worth a word; the longest byte pairs of DNA own fewer."""
 ROUNDED = 128
 """Embedding matrices are often rounded up to a multiple of this many rows."""
 
@@ -303,9 +306,10 @@ def _tokenizer_place(source: str, revision: str | None, tokenizer: str | None) -
 
 def vocabulary_notes(source: str, model: nn.Module, scheme: Scheme) -> list[str]:
     """Compare the tokenizer with the embedding matrix: an error where they belong to different models."""
+    notes = _broken_by_n(scheme)
     rows = _embedding_rows(model)
     if rows is None:
-        return []
+        return notes
     if scheme.largest >= rows:
         raise BendError(
             f"{source!r}: its tokenizer gives ids up to {scheme.largest}, but its embedding matrix has {rows} rows: "
@@ -318,8 +322,18 @@ def vocabulary_notes(source: str, model: nn.Module, scheme: Scheme) -> list[str]
             f"{other}-mers need: tokenizer and weights belong to different models."
         )
     if scheme.size is not None and rows > -(-scheme.size // ROUNDED) * ROUNDED:
-        return [f"its tokenizer has {scheme.size:,} tokens, its embedding matrix {rows:,} rows: are they of one model?"]
-    return []
+        notes += [
+            f"its tokenizer has {scheme.size:,} tokens, its embedding matrix {rows:,} rows: are they of one model?"
+        ]
+    return notes
+
+
+def _broken_by_n(scheme: Scheme) -> list[str]:
+    """Say so where a single N costs the tokens around it, as with WordPiece, whose words end at spaces alone."""
+    around = "ACGTTGCATTAGGCCATACG" * 10
+    lengths = scheme.encode([f"{around}N{around}"])[0].lengths
+    owned = int(lengths[np.searchsorted(np.cumsum(lengths), len(around), "right")])
+    return [f"a single N makes {owned} nucleotides around it one unknown token"] if owned > MOST_OWNED else []
 
 
 def _embedding_rows(model: nn.Module) -> int | None:

@@ -88,7 +88,13 @@ class _Tokenizer:
         return self._ids(self.mark) if self.mark else []
 
     def _ids(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        try:
+            return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        except Exception as error:  # tokenizers raise plain Exception for letters that they have no token for
+            raise BendError(
+                f"{self.name}: its tokenizer fails on {text[:24]!r} ({error}). Genomes have N: it needs a token "
+                "for it, or one for what it does not know (unk_token)."
+            ) from error
 
     def ids(self, text: str) -> list[int]:
         """Ids of a text behind the mark, without special tokens.
@@ -201,6 +207,11 @@ def read_scheme(tokenizer: Any, name: str, *, prefix: str | None = None, scheme:
     """
     wanted, stride = _wanted(scheme)
     known = _Tokenizer(tokenizer, name, _mark(tokenizer) if prefix is None else prefix)
+    if known.mark and known.unknown in known.front:
+        raise BendError(
+            f"{name}: prefix={prefix!r} (--prefix) is no token of its tokenizer, which reads it as unknown: give one "
+            "that it knows, or none."
+        )
     if known.mark:
         log.info("%s: %r is put before every sequence (prefix=).", name, known.mark)
     if known.vocabulary.keys() >= AMINO_ACIDS and len(known.vocabulary) < 128 and known.letters == LETTERS:
@@ -248,7 +259,10 @@ def _mark(tokenizer: Any) -> str:
     """The mark of DNA that a tokenizer knows as one token; empty where there is none."""
     unknown = tokenizer.unk_token_id
     for mark in MARKS:
-        ids = list(tokenizer(mark, add_special_tokens=False)["input_ids"])
+        try:
+            ids = list(tokenizer(mark, add_special_tokens=False)["input_ids"])
+        except Exception:  # tokenizers raise plain Exception for letters that they have no token for
+            continue
         if len(ids) == 1 and ids[0] != unknown:
             return mark
     return ""
@@ -312,11 +326,12 @@ def _own(known: _Tokenizer, *, as_text: bool) -> Scheme:
         raise
     except Exception as error:
         raise BendError(f"{name}: its tokenizer cannot read DNA ({error}).") from error
-    if any(not np.array_equal(rule(read_bases([probe]), 0)[0].ids, tokens.ids) for _ in range(2)):
+    if any(not np.array_equal(rule(read_bases([probe]), 0)[0].ids, tokens.ids) for _ in range(9)):
         raise BendError(
             f"{name}: its tokenizer reads one sequence in two ways: something random is on in it, such as the dropout "
             'of byte pairs. Switch it off ("dropout": null in tokenizer.json).'
         )
+    known.ids(known.write("ACGTNNACGT"))  # an error where it has no token for N
     if _lost(tokens, known) > UNKNOWN_SHARE:
         why = "a protein or text model, or a tokenizer of another model"
         if _lost(few, known) <= UNKNOWN_SHARE:

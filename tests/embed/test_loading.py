@@ -141,7 +141,7 @@ def test_missing_folder_and_files(folder, tmp_path):
     with pytest.raises(BendError, match="holds no weights"):
         load(str(folder))
     (folder / "config.json").write_text("{")
-    with pytest.raises(BendError, match="is no JSON"):
+    with pytest.raises(BendError, match="is not JSON"):
         load(str(folder))
 
 

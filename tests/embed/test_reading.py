@@ -246,3 +246,40 @@ def test_byte_pairs_dropped_at_random_are_refused(tmp_path, dropout):
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     with pytest.raises(BendError, match=r"reads one sequence in two ways.*\"dropout\": null in tokenizer\.json"):
         load_scheme(str(folder), {}, json.loads((folder / "tokenizer_config.json").read_text()), None, False)
+
+
+def letter_by_letter(special=(), **roles):
+    names = [*special, *"ACGT"]
+    model = Tokenizer(models.WordLevel(numbered(names), unk_token=roles.get("unk_token", "[UNK]")))
+    model.pre_tokenizer = pre_tokenizers.Split(Regex("<[a-z]+>|."), "isolated")
+    return fast(model, **roles)
+
+
+def test_a_tokenizer_that_cannot_read_n_is_refused():
+    with pytest.raises(BendError, match=r"mine: its tokenizer fails on .*N.*unk_token"):
+        read_scheme(letter_by_letter(), "mine")
+
+
+def test_a_prefix_that_is_no_token_is_refused():
+    tokenizer = letter_by_letter(["[UNK]", "<human>"], unk_token="[UNK]")
+    assert read_scheme(tokenizer, "mine", prefix="<human>").prefix == (1,)
+    with pytest.raises(BendError, match=r"prefix='<yeti>' .*reads it as unknown"):
+        read_scheme(tokenizer, "mine", prefix="<yeti>")
+
+
+def test_an_n_that_makes_a_whole_sequence_unknown_is_said():
+    """WordPiece ends words at spaces, of which DNA has none."""
+    from torch import nn
+
+    from bend_hf.embed.loading import vocabulary_notes
+
+    pieces = ["[UNK]", *"ACGT", *(f"##{letter}" for letter in "ACGT"), "ACG", "##TT"]
+    for suffix, expected in (
+        ([], ["a single N makes 401 nucleotides around it one unknown token"]),
+        (["N", "##N"], []),
+    ):
+        names = numbered([*pieces, *suffix])
+        model = Tokenizer(models.WordPiece(names, unk_token="[UNK]", max_input_chars_per_word=10**6))
+        model.pre_tokenizer = pre_tokenizers.Whitespace()
+        scheme = read_scheme(fast(model, unk_token="[UNK]"), "wordpiece")
+        assert vocabulary_notes("wordpiece", nn.Linear(1, 1), scheme) == expected
