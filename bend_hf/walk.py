@@ -357,5 +357,10 @@ def zero_shot(task: Task, data: datasets.DatasetDict, road: Road) -> list[Outcom
     with road.timed("scoring"):
         compared = compare_scores(predictions)
         if road.embedder is not None:
-            compared["cross_fitted"] = asdict(cross_fit(predictions, own))
+            fitted_across = cross_fit(predictions, own)
+            compared["cross_fitted"] = asdict(fitted_across)
+            if fitted_across.unit not in (None, "chromosome"):
+                log.info(
+                    "%s: scores are chosen on half of the %ss: too few chromosomes.", task.name, fitted_across.unit
+                )
     return [Outcome(predictions, [], compared | facts)]

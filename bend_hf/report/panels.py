@@ -175,6 +175,8 @@ def _scores(rows: Sequence[Row]) -> Panel | None:
         value, ends, chosen = (fitted.get(key) for key in ("score", "interval", "chosen"))
         under = f"{interval(ends)}; " if ends else ""
         under += ", ".join(dict.fromkeys(chosen or [])) or str(fitted.get("lack") or "")
+        if fitted.get("unit") not in (None, "chromosome"):  # they do not divide into halves
+            under += f"; chosen on half of the {fitted['unit']}s"
         last.append(Cell(UNSORTED, number(value), under=under))
     caption = "AUROC of every score and control, with intervals. The highest is no score; cross-fitted is one."
     titles = ["Score", *_columns(scored)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -11,6 +13,7 @@ import bend_hf
 from bend_hf.errors import BendError
 from bend_hf.results.record import read_predictions
 from bend_hf.results.statistics import score
+from bend_hf.tasks import TASKS
 
 TASK = "variant_effects_disease"
 EVERY = [f"{place}{name}" for place in ("", "mean_", "max_", "last_") for name in ("cosine", "l2", "inner_product")]
@@ -100,6 +103,19 @@ def test_the_report_shows_every_score(result, tmp_path):
     for name, value in result.secondary["by_score"].items():
         assert f'<th scope="row">{name}</th><td data-v="{value}">{value:.3f}' in shown
     assert f"cross-fitted best</th><td>{result.secondary['cross_fitted']['score']:.3f}" in shown
+
+
+def test_the_report_says_where_blocks_take_the_place_of_chromosomes(result):
+    from bend_hf.report.panels import panels
+    from bend_hf.results.board import board
+
+    fitted = result.secondary["cross_fitted"]
+    said = []
+    for unit in ("chromosome", "1 Mb block"):
+        other = dataclasses.replace(result, secondary=result.secondary | {"cross_fitted": fitted | {"unit": unit}})
+        [shown] = [panel for panel in panels(TASKS[TASK], board([other]), {}) if panel.title == "All scores"]
+        said.append(shown.last[1][0].under)
+    assert said[1] == f"{said[0]}; chosen on half of the 1 Mb blocks"
 
 
 def test_the_best_score_is_chosen_on_the_other_half(result):
