@@ -5,8 +5,8 @@
 The baseline ("reference") is this package itself: a run of the last layer, and variants scored by cosine. A ratio of
 0.5 is twice the time. Targets, on a CPU at 512 bp: all layers at least 0.5 where embedding dominates (``--size
 medium``; in the smaller sizes heads and intervals, of which every layer has its own, take most of the time); all
-distances at all layers at least 0.77 (1.3 times the cosine's time); likelihoods at least 0.5 (one further pass). The better of
-several turns each, in turn, because a shared machine is never quiet.
+distances at all layers at least 0.77 (1.3 times the cosine's time); likelihoods at least 0.5 (one further pass). The
+better of several turns each, in turn, because a shared machine is never quiet.
 """
 
 from __future__ import annotations
