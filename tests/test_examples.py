@@ -4,11 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 import bend_hf
+from bend_hf import Genome
+from bend_hf.cli import main
 from bend_hf.zero_shot.variants import every_distance
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -121,3 +124,30 @@ def test_a_toy_language_model_is_trained_and_its_layers_and_scores_are_chosen_un
     picked, fair = (float(word.strip(",")) for word in control.split() if word.startswith("0."))
     assert picked > 0.57
     assert abs(fair - 0.5) < 0.05
+
+
+def test_promoters_and_marks_of_the_real_slice_by_one_command(real_dir, real_genome, tmp_path, capsys):
+    sources = {
+        "promoters": [real_dir / "gene_finding" / "gene_finding.bed", real_genome],
+        "marks": [real_dir / "histone_modification" / "histone_modification.bed"],
+    }
+    for name, files in sources.items():
+        done = run(EXAMPLES / "own_task" / f"{name}.py", *files, name, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    rows = [line.split("\t") for line in (tmp_path / "promoters" / "promoters.bed").read_text().splitlines()[1:]]
+    genome, share = Genome(real_genome), []
+    for promoter, other in pairwise(rows):
+        if promoter[4] == "promoter":
+            sequences = [genome.window(row[0], int(row[1]), int(row[2])) for row in (promoter, other)]
+            share.append([(text.count("G") + text.count("C")) / 512 for text in sequences])
+            assert (other[4], other[5]) == ("other", promoter[5])
+    assert len(share) == len(rows) / 2 == 24
+    assert max(abs(one - other) for one, other in share) < 0.05
+    folders = [word for name in sources for word in ("--task", str(tmp_path / name))]
+    given = ["--genome", str(real_genome), "--genome-checked", "-o", str(tmp_path / "results")]
+    assert main(["evaluate", "composition", *folders, *given]) == 0
+    printed = capsys.readouterr().out
+    assert "Promoters  mcc" in printed
+    assert "Marks      pearson" in printed
+    assert main(["report", str(tmp_path / "results"), "-o", str(tmp_path / "report.html")]) == 0
+    assert "Tell windows around the start of a transcript" in (tmp_path / "report.html").read_text()
