@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -294,6 +295,22 @@ def toy(values: np.ndarray, drawn: np.ndarray) -> statistics.Bootstrap:
     """A score that is the plain mean over clusters."""
     n, scores = len(values), drawn @ values / drawn.sum(axis=1)
     return statistics.Bootstrap("auroc", values.mean(), scores, None, None, n, "row", np.array([n]), n - 1.0, None)
+
+
+def test_several_seeds_are_the_mean_of_all_and_as_free_as_the_least() -> None:
+    drawn = weights(20, 50, 0)
+    boots = [
+        dataclasses.replace(toy(np.random.default_rng(k).normal(size=20), drawn), freedom=freedom)
+        for k, freedom in enumerate((9.0, 5.0, 7.0))
+    ]
+    mean = over_seeds(boots)
+    assert mean.bootstrap.freedom == 5
+    assert mean.bootstrap.scores == pytest.approx(np.mean([boot.scores for boot in boots], axis=0))
+    assert mean.seeds == tuple(boot.score for boot in boots)
+    assert mean.score == pytest.approx(np.mean(mean.seeds))
+    assert mean.lack is None
+    boots[1] = dataclasses.replace(boots[1], lack="too few")
+    assert over_seeds(boots).lack == "too few"
 
 
 def test_no_difference_is_found_at_the_nominal_rate() -> None:

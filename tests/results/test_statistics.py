@@ -329,6 +329,20 @@ def test_chance_is_of_the_folds_that_are_scored_and_has_an_interval() -> None:
     assert chance.chance(simulate("cpg_methylation")) == chance.Chance(0.5)
 
 
+def test_the_interval_of_chance_holds_95_percent_of_random_scores() -> None:
+    predictions = simulate("enhancer_annotation", rows=20)
+    labels = predictions.labels.reshape(10, -1)
+    low, high = chance.chance(predictions).interval
+    rng = np.random.default_rng(9)
+    drawn = np.zeros(1500)
+    for positives in labels.sum(axis=1):
+        for k in range(len(drawn)):
+            ranks = np.sort(rng.choice(labels.shape[1], positives, replace=False)) + 1
+            drawn[k] += (np.arange(1, positives + 1) / ranks).mean() / 10
+    assert np.mean(drawn < low) == pytest.approx(0.025, abs=0.013)
+    assert np.mean(drawn > high) == pytest.approx(0.025, abs=0.013)
+
+
 @pytest.mark.parametrize("name", coverage.SAMPLE)
 def test_coverage_and_errors_of_designs(name: str) -> None:
     """A seeded sample of the simulation that docs/results.md shows in full."""
