@@ -27,6 +27,7 @@ from bend_hf.embed.tokenizer_files import TOKENIZER_FILES, has_tokenizer, load_s
 from bend_hf.embed.tokens import Scheme
 from bend_hf.errors import BendError
 from bend_hf.files import digest_file, digest_of
+from bend_hf.files import identity as state_of
 from bend_hf.models.bigbird import attend_by_length
 from bend_hf.models.checkpoint import find_file, read_state_dict, weight_files
 from bend_hf.models.proof import compare, unwrap
@@ -43,6 +44,10 @@ WRITTEN_FILES = ("trainer_state.json", "generation_config.json", "results.json",
 
 MOST_OWNED = 64
 """Nucleotides that a token with an N may own before it is worth a word; the longest byte pairs of DNA own fewer."""
+
+WEIGHTS = (".safetensors", ".bin", ".ckpt")
+"""How the names of files of weights end."""
+
 ROUNDED = 128
 """Embedding matrices are often rounded up to a multiple of this many rows."""
 
@@ -188,6 +193,7 @@ def load(
             scheme=scheme,
         )
         return _adapted(replace(loaded, source=source, revision=revision), adapter)
+    before = _states(source)
     config = read_config(source, revision)
     place, place_revision, notes = _tokenizer_place(source, revision, tokenizer)
     tokenizer_config = read_json(place, "tokenizer_config.json", place_revision) or {}
@@ -211,6 +217,8 @@ def load(
     }
     if place != source:
         identity["tokenizer"] = digest_of_files(place, place_revision)
+    if _states(source) != before:
+        raise BendError(f"{source!r} was changed while it was read. Start again when nothing writes to it any more.")
     loaded = Loaded(
         source,
         model,
@@ -233,14 +241,22 @@ def load(
 
 
 def load_again(loaded: Loaded, *, lm_head: bool = False) -> Loaded:
-    """Load a checkpoint once more, as it was loaded; `lm_head` as in `load`."""
-    return load(
+    """Load a checkpoint once more, as it was loaded; `lm_head` as in `load`.
+
+    Raises:
+        BendError: As `load`; or its files are others than they were.
+    """
+    found = load(
         loaded.source,
         revision=loaded.revision,
         trust_remote_code=loaded.trusted,
         lm_head=lm_head,
         **loaded.reading,
     )
+    for part in loaded.identity.keys() - {"class"}:  # that of a head is another
+        if found.identity.get(part) != loaded.identity[part]:
+            raise BendError(f"{loaded.source!r} was changed after it was loaded. Start again.")
+    return found
 
 
 def _adapted(loaded: Loaded, adapter: Mapping[str, Any]) -> Loaded:
@@ -351,8 +367,19 @@ def digest_of_files(source: str, revision: str | None) -> dict[str, Any]:
         known = (find_file(source, name, revision) for name in ("config.json", *TOKENIZER_FILES))
         snapshot = next(path for path in known if path is not None).parent
         return {"repository": source, "commit": snapshot.name}
-    read = [path for path in folder.iterdir() if path.is_file() and path.suffix in READ_FILES]
-    paths = {path.name: path for path in read if not path.name.endswith(WRITTEN_FILES)}
+    paths = _read_files(folder)
     if (folder / "config.json").is_file():
         paths |= {path.name: path for path in weight_files(source)}
     return {"files": digest_of({name: digest_file(path.resolve()) for name, path in sorted(paths.items())})}
+
+
+def _read_files(folder: Path, *endings: str) -> dict[str, Path]:
+    """The files of a folder that may change how its model computes or reads, those of other `endings` too."""
+    paths = {path.name: path for path in folder.iterdir() if path.suffix in (*READ_FILES, *endings) and path.is_file()}
+    return {name: path for name, path in paths.items() if not name.endswith(WRITTEN_FILES)}
+
+
+def _states(source: str) -> dict[str, list[Any]]:
+    """What tells the files of a folder from those of an earlier moment, without reading them; nothing of the Hub's."""
+    folder = Path(source)
+    return {name: state_of(path) for name, path in _read_files(folder, *WEIGHTS).items()} if folder.is_dir() else {}

@@ -356,3 +356,37 @@ def test_fused_gelu_is_the_same_function(original):
         assert torch.allclose(fused(ids).last_hidden_state, plain(ids).last_hidden_state, atol=1e-5)
     layer = fused.encoder.layer[0].intermediate
     assert layer.forward.func.__name__ == "_dense_gelu"
+
+
+def test_a_folder_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
+    """Its digest would be that of other weights than were loaded."""
+    from bend_hf.embed import loading
+
+    folder = tiny_models.esm(tmp_path / "model")
+    other = tiny_models.esm(tmp_path / "other", seed=1)
+    made = loading._load_model
+
+    def slow(*arguments):
+        found = made(*arguments)
+        shutil.copy(other / "model.safetensors", folder)
+        return found
+
+    monkeypatch.setattr(loading, "_load_model", slow)
+    with pytest.raises(BendError, match="was changed while it was read"):
+        load(str(folder))
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "vocab.txt"])
+def test_a_folder_that_changed_since_gives_no_head(tmp_path, file):
+    """The likelihoods of variants would be another model's than their distances."""
+    from bend_hf.zero_shot.likelihood import language_model
+
+    folder = tiny_models.esm(tmp_path / "model", lm=True)
+    embedder = Embedder.from_pretrained(str(folder), dtype="float32", device="cpu")
+    assert language_model(embedder) is not None
+    if file == "vocab.txt":
+        (folder / file).write_text((folder / file).read_text() + "\n<x>")
+    else:
+        shutil.copy(tiny_models.esm(tmp_path / "other", seed=1, lm=True) / file, folder)
+    with pytest.raises(BendError, match="was changed after it was loaded"):
+        language_model(embedder)
