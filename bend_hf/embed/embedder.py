@@ -30,9 +30,8 @@ from bend_hf.embed.loading import Loaded, load, load_again
 from bend_hf.embed.measure import Measured, agrees_with_cpu, answer, differs, measure, measure_layers
 from bend_hf.embed.memory import borrow, in_memory, place_of, settled
 from bend_hf.embed.network import Layer, Network
-from bend_hf.embed.pieces import Cut, pieces, scheme_of
-from bend_hf.embed.rules import reference_overlap, reverse_complement
-from bend_hf.embed.strands import average_strands
+from bend_hf.embed.pieces import Cut, scheme_of
+from bend_hf.embed.stream import side_by_side, vectors_of
 from bend_hf.embed.tokens import Scheme
 from bend_hf.errors import BendError, unknown
 from bend_hf.protocols import Protocol, get_protocol
@@ -49,10 +48,6 @@ RECURRENT_VALUES = 2**24
 """Numbers in the vectors of one batch of theirs: 262,144 tokens of 64, which is 26 sequences of 10 kb."""
 FLOAT32_ONLY = ("caduceus", "mamba", "mamba2")
 """Model types whose state adds up over the whole input, so that a short probe cannot vouch for half precision."""
-BUFFER_BYTES = 64 * 2**20
-"""Vectors that may wait to be given back in order, in bytes (one sequence alone may exceed it)."""
-MOST_BUFFER_BYTES = 2**30
-"""The same where several layers are asked for at once, all of them together."""
 
 
 class Embedder:
@@ -67,6 +62,7 @@ class Embedder:
         limits: Its context, and where that is known from.
         protocol: Whose way of cutting and of special tokens it follows.
         cut: How long sequences are cut.
+        batches: Runs the pieces.
         dtype: What it computes in.
     """
 
@@ -145,7 +141,7 @@ class Embedder:
             raise BendError(f"batch_tokens={batch_tokens} must be positive.")
         recurrent = loaded.config.get("model_type") in RECURRENT
         usual = RECURRENT_VALUES // self.dim if recurrent else BATCH_TOKENS.get(chosen.type, 16_384)
-        self._batches = Batches(
+        self.batches = Batches(
             self.network,
             pad=self.scheme.pad,
             name=self.name,
@@ -158,7 +154,7 @@ class Embedder:
     @property
     def batch_tokens(self) -> int:
         """Most tokens in a batch."""
-        return self._batches.tokens
+        return self.batches.tokens
 
     @property
     def n_layers(self) -> int | None:
@@ -421,8 +417,8 @@ class Embedder:
         Raises:
             BendError: A sequence is empty or no DNA, or a vector is NaN or infinite (the sequence is named).
         """
-        for layers in self._embed(sequences, self.network.layers):
-            yield layers[0] if len(layers) == 1 else _side_by_side(layers)
+        for layers in vectors_of(self, sequences, self.network.layers):
+            yield layers[0] if len(layers) == 1 else side_by_side(layers)
 
     def nucleotides(self, sequences: Iterable[str]) -> Iterator[np.ndarray]:
         """Embed sequences, and give every nucleotide the vector of its token.
@@ -449,69 +445,4 @@ class Embedder:
         Raises:
             BendError: As `embed`; or a layer does not exist.
         """
-        yield from self._embed(sequences, self.network.check_layers(layers))
-
-    def _embed(self, sequences: Iterable[str], layers: tuple[int, ...]) -> Iterator[tuple[Tokens, ...]]:
-        if isinstance(sequences, str):
-            raise BendError("embed() takes several sequences: put the one you have into a list.")
-        first = 0
-        for chunk in self._chunks(sequences, len(layers)):
-            if not self.averages:
-                yield from self._embed_chunk(chunk, first, layers)
-            else:
-                reverse = self._embed_chunk([reverse_complement(sequence) for sequence in chunk], first, layers)
-                for pair in zip(self._embed_chunk(chunk, first, layers), reverse, strict=True):
-                    yield tuple(map(average_strands, *pair))
-            first += len(chunk)
-
-    def _chunks(self, sequences: Iterable[str], layers: int) -> Iterator[list[str]]:
-        """Cut a stream into lists whose vectors fit the buffer, or fill a few batches."""
-        values = 4 * self.dim // len(self.network.layers)
-        # Many layers wait in as many tokens as one, and so in the same batches, as long as memory allows.
-        most = min(max(BUFFER_BYTES // values, 4 * self.batch_tokens), MOST_BUFFER_BYTES // (values * layers))
-        chunk: list[str] = []
-        size = 0
-        for sequence in sequences:
-            tokens = len(sequence) // (self.scheme.k if self.scheme.family in ("k-mers", "k-mer blocks") else 1)
-            if chunk and (size + tokens > most or len(chunk) >= 8192):
-                yield chunk
-                chunk, size = [], 0
-            chunk.append(sequence)
-            size += tokens
-        if chunk:
-            yield chunk
-
-    def _embed_chunk(self, sequences: list[str], first: int, layers: Sequence[int]) -> list[tuple[Tokens, ...]]:
-        found = pieces(sequences, self.scheme, self.cut, first)
-        vectors: list[list[torch.Tensor]] = [[] for _ in sequences]
-        for piece, kept, finite in self._batches.run(found.pieces, layers):
-            if not finite and not all(bool(torch.isfinite(layer).all()) for layer in kept):
-                sequence = sequences[piece.row]
-                raise BendError(
-                    f"{self.name} in {self.dtype} gives NaN or infinite vectors for sequence {first + piece.row} "
-                    f"({len(sequence)} nucleotides, {sequence[:40]}…)"
-                    + ("." if self.dtype == "float32" else ': use dtype="float32" (--dtype float32).')
-                )
-            count = len(found.lengths[piece.row])
-            if len(kept[0]) == count:
-                vectors[piece.row] = kept
-                continue
-            whole = vectors[piece.row]
-            if not whole:
-                whole += [layer.new_empty((count, layer.shape[1])) for layer in kept]
-            for layer, part in zip(whole, kept, strict=True):
-                layer[piece.at] = part
-        return [self._tokens(whole, runs) for whole, runs in zip(vectors, found.lengths, strict=True)]
-
-    def _tokens(self, whole: Sequence[torch.Tensor], runs: np.ndarray) -> tuple[Tokens, ...]:
-        """The vectors of a sequence by layer, upsampled as the protocol says."""
-        if not runs.all():  # marks of the tokenizer, to which no nucleotide belongs
-            whole, runs = [layer[torch.from_numpy(runs > 0)] for layer in whole], runs[runs > 0]
-        if self.kmer_shift and self.scheme.family == "overlapping k-mers":
-            order, runs = reference_overlap(self.scheme.k, len(runs))
-            whole = [layer[torch.from_numpy(order)] for layer in whole]
-        return tuple(Tokens(layer, runs) for layer in whole)
-
-
-def _side_by_side(layers: Sequence[Tokens]) -> Tokens:
-    return Tokens(torch.cat([layer.vectors for layer in layers], -1), layers[0].lengths)
+        yield from vectors_of(self, sequences, self.network.check_layers(layers))

@@ -414,12 +414,12 @@ def memory(bench: Bench) -> Iterator[Row]:
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(min(1.0, 1.3 * peaks[0] * 1e9 / total))
     try:
-        embedder._batches.tokens = 32 * before
+        embedder.batches.tokens = 32 * before
         found = [tokens.vectors for tokens in embedder.embed(few * (1 if bench.tiny else 16))][:64]
         values: Values = {"tokens a batch": float(32 * before), "went on with": float(embedder.batch_tokens)}
         yield "memory ran out", values | {"least cosine to before": min(map(cosine, found, expected))}
     finally:
-        embedder._batches.tokens = before
+        embedder.batches.tokens = before
         torch.cuda.set_per_process_memory_fraction(1.0)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from bend_hf.embed import embedder as module
+from bend_hf.embed import stream as streaming
 from bend_hf.embed.adapters import CallableEmbedder
 from bend_hf.embed.embedder import Embedder
 from bend_hf.embed.interface import Tokens
@@ -197,7 +198,7 @@ def test_very_long_input(length):
 
 def test_a_stream_is_read_as_far_as_needed(folders, monkeypatch):
     """Memory does not grow with the number of sequences: a generator is read in chunks."""
-    monkeypatch.setattr(module, "BUFFER_BYTES", 2**16)
+    monkeypatch.setattr(streaming, "BUFFER_BYTES", 2**16)
     embedder = load(folders["esm"], batch_tokens=64)
     read = 0
 
