@@ -24,10 +24,11 @@ class Counts:
             where[reason] = where.get(reason, 0) + number
 
     def tell(self) -> None:
-        """Log every reason and number."""
-        for what, reasons in (("left out", self.left_out), ("seen and kept", self.noted)):
-            for reason, number in reasons.items():
-                log.info("%s %s: %s", f"{number:,}", what, reason)
+        """Log every reason and number; what was left out is a warning, which is shown unless it is turned off."""
+        for reason, number in self.left_out.items():
+            log.warning("%s left out: %s", f"{number:,}", reason)
+        for reason, number in self.noted.items():
+            log.info("%s seen and kept: %s", f"{number:,}", reason)
 
     def text(self) -> str:
         """Return the reasons in one line."""

@@ -222,6 +222,8 @@ def finish(work: Work) -> Path:
     own = sorted(work.folder.glob("genomes/*.fa"))
     genome = work.paths["genome"]
     audited = _audited(work, task, own[0] if own else genome)
+    for problem in audited.problems:
+        log.warning("%s: %s", work.output, problem)
     record = {
         "bend_hf": __version__,
         "command": work.command,

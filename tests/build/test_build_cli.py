@@ -29,7 +29,9 @@ def test_genes(inputs, tmp_path, capsys):
         "10",
     ]
     assert main([*arguments, "--split", "none", "--max-length", "450"]) == 0
-    assert capsys.readouterr().out.strip() == str(tmp_path / "t")
+    said = capsys.readouterr()
+    assert said.out.strip() == str(tmp_path / "t")
+    assert "1 left out: window longer than max_length 450" in said.err
     record = json.loads((tmp_path / "t" / "sources.json").read_text())
     assert record["rows"] == {"train": 2, "validation": 0, "test": 0}
     assert record["left_out"] == {"window longer than max_length 450": 1}

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up import A, B, C, genome, gtf
+from made_up import fasta as fasta_file
 
 from bend_hf import build
 from bend_hf.build.readers.vcf import _trimmed
@@ -223,6 +224,16 @@ def test_another_build_is_refused(maker):
     head = HEAD.replace("#CHROM", "##contig=<ID=chrc1,length=8001>\n#CHROM").replace("chrc1", "c1")
     with pytest.raises(BendError, match=r"its header says that c1 has 8,001 bp, but .* 8,000"):
         maker.make(good, head=head)
+
+
+def test_a_header_of_a_known_build_is_named(tmp_path):
+    path = fasta_file(tmp_path / "g.fa", {"chr1": "ACGT" * 50})
+    vcf = tmp_path / "v.vcf"
+    vcf.write_text(
+        HEAD.replace("#CHROM", "##contig=<ID=chr1,length=249250621>\n#CHROM") + "chr1\t1\t.\tA\tC\t.\t.\tX\n"
+    )
+    with pytest.raises(BendError, match=r"chr1 has 249,250,621 bp, as in GRCh37, but .* 200"):
+        build.variants(vcf, path, tmp_path / "t", build="x", labels=build.CLINVAR)
 
 
 @pytest.mark.parametrize(

@@ -109,10 +109,10 @@ def test_bad_rows(tmp_path, genome, rows, message):
 
 def test_windows_at_the_ends_and_the_draw(tmp_path, genome):
     path = bed_methyl(tmp_path / "a.bed", [(p, p + 2, ".", 10, 100) for p in CPGS])
-    assert (
-        set(make(tmp_path, genome, path, name="wide", width=620)[0]) == {394 - 255 + 255 - 54, 646, 946} - {646, 946}
-        or True
-    )
+    # The C is base 309 of 620, so that the window of the CpG at 300 would begin before the chromosome.
+    found, folder = make(tmp_path, genome, path, name="wide", width=620)
+    assert {start - 255 + 309 for start in found} == {340, 700, 1000}
+    assert json.loads((folder / "sources.json").read_text())["left_out"] == {"window leaves the chromosome": 1}
     found, _ = make(tmp_path, genome, path, name="drawn", max_rows=2, seed=3)
     assert len(found) == 2
     assert found.keys() <= set(CPGS)

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from bend_hf.build.readers.intervals import Located
 from bend_hf.build.readers.text import Lines, read_bytes
+from bend_hf.data.builds import LENGTHS
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
 
@@ -206,9 +207,11 @@ def _check_header(path: Path, genome: Genome) -> None:
         except BendError:
             continue
         if own != int(length):
+            bare = name.removeprefix("chr")
+            build = next((build for build, known in LENGTHS.items() if known.get(bare) == int(length)), None)
             raise BendError(
-                f"{path}: its header says that {name} has {int(length):,} bp, but in {genome.path} it has {own:,}. The "
-                "FASTA is another genome build: give the one the VCF was made on."
+                f"{path}: its header says that {name} has {int(length):,} bp{f', as in {build}' * bool(build)}, but in "
+                f"{genome.path} it has {own:,}. The FASTA is another genome build: give the one the VCF was made on."
             )
 
 
