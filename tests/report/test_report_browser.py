@@ -109,7 +109,7 @@ def test_baselines_and_published_values_can_be_hidden(page: Any) -> None:
     page.find_element("css selector", "input[value=baseline]").click()
     assert names(page) == ["org/strong-model", "org/middle"]
     page.find_element("link text", "Gene finding").click()
-    page.execute_script("for (const d of document.querySelectorAll('details.notes')) d.open = true")
+    page.execute_script("for (const d of document.querySelectorAll('details.elsewhere')) d.open = true")
     published = "#gene_finding tr[data-kind=published]"
     assert page.find_element("css selector", published).is_displayed()
     page.find_element("css selector", "input[value=published]").click()
