@@ -275,7 +275,7 @@ def _auroc_interval(value: float, error: float, freedom: float, counts: np.ndarr
     from scipy import stats
 
     if value in (0, 1):
-        return newcombe(value, *counts, level)
+        return newcombe(value, int(counts[0]), int(counts[1]), level)
     if not error > 0:
         return None
     ratio = error**2 / _variance_of_independent(value, *counts)
