@@ -93,8 +93,13 @@ def unwrap(model: nn.Module) -> nn.Module:
             inner = inner._orig_mod
         elif kind in ("DataParallel", "DistributedDataParallel"):
             inner = inner.module
-        elif kind == "FullyShardedDataParallel":
+        elif kind == "FullyShardedDataParallel" or any(hasattr(weight, "full_tensor") for weight in inner.parameters()):
             raise BendError("A model sharded by FSDP has its weights in pieces: gather them and give the whole model.")
+        elif any(weight.is_meta for weight in inner.parameters()):
+            raise BendError(
+                f"{kind} has weights that are not in memory (offloaded, or on the meta device): load it whole, or with "
+                "a device_map of devices alone."
+            )
         elif hasattr(inner, "peft_config") and hasattr(inner, "get_base_model"):
             if any(getattr(config, "is_prompt_learning", False) for config in inner.peft_config.values()):
                 raise BendError(f"{kind}: learnt prompts are no part of a sequence's tokens; merge or drop them.")

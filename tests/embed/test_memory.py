@@ -323,3 +323,15 @@ def test_digests_of_weights_see_every_bit(model):
     model.lm_head.bias.data[3] = torch.nextafter(model.lm_head.bias.data[3], torch.tensor(9.0))
     assert base != fingerprint.of_weights(model)
     assert in_memory("a name") is None
+
+
+def test_weights_that_are_elsewhere_are_refused():
+    """In pieces, as FSDP's second form has them, or offloaded; the message says what to do."""
+    from bend_hf.embed.memory import unwrap
+
+    sharded = torch.nn.Linear(2, 2)
+    sharded.weight.full_tensor = lambda: None  # what tells a distributed tensor
+    with pytest.raises(BendError, match="sharded by FSDP"):
+        unwrap(sharded)
+    with pytest.raises(BendError, match=r"not in memory.*device_map"):
+        unwrap(torch.nn.Linear(2, 2, device="meta"))
