@@ -7,6 +7,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from tqdm.std import TqdmDefaultWriteLock
+
+# Tests fork and kill: who is killed while a bar is drawn would keep the lock that all processes share.
+TqdmDefaultWriteLock.mp_lock = None
 
 # Set before anything of Hugging Face is imported: no network, and no trace in the user's caches.
 _SCRATCH = tempfile.mkdtemp(prefix="bend_hf_tests_")

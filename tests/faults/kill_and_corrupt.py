@@ -22,6 +22,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections import Counter
@@ -30,6 +31,7 @@ from pathlib import Path
 from unittest import mock
 
 import datasets
+import huggingface_hub.utils
 import torch
 import torch._dynamo
 
@@ -71,6 +73,8 @@ def evaluate(data: Path, folder: Path) -> str:
 def run(data: Path, folder: Path) -> None:
     """What a child does: it evaluates, and leaves a word on how that ended."""
     torch.set_num_threads(1)
+    for bar in (datasets.utils.tqdm, huggingface_hub.utils.tqdm):
+        bar.set_lock(threading.RLock())  # the one that processes share would stay locked by a killed one
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     datasets.config.HF_DATASETS_CACHE = folder / "datasets"
