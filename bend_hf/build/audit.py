@@ -30,6 +30,7 @@ QUERIES = 10_000
 SAMPLE = 20_000
 WIDTH = 512
 IDENTITY = 0.8
+_LABELS = 1 << 24
 BINS = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
 
 
@@ -331,7 +332,10 @@ def _content(
         content[split] = {"gc": float(gc.mean()), "n": float(unknown.mean()), "masked": float(masked.mean())}
         if task.kind.values(task) is None:
             continue
-        numbers = np.bincount(values.astype(np.int64), minlength=len(names))
+        # Labels of nucleotides are a byte each; of their numbers as int64 there is room for some at once.
+        numbers = np.zeros(max(len(names), int(values.max(initial=0)) + 1), np.int64)
+        for begin in range(0, len(values), _LABELS):
+            numbers += np.bincount(values[begin : begin + _LABELS].astype(np.int64), minlength=len(numbers))
         if len(numbers) > len(names):  # binary labels with one name
             names = [f"not {names[0]}", names[0]]
         classes[split] = dict(zip(names, numbers.tolist(), strict=True))

@@ -19,13 +19,16 @@ from bend_hf.data.genome import Genome
 _GC = np.zeros(256, np.int64)
 _GC[[ord("G"), ord("C")]] = 1
 _AT_ONCE = 1 << 14
+_BASES = 1 << 23  # that are counted at once: eight bytes of memory for each
 
 
 def composition(windows: Windows, genome: Genome) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the share of G and C, of soft-masked bases and of N in each window: (n,) float64 each."""
     gc, masked, unknown = [], [], []
-    for begin in range(0, len(windows.code), _AT_ONCE):
-        part = windows.part(slice(begin, begin + _AT_ONCE))
+    total = np.cumsum(windows.end - windows.start)
+    cuts = np.flatnonzero(np.diff(total // _BASES, prepend=-1))
+    for a, b in zip(cuts.tolist(), [*cuts[1:].tolist(), len(total)], strict=True):
+        part = windows.part(slice(a, b))
         code, start, end = part.code, part.start, part.end
         letters, offsets = genome.gather(code, start, end)
         lengths = end - start

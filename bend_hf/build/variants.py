@@ -210,7 +210,8 @@ def _labelled(path: Path, located: Located, labels: Labels, model: Consequences 
             consequence = np.array(
                 [_first_consequence(text, order) for text in np.array(block.info("CSQ"), object)[kept]], object
             )
-        texts = np.array([said[row].replace("_", " ") for row in kept.tolist()], dtype=object)
+        # Only terms are written: of numbers there are as many as variants.
+        texts = np.array([said[row].replace("_", " ") if labels.terms else "" for row in kept.tolist()], dtype=object)
         blocks.append([code, position, block.ref[kept], block.alt[kept], label[kept], texts, consequence])
     what = labels.field or (labels.table.name if labels.table else "")
     for value, number in others.most_common(20):

@@ -30,6 +30,7 @@ from bend_hf.tasks import BEND, Task
 
 SHARED = "windows in two splits"
 
+_AT_ONCE = 1 << 18  # variants
 LABELS_AT_ONCE = 4_000_000
 """Labels of an HDF5 file that are held at once."""
 
@@ -280,7 +281,10 @@ def _check_variants(fail: _Failure, codes: np.ndarray, position: np.ndarray, gen
     ref, alt = (pc.utf8_upper(fail.text[column]).to_numpy() for column in ("ref", "alt"))
     if (row := _first(ref == alt)) is not None:
         fail(row, "alt", "equals ref: this is no variant.")
-    found = genome.gather(codes, position, position + 1)[0].view("S1").astype(str)
+    parts = (slice(begin, begin + _AT_ONCE) for begin in range(0, len(codes), _AT_ONCE))
+    found = np.concatenate(
+        [genome.gather(codes[part], position[part], position[part] + 1)[0].view("S1").astype(str) for part in parts]
+    )
     wrong = np.flatnonzero(ref != found)
     if len(wrong):
         first = "; ".join(

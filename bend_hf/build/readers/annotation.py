@@ -244,7 +244,7 @@ class _Collected:
     def annotation(self) -> Annotation:
         if not self.columns[0]:
             raise BendError(f"{self.lines.path} has no CDS or exon lines: there is no transcript to build from.")
-        columns = np.stack([np.concatenate(each).astype(np.int64) for each in self.columns])
+        columns = self._stacked()
         names = np.array(list(self.transcripts), dtype=object)
         described = [self._describe(name) for name in names]
         # A protein that shares the CDS of its transcript (TAIR) is no transcript.
@@ -252,7 +252,8 @@ class _Collected:
         columns = columns[:, is_transcript[columns[0]]]
         columns[0] = (np.cumsum(is_transcript) - 1)[columns[0]]
         before = columns.shape[1]
-        columns = np.unique(columns, axis=1)
+        columns = columns[:, np.lexsort(columns[::-1])]
+        columns = columns[:, np.concatenate([[True], (columns[:, 1:] != columns[:, :-1]).any(0)])]
         if not (columns[6] == KINDS["CDS"]).any():
             raise BendError(
                 f"{self.lines.path} has no CDS lines: genes cannot be built from it. Give a full annotation."
@@ -275,6 +276,14 @@ class _Collected:
             stops=stops,
             duplicates=before - columns.shape[1],
         )
+
+    def _stacked(self) -> np.ndarray:
+        """Return the features, (7, n) int64, and forget the blocks they came in: an annotation has millions."""
+        stacked = np.empty((len(self.columns), sum(map(len, self.columns[0]))), np.int64)
+        for row, each in enumerate(self.columns):
+            np.concatenate(each, out=stacked[row])
+            each.clear()
+        return stacked
 
     def _describe(self, name: str) -> tuple[str, str, str, str] | None:
         """Return the transcript's public id, gene, gene name and biotype, or None if it is a protein."""
