@@ -182,6 +182,7 @@ def prepare_builder(builder: TaskBuilder, *, num_proc: int | None = None) -> Non
         BendError: Bad input, or a full disk.
     """
     with _own_errors(builder):
+        rows.prepare(builder.files)  # its warnings, and its errors with strict, do not depend on what is built already
         builder.download_and_prepare(num_proc=num_proc)
 
 

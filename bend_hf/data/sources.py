@@ -180,7 +180,8 @@ def _find_genome(build: Build, folders: list[Path], genome: Path | dict[str, Pat
     path = genome.get(build) if isinstance(genome, dict) else genome
     if path is not None:
         if not path.is_file():
-            raise BendError(f"{path} (genome for {build}): there is no such FASTA file.")
+            what = "a folder, a device or a pipe is no FASTA" if path.exists() else "there is no such FASTA"
+            raise BendError(f"{path} (genome for {build}): {what} file.")
         return path
     for folder in (folder / "genomes" for folder in folders):
         found = sorted(path for path in folder.glob(f"{build}*") if path.name.endswith((".fa", ".fasta", ".fa.gz")))

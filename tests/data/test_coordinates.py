@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bend_hf.data import rows as data_rows
+from bend_hf.data.builder import build
 from bend_hf.data.coordinates import read
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
@@ -393,6 +394,11 @@ class TestWindowsInTwoSplits:
         for _ in range(2):
             with pytest.raises(BendError, match=r"accessibility\.bed, line 42: .*as do 2 windows in all.*remove them"):
                 data_rows.prepare(files)
+
+    def test_are_an_error_if_asked_for_of_rows_that_are_built_already(self, shared: DataFolder, caches: Path) -> None:
+        build(shared.files(MULTI))
+        with pytest.raises(BendError, match=r"accessibility\.bed, line 42: .*remove them"):
+            build(dataclasses.replace(shared.files(MULTI), strict=True))
 
     def test_overlapping_windows_are_none(
         self, data: DataFolder, caches: Path, caplog: pytest.LogCaptureFixture

@@ -237,6 +237,9 @@ def test_mcc_grows_with_the_classes_seen() -> None:
     assert result["recall"] == [None, 0.0, 0.5, None, None]
     assert result["precision"] == [0.0, None, 1.0, None, 0.0]
     assert len(metric.compute(predictions=[0], references=[0], n_classes=9)["recall"]) == 9
+    for wrong in ("4", 4.0, True):
+        with pytest.raises(ValueError, match="is no whole number"):
+            metric.compute(predictions=[0], references=[0], n_classes=wrong)
     with pytest.raises(ValueError, match="n_classes=2, but class 3 was seen"):
         metric.compute(predictions=[3], references=[0], n_classes=2)
 
