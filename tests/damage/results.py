@@ -143,7 +143,7 @@ KINDS = (
     Kind(
         "a record of a newer schema",
         cli(REPORT, text('{"schema": 99}')),
-        "written by a newer bend_hf (schema 99; this one reads up to 2):",
+        "written by a newer bend_hf (schema 99; this one reads up to",
     ),
     Kind(
         "a record edited by hand",
