@@ -157,7 +157,9 @@ def hub_answer(error: BaseException, *, writing: bool = False) -> str | None:
             return "offline mode is on; unset HF_HUB_OFFLINE."
         if response is not None and hasattr(response, "status_code"):
             return _of_status(int(response.status_code), str(seen), dict(response.headers), writing)
-        if name in ("FileMetadataError", "SSLError", "SSLCertVerificationError") or "certificate" in str(seen).lower():
+        # The client speaks of certificates in what it says of pages that are none of the Hub's, too.
+        untrusted = "certificate verify failed" in str(seen).lower()
+        if name in ("FileMetadataError", "SSLError", "SSLCertVerificationError") or untrusted:
             login = name == "FileMetadataError"
             what = "a page that is no file of the Hub's" if login else "a certificate that cannot be trusted"
             return f"something between here and the Hub answers with {what} ({_NETWORK})."

@@ -10,16 +10,18 @@ import sys
 
 import errors_page
 import h5py
+import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import safetensors
 import torch
+from huggingface_hub.errors import FileMetadataError, OfflineModeIsEnabled
 
 import bend_hf
 from bend_hf import checks, files
 from bend_hf.cli import main
-from bend_hf.errors import BendError, DiskError, InternalError, MissingError, described
+from bend_hf.errors import BendError, DiskError, InternalError, MissingError, described, hub_answer
 
 
 def raised(action):
@@ -206,3 +208,28 @@ def test_wrong_usage_is_json_where_the_output_is(words, capsys):
         assert said["code"] == "usage"
         assert said["message"]
         assert said["command"] == (words[0] if words[0] != "compear" else "")
+
+
+def chained(outer, inner):
+    outer.__cause__ = inner
+    return outer
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            chained(ValueError("see that SSL certificates are new"), FileMetadataError("no")),
+            "no file of the Hub",
+        ),
+        (
+            ConnectionError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: own"),
+            "cannot be trusted",
+        ),
+        (chained(ValueError("SSL certificates"), httpx.ProxyError("407")), "the proxy does not let"),
+        (chained(ValueError("SSL certificates"), httpx.ConnectError("refused")), "the connection to the Hub broke"),
+        (OfflineModeIsEnabled("x"), "offline mode is on"),
+    ],
+)
+def test_what_stands_between_here_and_the_hub_is_told_apart(error, words):
+    assert words in hub_answer(error)
