@@ -426,7 +426,9 @@ def read_predictions(result: Result) -> Predictions:
     import pyarrow.parquet as pq
 
     try:
-        predictions = Predictions(TASKS[result.task], pq.read_table(path))
+        table = pq.read_table(path)
+        table.validate(full=True)  # texts that are none, lists that end before they begin
+        predictions = Predictions(TASKS[result.task], table)
     except Exception as error:
         raise DataError(f"{path}: {described(error)}") from error
     check(predictions, str(path))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -132,7 +133,8 @@ def _value(hint: Any, value: Any, where: str, path: str, words: str = "") -> Any
         if value not in arguments:
             raise BendError(f"{where}: field {path!r} is {_shown(value)}; choices: {', '.join(arguments)}.")
         return value
-    fits = isinstance(value, int | float) if hint is float else isinstance(value, hint) if origin is None else False
+    number = isinstance(value, int | float) and abs(value) <= sys.float_info.max  # of a float; JSON's have any length
+    fits = number if hint is float else isinstance(value, hint) if origin is None else False
     if not fits or (isinstance(value, bool) and hint is not bool):
         raise BendError(f"{where}: field {path!r} is {_shown(value)}; expected {words or _words(hint)}.")
     return hint(value)

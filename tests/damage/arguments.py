@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+from pathlib import Path
+from typing import Any
 
 from damage.bench import At, Bench, Kind, cli, no_work, python
 
 from bend_hf import evaluate, load_dataset, load_metric, register
 from bend_hf.hub.prepare import prepare
+from bend_hf.tasks import TASKS, to_document
 
 
 def asked(**options: object):
@@ -20,6 +24,13 @@ def asked(**options: object):
 def pipe(bench: Bench) -> str:
     os.mkfifo(bench.here / "pipe.csv")
     return str(bench.here / "pipe.csv")
+
+
+def task_with(bench: Bench, changes: dict[str, Any]) -> Path:
+    """A task's document with other fields, those of its recipe included."""
+    document = to_document(TASKS["cpg_methylation"]) | {"name": "mine", "dataset": "mine"}
+    inner = {name: document[name] | value for name, value in changes.items() if isinstance(value, dict)}
+    return bench.put("mine/task.json", json.dumps(document | changes | inner)).parent
 
 
 ONEHOT = "evaluate onehot --tasks cpg_methylation --data-dir {data}"
@@ -131,6 +142,11 @@ KINDS = (
         "a task to register that is nowhere",
         python(register, "nowhere/"),
         "nowhere/task.json: there is no such file or folder. Check the path. A",
+    ),
+    Kind(
+        "a task whose rate has four hundred digits",
+        python(register, At(lambda b: task_with(b, {"recipe": {"learning_rate": 10**400}}))),
+        "field 'recipe.learning_rate' is 1",
     ),
     Kind(
         "a namespace that is None",

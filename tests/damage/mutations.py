@@ -101,7 +101,7 @@ def lines(content: bytes, rng: Random) -> bytes:
     elif what == 3:
         return content.replace(b"\n", rng.choice((b"\r\n", b"\r", b"\n\n")))
     elif what in (4, 5, 6):
-        number = fields[k].isdigit() and rng.random() < 0.5
+        number = fields[k].isdigit() and len(fields[k]) < 20 and rng.random() < 0.5
         fields[k] = str(int(fields[k]) + rng.choice((-512, -1, 1, 512))).encode() if number else rng.choice(WORDS)
         parts[i] = b"\t".join(fields)
     elif what == 7:

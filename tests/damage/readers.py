@@ -31,12 +31,16 @@ def fasta(content: bytes) -> dict[str, str]:
 
 def bed(content: bytes, columns: list[str]) -> list[dict[str, str]]:
     """Rows as column → text."""
-    lines = [line.removesuffix("\r") for line in content.decode("utf-8-sig").split("\n")]
+    lines = [line.rstrip("\r") for line in content.decode("utf-8-sig").split("\n")]
     header, *rows = [line.split("\t") for line in lines if line]
     assert sorted(header) == sorted(columns)
     assert rows
     assert not any("\r" in field for row in [header, *rows] for field in row)
-    return [dict(zip(header, row, strict=True)) for row in rows]
+    found = [dict(zip(header, row, strict=True)) for row in rows]
+    first: dict[str, str] = {}  # a chromosome has one name throughout, with or without ``chr``
+    for row in found:
+        row["chromosome"] = first.setdefault(row["chromosome"].removeprefix("chr"), row["chromosome"])
+    return found
 
 
 def whole(text: str) -> int:

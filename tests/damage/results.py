@@ -67,6 +67,11 @@ def set_column(name: str, make):
     return lambda table: table.set_column(table.column_names.index(name), name, make(table))
 
 
+def no_text(table: pa.Table) -> pa.Array:
+    """Names of chromosomes that are bytes of no text."""
+    return pa.array([b"chr\xff"] * len(table)).view(pa.string())
+
+
 def provenance(**changes: object):
     """Forge parts of a record's provenance."""
 
@@ -443,6 +448,12 @@ KINDS = (
         "predictions with texts as scores",
         cli("plot {harmed}", beside(set_column("scores", lambda t: pa.array(["x"] * len(t))))),
         "the column 'scores' holds string, or nulls, which it cannot be.",
+    ),
+    Kind(
+        "predictions with a chromosome that is no text",
+        cli(REPORT, beside(set_column("chromosome", no_text))),
+        "In chunk 0: Invalid: Invalid UTF8 sequence at string index 0)",
+        "data",
     ),
     Kind(
         "predictions with null scores",

@@ -234,7 +234,8 @@ def forged_record(folder: Path) -> Subject:
         result = read_result(path)
         result.to_json()
         repr(result)
-        return [round(result.score or 0, 5), result.interval, result.counts["rows"]]
+        read_predictions(result)
+        return [np.round([result.score or 0, *(result.interval or ())], 5).tolist(), result.counts["rows"]]
 
     return Subject(path, mutations.json_nodes, headline, settle=forge)
 
