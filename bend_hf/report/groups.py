@@ -53,7 +53,7 @@ class Group:
     def models(self) -> list[str]:
         """Models and baselines by their mean of centred scores over the tasks that most have, in falling order.
 
-        Models that lack a task of these stand behind.
+        Models that lack a task of these, or are not ranked in it, stand behind.
         """
         names = dict.fromkeys(row.model for row in self.rows)
         by_task = {task: [row for row in self.rows if row.task == task] for task in self.tasks}
@@ -62,7 +62,8 @@ class Group:
 
         def place(name: str) -> tuple[int, float]:
             rows = [self.row(name, task) for task in full]
-            found = [row.centred for row in rows if row is not None and row.centred is not None]
+            ranked = [row for row in rows if row is not None and not self.unlike(row)]
+            found = [row.centred for row in ranked if row.centred is not None]
             return len(full) - len(found), -sum(found) / max(len(found), 1)
 
         return sorted(names, key=place)

@@ -36,7 +36,7 @@ LEFT_OUT = {
     **dict.fromkeys(("--num-proc", "--device", "--revision", "--layers", "--train-rows", "--budget"), "one"),
     **dict.fromkeys(("--tasks", "--trackers"), "many"),
     "--task": "one",
-    **dict.fromkeys(("--overwrite", "--strict", "--trust-remote-code", "--debug"), "none"),
+    **dict.fromkeys(("--overwrite", "--strict", "--trust-remote-code", "--debug", "--dry-run"), "none"),
 }
 """Options that are said anew, belong to the other machine, or that no record may ask for."""
 

@@ -209,7 +209,7 @@ def test_the_page_says_it_beside_the_model_and_does_not_rank_it(run: Path, tmp_p
     board = re.search(r'<table class="board">.*?</table>', overview, flags=re.S).group()
     rows = dict(re.findall(r'<tr data-model="([^"]+)".*?>(.*?)</tr>', board, flags=re.S))
     cells = re.findall(r"<td.*?</td>", rows["org/short"], flags=re.S)
-    assert list(rows) == ["org/whole", "org/short", "one-hot CNN"]  # though the short run scores higher
+    assert list(rows) == ["org/whole", "one-hot CNN", "org/short"]  # though the short run scores highest
     letter = ">a</sup>"
     assert [letter in cell for cell in cells] == [True, True, False]
     assert ['class="rank"' in cell for cell in cells] == [False, False, True]
@@ -230,7 +230,7 @@ def test_a_single_model_says_it_and_the_recipe_stays_quiet(tmp_path: Path) -> No
         for name in ("short", "whole")
     )
     assert short.count('<span class="off">trained for 1 epoch instead of the recipe&#39;s 100</span>') == 1
-    assert "Settings other than the benchmark's:" in short
+    assert "<summary>Settings other than the benchmark's (1)</summary>" in short
     assert 'class="off' not in whole
     assert "[a]" not in table(record.read_results(tmp_path / "whole"))
     assert f"[a] {SHORT}" in table(record.read_results(tmp_path / "short"))
