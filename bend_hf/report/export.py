@@ -113,7 +113,7 @@ def csv(groups: Sequence[Group], references: Sequence[Row]) -> str:
     """One line per model, task and protocol; published values have ``published`` in the column ``kind``."""
     records = _records(groups, references)
     text = io.StringIO()
-    writer = csv_module.DictWriter(text, records[0], lineterminator="\n")
+    writer = csv_module.DictWriter(text, records[0] if records else [], lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: inert(value) for name, value in record.items()} for record in records)
     return text.getvalue()
