@@ -5,8 +5,8 @@
     python tests/mutation --match "ranks.py" --sample 10000 -o mutation    # faults with this in their line
 
 First every test runs once without a fault, to note which lines it runs and how long it takes; tests that fail, skip or
-take longer than `--slowest` seconds are not used. Then faults are drawn (see `faults.py`), each is planted in a copy of
-the repository, and the tests that run its statement run there, the fast ones and those of its room first, until one
+take longer than `--slowest` seconds are not used. Then faults are drawn (see `planted.py`), each is planted in a copy
+of the repository, and the tests that run its statement run there, the fast ones and those of its room first, until one
 fails or the next would be beyond `--budget` seconds. The test that sees a fault must pass without it. Nothing is
 written to the working tree but the folder `-o`, in which a run goes on where it was interrupted. What survives and why
 it is harmless stands in `harmless.json`.
@@ -29,7 +29,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from faults import Fault, sample
+from planted import Fault, sample
 from watch import WATCHED, Slot, import_libraries
 
 REPOSITORY = Path(__file__).resolve().parents[2]

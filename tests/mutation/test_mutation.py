@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from faults import faults_of, is_sound, sample
+from planted import faults_of, is_sound, sample
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCE = '''"""Words."""
