@@ -62,4 +62,4 @@ def test_what_counts_as_which_end(use, others, end: str):
 
 
 def test_other_exceptions_are_told_with_their_place():
-    assert told(failing(KeyError("x"))).startswith("KeyError (\"'x'\", test_fuzz.py:")
+    assert told(failing(KeyError("x"))).startswith("KeyError (\"'x'\", test_damage_fuzz.py:")
