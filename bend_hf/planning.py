@@ -229,7 +229,7 @@ def planned(work: Work, task: Task, rates: Rates, results: Sequence[Result] = ()
         disk=missing * predictions + (stored if missing else 0),
         memory=rates.memory + held + 2 * predictions * len(work.seeds),
         device_memory=rates.device_memory,
-        smallest=smallest_difference(task, table, truth, same, seeds=len(work.seeds)),
+        smallest=smallest_difference(task, table, truth, same, seeds=0 if road.embedder is None else len(work.seeds)),
     )
 
 

@@ -117,6 +117,7 @@ def test_baselines_are_measured_too(toy_dir, tmp_path, name):
     assert [task.task for task in plan.tasks] == tasks
     assert all(task.total > 0 for task in plan.tasks)
     assert plan.seconds == sum(task.total for task in plan.tasks)
+    assert ("training seeds, not known yet" in str(plan)) == (name == "onehot")  # composition draws nothing
 
 
 def test_the_command_prints_a_table_or_json_and_so_does_a_dry_run(toy_dir, tmp_path, fixed_rates, capsys):

@@ -86,7 +86,7 @@ def smallest_difference(
         rows: Its test rows; for folds of all parts, with the column ``part``.
         labels: Of each of these rows, as arrays or numbers.
         results: Records that may be of these rows; those that are not, or of a part of the training rows, are left out.
-        seeds: Heads that will be trained of each model.
+        seeds: Heads that will be trained of each model; 0 where nothing is trained.
     """
     made_up = _made_up(task, rows, labels, 0)
     known = _drawn(task, made_up, results)
@@ -96,12 +96,12 @@ def smallest_difference(
     if first.lack is not None:
         return Smallest(None, "the test rows", False, first.clusters, first.unit, first.lack)
     assumed = f"an assumed correlation of {CORRELATION} between two models' scores"
-    variance, own = first.error**2, task.recipe is None
+    variance, own = first.error**2, task.recipe is None or not seeds
     if known:
         [(model, one), *_] = known.items()
         source = f"predictions of {model} on these rows, and {assumed}"
         over = training(one.seeds)
-        own = over is not None or not one.seeds
+        own = own or over is not None or not one.seeds
     else:
         draws = max(FEWEST_DRAWS, min(DRAWS, ENTRIES // len(made_up.labels)))
         more = [bootstrap(_made_up(task, rows, labels, seed), resamples=RESAMPLES) for seed in range(1, draws)]
@@ -109,7 +109,7 @@ def smallest_difference(
         source = f"made-up models on the test rows' {first.clusters} {first.unit}s, and {assumed}"
         over = None
     variance *= 2 * (1 - CORRELATION)
-    if over is not None:  # of each of two models, with as many seeds as will be trained
+    if over is not None and seeds:  # of each of two models, with as many seeds as will be trained
         variance += 2 * over.variance * len(one.seeds) / seeds
     return Smallest(_detectable(variance, first.freedom), source, own, first.clusters, first.unit)
 
