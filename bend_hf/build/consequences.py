@@ -38,6 +38,7 @@ class Consequences:
 
     Attributes:
         starts: Transcription start sites, sorted (chromosome << 40 | position).
+        splice_sites: First and last bases of introns, likewise.
     """
 
     def __init__(self, annotation: Annotation, codes: np.ndarray) -> None:
@@ -105,6 +106,10 @@ class Consequences:
         code, begin, stop = code[same], end[same], start[same + 1]
         reverse = minus[exons.transcript[same]]
         self._add("intron_variant", code, begin, stop)
+        located = code >= 0
+        self.splice_sites = np.unique(
+            np.concatenate([code << _KEY | begin, code << _KEY | stop - 1])[np.tile(located, 2)]
+        )
         first, last = (begin, begin + 2), (stop - 2, stop)
         for name, (forward, backward) in (
             ("splice_donor_variant", (first, last)),
@@ -127,13 +132,23 @@ class Consequences:
             found[key < np.concatenate([[-1], reach])[at]] = name
         return found
 
-    def distance(self, code: np.ndarray, position: np.ndarray) -> np.ndarray:
-        """Return the distance of each position to the nearest transcription start site: (n,) int64."""
-        key = code << _KEY | position
-        padded = np.concatenate([[-(1 << 62)], self.starts, [1 << 62]])
-        at = np.searchsorted(padded, key)
-        near = np.minimum(key - padded[at - 1], padded[np.minimum(at, len(padded) - 1)] - key)
-        return np.minimum(near, 1 << _KEY - 1)
+
+def distances(sites: np.ndarray, code: np.ndarray, position: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Return how far each position is from the nearest of its chromosome's sites.
+
+    Args:
+        sites: Sorted (chromosome << 40 | position), as `Consequences.starts`.
+        code: (n,) chromosomes' codes.
+        position: (n,) 0-based.
+        lengths: (n,) lengths of these chromosomes, in bp.
+
+    Returns:
+        (n,) int64, in bp; the chromosome's length where it has no site.
+    """
+    key = code << _KEY | position
+    padded = np.concatenate([[-(1 << 62)], sites, [1 << 62]])
+    at = np.searchsorted(padded, key)
+    return np.minimum(lengths, np.minimum(key - padded[at - 1], padded[at] - key))
 
 
 def _located(parts: Parts, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

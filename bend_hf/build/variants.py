@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from bend_hf.build.consequences import Consequences
+from bend_hf.build.consequences import Consequences, distances
 from bend_hf.build.control import Kind, finish_with_controls
 from bend_hf.build.counts import Counts
 from bend_hf.build.located import locate_chromosomes
@@ -33,8 +33,16 @@ from bend_hf.build.write import Built, Work, declare, write
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
 from bend_hf.tasks import TASKS
+from bend_hf.tasks.task import Column
 
 UNKNOWN = "not_annotated"
+NEAR = {
+    "tss_distance": Column("tss_distance", "int64", "bp to the nearest transcription start", row=True),
+    "splice_distance": Column(
+        "splice_distance", "int64", "bp to the nearest first or last base of an intron", row=True
+    ),
+}
+"""Columns of tasks with an annotation; the chromosome's length where it has none such."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +152,9 @@ def variants(
     if matched and model is not None:
         found = _matched(found, model, fasta, matched, seed, counts)
     table = _table(found, fasta, bool(labels.terms))
+    near = {} if model is None else _near(found, model, fasta)
+    for name, values in near.items():
+        table = table.append_column(name, pa.array(values))
     negative, positive = np.bincount(found.label, minlength=2).tolist()
     if not (negative and positive):
         raise BendError(
@@ -158,6 +169,7 @@ def variants(
         summary="Rank single-nucleotide variants by their effect, zero-shot.",
         label_names=("no_effect", "effect"),
         positives=positive,
+        columns=(*template.columns, *(NEAR[name] for name in near)),
         caveats=("Not for clinical use.",),
     )
     choices = {
@@ -309,7 +321,7 @@ def _matched(
     lengths = np.array(list(genome.lengths.values()))[found.code]
     around = Windows(found.code, np.maximum(0, found.position - 256), np.minimum(lengths, found.position + 256))
     gc, _, _ = composition(around, genome)
-    distance = np.log2(model.distance(found.code, found.position) + 1).astype(np.int64)
+    distance = np.log2(distances(model.starts, found.code, found.position, lengths) + 1).astype(np.int64)
     kinds = np.unique(found.consequence.astype(str), return_inverse=True)[1]
     stratum = np.unique(np.stack([kinds, (gc / 0.04).astype(np.int64), distance], 1), axis=0, return_inverse=True)[
         1
@@ -327,6 +339,13 @@ def _matched(
     missing = int(room.sum()) - len(kept)
     counts.add("matched negative wanted, but the file has none like it", missing, dropped=False)
     return found.take(np.sort(np.concatenate([np.flatnonzero(found.label == 1), kept])))
+
+
+def _near(found: _Variants, model: Consequences, genome: Genome) -> dict[str, np.ndarray]:
+    """Return the columns of `NEAR`."""
+    lengths = np.array(list(genome.lengths.values()))[found.code]
+    sites = {"tss_distance": model.starts, "splice_distance": model.splice_sites}
+    return {name: distances(sites[name], found.code, found.position, lengths) for name in NEAR}
 
 
 def _table(found: _Variants, genome: Genome, by_terms: bool) -> pa.Table:

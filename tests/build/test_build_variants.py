@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from made_up import A, B, C, genome, gtf
 from made_up import fasta as fasta_file
 
+import bend_hf
 from bend_hf import build
 from bend_hf.build.readers.vcf import _trimmed
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
+from bend_hf.zero_shot.controls import control_scores
 
 HEAD = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 OTHER = {"A": "C", "C": "G", "G": "T", "T": "A"}
@@ -153,6 +155,30 @@ def test_consequences_by_hand(maker, tmp_path):
     records = [maker.snv("c1", at, GOOD if at != 90 else BAD) for at in wanted]
     table, _ = maker.make(records, annotation=annotation)
     assert dict(zip(table["start"].astype(int), table["Consequence"], strict=True)) == wanted
+
+
+def test_distances_to_starts_and_splice_sites_stand_in_rows_and_score_variants(maker, tmp_path):
+    annotation = gtf(tmp_path / "a.gtf", [A, B])
+    # A starts at 100 and B, on the other strand, at 1499; introns are 150-199, 320-399, 1110-1199 and 1261-1329.
+    wanted = {
+        90: (10, 60),
+        100: (0, 50),
+        152: (52, 2),
+        360: (260, 39),
+        799: (699, 311),
+        800: (699, 310),
+        1499: (0, 170),
+    }
+    records = [maker.snv("c1", at, GOOD if at < 200 else BAD) for at in wanted]
+    table, _ = maker.make([*records, maker.snv("c2", 40, BAD)], annotation=annotation)
+    near = [
+        (int(tss), int(splice)) for tss, splice in zip(table["tss_distance"], table["splice_distance"], strict=True)
+    ]
+    assert near == [*wanted.values(), (1500, 1500)]  # no gene lies on c2: its length
+    rows = bend_hf.load_dataset(tmp_path / "t", genome=maker.fasta, split="test")
+    scores = control_scores(rows)
+    assert scores["tss_distance"].tolist() == [-tss for tss, _ in near]
+    assert scores["splice_distance"].tolist() == [-splice for _, splice in near]
 
 
 def test_the_first_consequence_of_vep(maker):
