@@ -36,9 +36,8 @@ def table(results: Iterable[Result]) -> str:
     blocks = []
     for protocol, toy in dict.fromkeys((row.protocol, row.toy) for row in rows):
         chosen = [row for row in rows if (row.protocol, row.toy) == (protocol, toy)]
-        onehot = {row.task: row for row in chosen if row.model == "onehot"}
         marks = footnotes([row.departures for row in chosen])
-        lines = [_cells(row, onehot.get(row.task), marks) for row in chosen]
+        lines = [_cells(row, _onehot(row, chosen), marks) for row in chosen]
         for above, line in reversed(list(pairwise(lines))):
             if above[0] == line[0]:
                 line[0] = line[1] = ""
@@ -48,6 +47,12 @@ def table(results: Iterable[Result]) -> str:
         body = [*aligned([list(HEADER), *lines], left=3), *explained(marks), *low, *_excluded(chosen), *failed]
         blocks.append("\n".join([*head, f"protocol: {protocol}", "", *body]))
     return "\n\n".join(blocks)
+
+
+def _onehot(row: Row, rows: Iterable[Row]) -> Row | None:
+    """Return the one-hot baseline of a row's task: of its own settings, else of the recipe's, else any."""
+    found = [one for one in rows if one.task == row.task and one.results[0].model == "onehot"]
+    return min(found, key=lambda one: (one.departures != row.departures, bool(one.departures)), default=None)
 
 
 def _excluded(rows: Iterable[Row]) -> list[str]:

@@ -203,6 +203,17 @@ def test_the_baselines_column_says_how_the_baseline_was_trained() -> None:
     assert "org/model [a]" not in line
 
 
+def test_the_baselines_column_takes_the_baseline_of_the_same_settings() -> None:
+    runs = [("onehot", None, 0.5), ("onehot", 1, 0.3), ("onehot", 2, 0.4), ("org/model", 1, 0.6), ("org/other", 3, 0.7)]
+    results = [
+        make_result("gene_finding", model=model, provenance=trained(model, epochs=epochs), score=score)
+        for model, epochs, score in runs
+    ]
+    lines = table(results).splitlines()
+    assert "0.300 [b]" in next(line for line in lines if "org/model" in line)
+    assert " 0.500 " in next(line for line in lines if "org/other" in line)  # none was trained so: the recipe's
+
+
 def test_the_page_says_it_beside_the_model_and_does_not_rank_it(run: Path, tmp_path: Path) -> None:
     page = write_report(run, tmp_path / "r.html", references=False, resamples=10).read_text()
     overview, *pages = re.split(r'<section class="page" id="', page)[1:]
