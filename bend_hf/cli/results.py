@@ -44,6 +44,8 @@ def add(command: Command) -> None:
     sub.add_argument("results", nargs="+", type=Path, help="folders or files of results")
     sub.add_argument("-o", "--output", type=Path, help="file to write (report.html, .md, .csv, .tex, .json)")
     sub.add_argument("--format", choices=list(ENDINGS), help="default: by the file's ending")
+    text = "test rows of every task that the page holds for browsing (as many as find room)"
+    sub.add_argument("--browse", type=positive, metavar="N", help=text)
 
     sub = command(
         "plot",
@@ -123,7 +125,7 @@ def report(args: Namespace) -> None:
     from bend_hf.report.write import write_report
 
     output = args.output or Path(f"report.{ENDINGS[args.format or 'html']}")
-    write_report(args.results, output, format=args.format)
+    write_report(args.results, output, format=args.format, browse=args.browse)
     print(output)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bend_hf.report.locus import Packed, can_browse, pack
 from bend_hf.report.plot import draw, has_picture
 from bend_hf.results.board import Row
 from bend_hf.results.breakdown import Part, breakdowns
@@ -24,6 +25,7 @@ class Detail:
     confusion: np.ndarray | None = None
     parts: dict[str, list[Part]] = field(default_factory=dict)
     picture: str = ""
+    packed: Packed | None = None
 
 
 CURVES: dict[str, dict[str, Callable[[Predictions], Any]]] = {
@@ -37,8 +39,14 @@ CURVES: dict[str, dict[str, Callable[[Predictions], Any]]] = {
 """Kind of labels → what is drawn of its predictions, by field of `Detail`."""
 
 
-def detail(row: Row) -> Detail | None:
-    """Read a row's predictions and take from them what the page shows; None where there are none."""
+def detail(row: Row, room: int, browse: int | None = None) -> Detail | None:
+    """Read a row's predictions and take from them what the page shows; None where there are none.
+
+    Args:
+        row: Of the board.
+        room: Bytes for what can be browsed of them.
+        browse: Rows that can be browsed, whatever room they take.
+    """
     result = next((r for r in row.results if r.predictions is not None and r.path is not None), None)
     if result is None:
         return None
@@ -48,4 +56,5 @@ def detail(row: Row) -> Detail | None:
         **{name: curve(predictions) for name, curve in CURVES.get(predictions.task.label_kind, {}).items()},
         parts=breakdowns(predictions),
         picture=draw(predictions, 0, title=row.title, style=False) if drawn else "",
+        packed=pack(predictions, room, browse) if can_browse(predictions.task) else None,
     )

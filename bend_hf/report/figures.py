@@ -1,4 +1,4 @@
-"""Figures of a task's page: curves, learning, single labels and folds, cost, confusions and a picture."""
+"""Figures of a task's page: curves, learning, single labels and folds, cost, and confusions."""
 
 from __future__ import annotations
 
@@ -109,12 +109,3 @@ def _confusion(task: Task, matrix: np.ndarray) -> Markup:
         for name, line, counts in zip(names, share, matrix, strict=True)
     ]
     return html("confusion.html", names=names, lines=lines)
-
-
-def picture(rows: Sequence[Row], details: Mapping[str, Detail]) -> Figure | None:
-    """Return the picture of the first test row by the first model that has one."""
-    shown = next(
-        (details[row.model].picture for row in rows if row.model in details and details[row.model].picture), ""
-    )
-    note = "the first test row; for others: bend-hf plot RESULT.json --row N"
-    return Figure("Predicted and true", Markup(shown), note=note) if shown else None

@@ -23,17 +23,18 @@ from bend_hf.tasks import BEND, TASKS
 from bend_hf.templates import Markup
 
 
-def page(groups: Sequence[Group], references: Sequence[Row]) -> str:
+def page(groups: Sequence[Group], references: Sequence[Row], browse: int | None = None) -> str:
     """Return the whole page.
 
     Args:
         groups: Results, by what may stand in one table.
         references: Published values.
+        browse: Test rows of every task to browse; None for as many as find room.
     """
     package = package_files("bend_hf.report") / "assets"
-    style, picture, script, reading = (
+    style, picture, browser, script, browsing, reading = (
         Markup((package / name).read_text(encoding="utf-8"))
-        for name in ("report.css", "picture.css", "report.js", "reading.html")
+        for name in ("report.css", "picture.css", "locus.css", "report.js", "locus.js", "reading.html")
     )
     series = number_models(groups)
     tasks = [task for task in TASKS.values() if any(task.name in group.tasks for group in groups)]
@@ -42,7 +43,11 @@ def page(groups: Sequence[Group], references: Sequence[Row]) -> str:
         title=title_of(groups),
         what="biologically meaningful tasks (BEND, 2024 tasks)" if set(tasks) & set(BEND) else "tasks of one's own",
         pages=[("overview", "Overview"), *((task.name, task.title) for task in tasks), ("reading", "Guide")],
-        sections=[overview(groups, series), *(task_page(task, groups, references, series) for task in tasks), reading],
+        sections=[
+            overview(groups, series),
+            *(task_page(task, groups, references, series, browse) for task in tasks),
+            reading,
+        ],
         groups=groups,
         references=references,
         series=series,
@@ -52,8 +57,8 @@ def page(groups: Sequence[Group], references: Sequence[Row]) -> str:
         toy=TOY if any(group.toy for group in groups) else "",
         date=datetime.now(UTC).date().isoformat(),
         version=__version__,
-        style=picture + style,
-        script=script,
+        style=picture + style + browser,
+        script=script + browsing,
     )
 
 

@@ -4,34 +4,49 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from bend_hf.report.details import detail
+from bend_hf.report.details import Detail, detail
 from bend_hf.report.elements import html, span_of
-from bend_hf.report.figures import confusions, figures, picture
+from bend_hf.report.figures import confusions, figures
 from bend_hf.report.groups import Group
+from bend_hf.report.locus import BYTES, browser, can_browse
 from bend_hf.report.panels import differences, panels
 from bend_hf.report.sweeps import sweeps
 from bend_hf.report.table import AT_CHANCE, METRICS, NO_BETTER, chance_of
 from bend_hf.results.board import Row
-from bend_hf.tasks import BEND, Task
+from bend_hf.tasks import BEND, TASKS, Task
 from bend_hf.templates import Markup
 
 
-def task_page(task: Task, groups: Sequence[Group], references: Sequence[Row], series: dict[str, int]) -> Markup:
-    """Return the section of a task."""
+def task_page(
+    task: Task, groups: Sequence[Group], references: Sequence[Row], series: dict[str, int], browse: int | None = None
+) -> Markup:
+    """Return the section of a task; `browse` is the number of test rows to browse, None for as many as find room."""
+    browsed = sum(can_browse(TASKS[row.task]) for group in groups for row in group.rows)
     published = [row for row in references if row.task == task.name]
-    parts = [_part(task, group, [] if group.toy else published, series) for group in groups if task.name in group.tasks]
+    room = BYTES // max(browsed, 1)
+    parts = [
+        _part(task, group, [] if group.toy else published, series, lambda row: detail(row, room, browse))
+        for group in groups
+        if task.name in group.tasks
+    ]
     return html(
         "task.html", task=task, parts=parts, several=len(groups) > 1, metric=METRICS[task.metric], series=series
     )
 
 
-def _part(task: Task, group: Group, elsewhere: Sequence[Row], series: dict[str, int]) -> dict[str, Any]:
-    """What the section shows of a group, by the names that its template has for it."""
+def _part(
+    task: Task,
+    group: Group,
+    elsewhere: Sequence[Row],
+    series: dict[str, int],
+    read: Callable[[Row], Detail | None],
+) -> dict[str, Any]:
+    """What the section shows of a group, by the names that its template has for it; `read` is `detail`."""
     rows = [row for row in group.rows if row.task == task.name]
-    details = {row.model: found for row in rows if (found := detail(row)) is not None}
+    details = {row.model: found for row in rows if (found := read(row)) is not None}
     return {
         "group": group,
         "rows": rows,
@@ -43,7 +58,14 @@ def _part(task: Task, group: Group, elsewhere: Sequence[Row], series: dict[str, 
         "figures": figures(task, rows, details, series),
         "matrices": confusions(task, rows, details),
         "sweeps": sweeps(task, rows),
-        "picture": picture(rows, details),
+        "browser": browser(
+            task,
+            [
+                (row.title, series[row.model], found.packed, found.picture)
+                for row in rows
+                if (found := details.get(row.model)) is not None and found.packed is not None
+            ],
+        ),
         "panels": panels(task, rows, details),
         "provenance": [_provenance(row) for row in rows],
     }

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bend_hf import files
-from bend_hf.checks import path_of
+from bend_hf.checks import path_of, whole
 from bend_hf.console import log
 from bend_hf.errors import BendError, unknown
 from bend_hf.report import export
@@ -35,6 +35,7 @@ def write_report(
     format: str | None = None,
     references: bool = True,
     resamples: int = 1000,
+    browse: int | None = None,
 ) -> Path:
     """Write a report of results.
 
@@ -45,14 +46,16 @@ def write_report(
         format: ``html``, ``markdown``, ``csv``, ``latex`` or ``json``; None for the one of `output`'s ending.
         references: Whether published values stand beside results on real data, in rows of their own.
         resamples: Bootstrap resamples of the paired comparison.
+        browse: Test rows of every task that the page holds, to be looked at one by one; None for as many as find room.
 
     Returns:
         `output`.
 
     Raises:
-        BendError: There are no results, a record or its predictions cannot be trusted, or the format is unknown.
+        BendError: There are no results, a record or its predictions cannot be trusted, the format is unknown, or
+            `browse` is no number of rows.
     """
-    output = path_of("output", output)
+    output, browse = path_of("output", output), whole("browse", browse)
     kind = format or next((name for name, ending in FORMATS.items() if ending == output.suffix), None)
     if kind is None:
         raise BendError(f"{output}: no format has this ending; choose one with format= of {', '.join(FORMATS)}.")
@@ -65,7 +68,7 @@ def write_report(
     tasks = [task for task in TASKS if any(task in group.tasks for group in groups if not group.toy)]
     elsewhere = published(tasks) if references else []
     if kind == "html":
-        text = page(groups, elsewhere)
+        text = page(groups, elsewhere, browse)
         if len(text.encode()) > LIMIT:
             log.warning("%s is larger than %d MB: report fewer models at once.", output, LIMIT // 10**6)
     else:

@@ -254,6 +254,7 @@ VERBS = {
             "results": ("b", "write_report.results", [A, B]),
             "output": ("-o a.html", "write_report.output", Path("a.html")),
             "format": ("--format latex", "write_report.format", "latex"),
+            "browse": ("--browse 3", "write_report.browse", 3),
         },
     ),
     "plot": Verb(

@@ -192,3 +192,28 @@ def test_print_shows_all_pages(page: Any) -> None:
     assert all(section.is_displayed() for section in page.find_elements("css selector", "section.page"))
     assert not page.find_element("css selector", "nav.pages").is_displayed()
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_test_rows_are_browsed_by_keys_and_buttons(page: Any) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    page.find_element("link text", "Gene finding").click()
+    figure = page.find_element("css selector", "#gene_finding figure.locus")
+    tracks, said = (figure.find_element("css selector", name) for name in ("svg.tracks", "output"))
+    titles = [one.text for one in figure.find_elements("css selector", "option")]
+    whole = said.text
+    assert titles[0].partition(": ")[2] in whole
+    assert len(tracks.find_elements("css selector", "text.name")) == 1 + len(MODELS)
+    page.execute_script("arguments[0].focus()", tracks)
+    tracks.send_keys("+")
+    inside = said.text
+    assert inside != whole
+    tracks.send_keys(Keys.ARROW_RIGHT)
+    assert said.text not in (inside, whole)
+    tracks.send_keys(Keys.HOME)
+    assert said.text == whole
+    tracks.send_keys(Keys.PAGE_DOWN)
+    assert titles[1].partition(": ")[2] in said.text
+    figure.find_element("css selector", "input[type=checkbox]").click()
+    assert len(tracks.find_elements("css selector", "text.name")) == len(MODELS)
+    assert [entry for entry in page.get_log("browser") if entry["level"] == "SEVERE"] == []
