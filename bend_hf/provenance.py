@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bend_hf import __version__
+from bend_hf.runtime import core_limits
 
 PACKAGES = (
     "accelerate",
@@ -59,7 +60,7 @@ def _hardware() -> dict[str, Any]:
         "machine": platform.machine(),
         "system": platform.system(),
         "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": max(1, int(min(core_limits().values()))),
         "accelerators": accelerators,
         "processes": int(os.environ.get("WORLD_SIZE", 1)),
     }

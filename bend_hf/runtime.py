@@ -3,6 +3,7 @@
     keep_freed_memory()     # once, early (threads keep what they began with): freed memory stays for the next batch
     release_threads()       # before another thread computes: this one's team no longer competes with that one's
     with exact_float32(): … # float32 is float32, whatever the GPU would rather do
+    usable_cores()          # cores that this process may really use; fit_threads(): torch starts no more threads
 
 A forward or backward pass allocates and frees the same few hundred megabytes again and again. By default glibc hands
 large blocks back to the kernel, which clears every page anew at its next use: up to a third of the time of small models
@@ -13,6 +14,11 @@ GNU's runtime lets them sleep between any two operations instead of waiting awak
 
 Other C libraries and OpenMP runtimes are left alone.
 
+A container's quota and a job's share of a node are not in the number of cores that torch takes for its threads. A team
+larger than the quota is stopped by the kernel in the middle of its work, again and again, and waits at every barrier.
+How busy the machine is at the moment is left out on purpose: the number of threads decides the order of sums, and
+numbers would then depend on the neighbours.
+
 By default torch lets cuDNN round float32 convolutions and recurrent networks to TF32, which has 10 bits of mantissa
 instead of 23: a thousandth, where two alleles' vectors may differ by a millionth.
 """
@@ -20,11 +26,12 @@ instead of 23: a thousandth, where two alleles' vectors may differ by a milliont
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import platform
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import cache
 from operator import attrgetter
 from pathlib import Path
@@ -78,6 +85,76 @@ def release_threads() -> bool:
             pause = getattr(ctypes.CDLL(path), "omp_pause_resource_all", None)
             released.append(pause is not None and pause(OMP_PAUSE_SOFT) == 0)
     return bool(released) and all(released)
+
+
+def core_limits(root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> dict[str, float]:
+    """Return how many cores this process may use, by what says so; the least of them holds.
+
+    Args:
+        root: Where ``/proc`` and ``/sys`` lie.
+        environ: Variables of the environment.
+
+    Returns:
+        ``machine`` always; ``affinity``, ``cgroup`` (a quota of time per period, of the process's group or one above
+        it; versions 1 and 2) and ``SLURM`` (per task, else on this node) where they say something.
+    """
+    found: dict[str, float] = {"machine": os.cpu_count() or 1}
+    if hasattr(os, "sched_getaffinity"):
+        found["affinity"] = len(os.sched_getaffinity(0))
+    if quotas := list(_quotas(root)):
+        found["cgroup"] = min(quotas)
+    for name in ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"):
+        if environ.get(name, "").isdigit() and int(environ[name]):
+            found["SLURM"] = int(environ[name])
+            break
+    return found
+
+
+def usable_cores(root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> int:
+    """Return how many cores this process may use: the least of `core_limits`, shared with the processes beside it.
+
+    Args:
+        root: As for `core_limits`.
+        environ: As for `core_limits`; ``LOCAL_WORLD_SIZE`` is what launchers set to the processes on this machine.
+    """
+    beside = environ.get("LOCAL_WORLD_SIZE", "1")
+    return max(1, math.floor(min(core_limits(root, environ).values()) / (int(beside) if beside.isdigit() else 1)))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Cores' worth of time of the process's control group and of those above it (linux: cgroup-v2, sched-bwc)."""
+    memberships = root / "proc" / "self" / "cgroup"
+    if not memberships.is_file():
+        return
+    for line in memberships.read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            mounts, names = ["", "unified"], ["cpu.max"]
+        elif "cpu" in controllers.split(","):
+            mounts, names = [controllers, "cpu"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
+        else:
+            continue
+        group = Path(path)
+        for mount in mounts:
+            for above in (group, *group.parents):  # in a container the path may be that outside of it
+                folder = root / "sys" / "fs" / "cgroup" / mount / above.relative_to("/")
+                with suppress(OSError):  # no such group, or none that may be read
+                    quota, period = " ".join((folder / name).read_text() for name in names).split()
+                    if quota not in ("max", "-1"):
+                        yield int(quota) / int(period)
+
+
+def fit_threads() -> int:
+    """Let torch compute with no more threads than there are usable cores, unless ``OMP_NUM_THREADS`` says how many.
+
+    Returns:
+        Threads of the calling thread's team.
+    """
+    import torch
+
+    if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > usable_cores():
+        torch.set_num_threads(usable_cores())
+    return torch.get_num_threads()
 
 
 @contextmanager

@@ -8,11 +8,14 @@ import subprocess
 import sys
 import threading
 from operator import attrgetter
+from pathlib import Path
 
 import pytest
+import tiny_models
 import torch
 
-from bend_hf.runtime import FLOAT32, exact_float32
+from bend_hf.embed.embedder import Embedder
+from bend_hf.runtime import FLOAT32, core_limits, exact_float32, usable_cores
 
 FAULTS = """
 import resource
@@ -160,3 +163,75 @@ def test_medium_precision_for_matrix_products_changes_no_vector():
                 assert torch.equal(layer(x), expected)
         finally:
             torch.set_float32_matmul_precision("highest")
+
+
+def machine(root: Path, memberships: str, files: dict[str, str]) -> Path:
+    """A made-up /proc and /sys."""
+    files = {"proc/self/cgroup": memberships} | {f"sys/fs/cgroup/{name}": text for name, text in files.items()}
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+V1 = "5:cpu,cpuacct:/slurm/job_7\n4:cpuset:/slurm\n1:name=systemd:/\n"
+
+
+@pytest.mark.parametrize(
+    ("memberships", "files", "cores"),
+    [
+        ("0::/\n", {"cpu.max": "250000 100000\n"}, 2.5),
+        ("0::/\n", {"cpu.max": "max 100000\n"}, None),
+        ("0::/\n", {}, None),
+        (
+            "0::/a.slice/b\n",
+            {"cpu.max": "max 100000", "a.slice/cpu.max": "400000 100000", "a.slice/b/cpu.max": "max 1"},
+            4,
+        ),
+        ("0::/a/b\n", {"a/cpu.max": "100000 100000", "a/b/cpu.max": "300000 100000"}, 1),  # the group above holds too
+        ("0::/of/the/host\n", {"cpu.max": "50000 100000"}, 0.5),  # in a container, under its own root
+        ("0::/\n", {"unified/cpu.max": "300000 100000"}, 3),
+        (
+            V1,
+            {
+                "cpu,cpuacct/slurm/job_7/cpu.cfs_quota_us": "600000",
+                "cpu,cpuacct/slurm/job_7/cpu.cfs_period_us": "200000",
+            },
+            3,
+        ),
+        (V1, {"cpu/cpu.cfs_quota_us": "200000", "cpu/cpu.cfs_period_us": "100000"}, 2),
+        (V1, {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        (V1, {"cpuset/cpu.cfs_quota_us": "200000", "cpuset/cpu.cfs_period_us": "100000"}, None),
+    ],
+)
+def test_a_quota_of_either_version_is_read_in_cores(tmp_path, memberships, files, cores):
+    assert core_limits(machine(tmp_path, memberships, files), {}).get("cgroup") == cores
+
+
+def test_the_least_of_all_limits_is_shared_with_the_processes_beside(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(48)), raising=False)
+    free, half = tmp_path / "free", machine(tmp_path / "half", "0::/", {"cpu.max": "50000 100000"})
+    assert core_limits(free, {}) == {"machine": 64, "affinity": 48}
+    assert usable_cores(free, {}) == 48
+    assert usable_cores(free, {"SLURM_CPUS_ON_NODE": "12"}) == 12
+    assert usable_cores(free, {"SLURM_CPUS_PER_TASK": "4", "SLURM_CPUS_ON_NODE": "12"}) == 4
+    assert usable_cores(free, {"SLURM_CPUS_PER_TASK": "", "SLURM_CPUS_ON_NODE": "of old"}) == 48
+    assert usable_cores(free, {"SLURM_CPUS_PER_TASK": "200"}) == 48
+    assert usable_cores(free, {"LOCAL_WORLD_SIZE": "5"}) == 9
+    assert usable_cores(half, {"LOCAL_WORLD_SIZE": "5"}) == 1
+
+
+@pytest.mark.parametrize(("told", "threads"), [(None, 1), ("2", 2)])
+def test_an_embedder_takes_no_more_threads_than_cores_unless_it_is_told(told, threads, tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if told:
+        monkeypatch.setenv("OMP_NUM_THREADS", told)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        Embedder.from_pretrained(str(tiny_models.esm(tmp_path)), device="cpu", dtype="float32")
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)

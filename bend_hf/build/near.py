@@ -11,7 +11,6 @@ best six of each query are aligned (Smith–Waterman in a band of 33 diagonals; 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import numpy as np
 from bend_hf.build.splits import Windows
 from bend_hf.console import progress
 from bend_hf.data.genome import Genome
+from bend_hf.runtime import usable_cores
 
 SEED = "11101001101011101111"  # 14 bases that must agree
 MOST = 32  # windows that one seed may name: young repeats would name thousands
@@ -30,7 +30,7 @@ BAND = 16
 _CHUNK = 1 << 11  # windows: their seeds fit in a processor's cache
 _HITS = 1 << 21
 _PAIRS = 1 << 10
-_WORKERS = min(4, os.cpu_count() or 1)
+_WORKERS = min(4, usable_cores())
 _CODES = np.full(256, 4, np.uint8)
 _CODES[np.frombuffer(b"ACGT", np.uint8)] = [0, 1, 2, 3]
 _TURNED = np.array([3, 2, 1, 0, 4], np.uint8)

@@ -35,7 +35,7 @@ from bend_hf.embed.stream import side_by_side, vectors_of
 from bend_hf.embed.tokens import Scheme
 from bend_hf.errors import BendError, unknown
 from bend_hf.protocols import Protocol, get_protocol
-from bend_hf.runtime import keep_freed_memory
+from bend_hf.runtime import fit_threads, keep_freed_memory
 
 AGREEMENT = 0.999
 """Mean cosine to float32 that half precision must reach before ``dtype="auto"`` takes it."""
@@ -110,6 +110,7 @@ class Embedder:
             chosen = chosen if proven else torch.device("cpu")
         if chosen.type == "cpu":
             keep_freed_memory()
+            fit_threads()
         folds = bool(loaded.config.get("rcps")) and strand == "average"
         if folds:  # a special token at one end would tell the strands apart
             self.scheme = replace(self.scheme, prefix=(), suffix=())

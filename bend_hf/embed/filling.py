@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import shutil
 import threading
 import time
@@ -32,6 +31,7 @@ from bend_hf.embed.shard import Shard
 from bend_hf.embed.vectors import Packed, Precision, distinct, embed_checked, pack, take
 from bend_hf.errors import BendError
 from bend_hf.files import read_json, write_json
+from bend_hf.runtime import usable_cores
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 POLL_SECONDS = 0.2
@@ -90,7 +90,7 @@ def fill_plan(
     numbers = list(range(first, layout.count, of))
     if wait:
         numbers += [number for number in range(layout.count) if number % of != first]
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(8, usable_cores())) as pool:
         checks = pool.map(lambda number: layout.check(number, full=verify), numbers)
         problems = list(progress(checks, name="bend_hf.embed", desc="checking", total=len(numbers), unit="shard"))
     pending = [number for number, problem in zip(numbers, problems, strict=True) if problem]

@@ -31,7 +31,7 @@ from bend_hf.console import log, progress
 from bend_hf.errors import BendError, unknown
 from bend_hf.identity import Key, code_digest
 from bend_hf.protocols import Protocol
-from bend_hf.runtime import exact_float32, keep_freed_memory, release_threads
+from bend_hf.runtime import exact_float32, fit_threads, keep_freed_memory, release_threads
 from bend_hf.tasks import Task
 from bend_hf.train import checkpoint
 from bend_hf.train.batches import Split
@@ -187,6 +187,7 @@ def _in_own_thread(run: Run) -> list[Fitted]:
     """Train in a new thread, and let Ctrl-C stop it; the thread has ended when this returns."""
     if run.device.type == "cpu":
         keep_freed_memory()
+        fit_threads()
         release_threads()
     outcome: list[Any] = []
     done = threading.Event()

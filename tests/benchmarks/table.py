@@ -9,7 +9,7 @@ if __name__ == "__main__":
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 Row = tuple[str, float, float, str]
 SIZES = ("tiny", "small", "medium")
@@ -25,11 +25,17 @@ def text(rows: list[Row]) -> str:
     """The rows as an aligned table."""
     cells = [("", "reference", "bend_hf", "unit", "ratio")]
     cells += [(row[0], f"{row[1]:,.4g}", f"{row[2]:,.4g}", row[3], f"{ratio(row):.1f}x") for row in rows]
-    widths = [max(len(line[k]) for line in cells) for k in range(5)]
-    return "\n".join(
-        f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d:<{widths[3]}}  {e:>{widths[4]}}"
-        for a, b, c, d, e in cells
-    )
+    return aligned(cells, "<>><>")
+
+
+def aligned(cells: Sequence[Sequence[str]], sides: str) -> str:
+    """Lines of cells, each column to its side (``<`` or ``>``)."""
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(line, sides, widths, strict=True))
+        for line in cells
+    ]
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def main(run: Callable[[str], list[Row]]) -> None:
