@@ -23,7 +23,8 @@ import pyarrow as pa
 from bend_hf.build.counts import Counts
 from bend_hf.build.matched import counterparts
 from bend_hf.build.splits import Windows
-from bend_hf.build.write import Built, Work, check_output, finish, write
+from bend_hf.build.work import Work, building_of
+from bend_hf.build.write import Built, finish, write
 from bend_hf.data.coordinates import read_text
 from bend_hf.data.genome import Genome
 from bend_hf.data.sources import TaskFiles, locate
@@ -68,7 +69,8 @@ def control(
     files = locate(found, data_dir, genome, genome_checked=True)
     work = Work.begin(output, files.paths, arguments, command)
     if work.has_rows():
-        return finish(work)
+        finish(work)
+        return work.end()
     fasta, counts = Genome(genome), Counts()
     table = read_text(found, files.bed)
     random = np.random.default_rng(seed)
@@ -106,11 +108,12 @@ def control(
         declared = dataclasses.replace(declared, positives=table["label"].to_pylist().count("1"))
     choices = {"control_of": found.name, "kind": kind, "seed": seed}
     write(work, Built(declared, table, labels, counts, choices, f"A control: {origin}.", sequences))
-    return finish(work)
+    finish(work)
+    return work.end()
 
 
 def finish_with_controls(work: Work, kinds: Sequence[Kind], seed: int) -> Path:
-    """Finish a build, and write the controls that it is to have beside it.
+    """Finish a build, and write the controls that it is to have beside it, but for those that a killed one wrote.
 
     Args:
         work: The build, its rows written.
@@ -118,15 +121,16 @@ def finish_with_controls(work: Work, kinds: Sequence[Kind], seed: int) -> Path:
         seed: Of the controls.
 
     Raises:
-        BendError: As `control` does, or the folder of a control exists.
+        BendError: As `control` does.
     """
-    outputs = {kind: work.output.with_name(f"{work.output.name}_{kind}") for kind in kinds}
-    for output in outputs.values():
-        check_output(output)
+    again = work.is_named()
     folder = finish(work)
-    for kind, output in outputs.items():
+    for kind in kinds:
+        output = work.output.with_name(f"{work.output.name}_{kind}")
+        if again and output.exists() and not building_of(output).exists():
+            continue
         control(folder, work.paths["genome"], output, kind=kind, seed=seed, command=work.command)
-    return folder
+    return work.end()
 
 
 def _with(table: pa.Table, name: str, values: Any) -> pa.Table:

@@ -20,13 +20,15 @@ from bend_hf.build.control import Kind, finish_with_controls
 from bend_hf.build.counts import Counts
 from bend_hf.build.located import locate_chromosomes
 from bend_hf.build.readers.links import Links, Starts, read_links, read_starts
-from bend_hf.build.splits import Split, Windows, assign
-from bend_hf.build.write import Built, Work, declare, write
+from bend_hf.build.splits import Split, Windows, assigned_once
+from bend_hf.build.work import Work, leaves_nothing
+from bend_hf.build.write import Built, declare, write
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
 from bend_hf.tasks import TASKS
 
 
+@leaves_nothing
 def enhancers(
     links: Sequence[str | Path],
     tss: str | Path,
@@ -81,10 +83,10 @@ def enhancers(
         return finish_with_controls(work, controls, seed)
     fasta = Genome(genome)
     counts = Counts()
-    starts = read_starts(Path(tss))
+    starts = _starts(work, Path(tss), counts)
     codes = locate_chromosomes(starts.path, starts.chromosome, fasta, aliases=aliases, skip=skip_absent)
     elements = _elements(
-        [read_links(Path(path), min_score, counts) for path in links],
+        [_links(work, f"links {number}", Path(path), min_score, counts) for number, path in enumerate(links, start=1)],
         starts,
         codes,
         fasta,
@@ -109,7 +111,7 @@ def enhancers(
     kept = kept[np.lexsort((low[kept], code[kept]))]
     names = [starts.gene[rows[at]] for at in kept.tolist()]
     windows = Windows(code[kept], low[kept], low[kept] + width, names=tuple(names))
-    assigned = assign(split, windows, fasta, counts)
+    assigned = assigned_once(work, split, windows, fasta, counts)
     chosen = np.flatnonzero(assigned.names != "")
     kept = kept[chosen]
     table = pa.table(
@@ -153,6 +155,19 @@ def enhancers(
     return finish_with_controls(work, controls, seed)
 
 
+def _starts(work: Work, path: Path, counts: Counts) -> Starts:
+    step = work.step("tss", counts, lambda: {k: v for k, v in vars(read_starts(path)).items() if k != "path"})
+    return Starts(path, step["gene"].to_pylist(), step["chromosome"].to_pylist(), step["position"].to_numpy())
+
+
+def _links(work: Work, what: str, path: Path, min_score: float, counts: Counts) -> Links:
+    def make() -> dict[str, pa.Array]:
+        table = read_links(path, min_score, counts).table
+        return {name: table[name].combine_chunks() for name in table.column_names}
+
+    return Links(path, pa.table(work.step(what, counts, make)))
+
+
 def _parts(names: np.ndarray) -> bool:
     return any(str(name).startswith("part") for name in names)
 
@@ -180,18 +195,19 @@ def _elements(
     row_of = {gene: row for row, gene in enumerate(starts.gene)}
     found: dict[int, list[tuple[int, int]]] = {}
     for file in links:
-        names = file.table["chromosome"].to_pylist()
+        table = {name: file.table[name].to_pylist() for name in file.table.column_names}
+        names = table["chromosome"]
         unique = list(dict.fromkeys(names))
-        located = (
-            locate_chromosomes(file.lines.path, unique, genome, aliases=aliases, skip=skip) if unique else np.empty(0)
-        )
+        located = locate_chromosomes(file.path, unique, genome, aliases=aliases, skip=skip) if unique else np.empty(0)
         code_of = dict(zip(unique, located.tolist(), strict=True))
         new: dict[int, list[tuple[int, int]]] = {}
-        for at, (name, gene) in enumerate(zip(names, file.table["gene"].to_pylist(), strict=True)):
-            targets = [row_of[gene]] if gene in row_of else []
-            if file.second is not None:
-                inside = (starts.position >= file.second[at, 0]) & (starts.position < file.second[at, 1])
-                there = np.array([c == file.table["second_chromosome"][at].as_py() for c in starts.chromosome])
+        for at, name in enumerate(names):
+            if file.by_gene:
+                gene = table["gene"][at]
+                targets = [row_of[gene]] if gene in row_of else []
+            else:
+                inside = (starts.position >= table["second_start"][at]) & (starts.position < table["second_end"][at])
+                there = np.array([c == table["second_chromosome"][at] for c in starts.chromosome])
                 targets = np.flatnonzero(inside & there).tolist()
             if not targets:
                 counts.add("link: its gene has no start site", 1)
@@ -201,7 +217,7 @@ def _elements(
                 elif row in found:
                     counts.add("link: an earlier file has elements of the gene", 1)
                 else:
-                    new.setdefault(row, []).append((int(file.start[at]), int(file.end[at])))
+                    new.setdefault(row, []).append((table["start"][at], table["end"][at]))
         found |= new
     if not found:
         raise BendError(f"No linked gene has a start site in {starts.path}. Left out: {counts.text()}.")

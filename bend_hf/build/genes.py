@@ -25,15 +25,17 @@ from bend_hf.build.control import Kind, finish_with_controls
 from bend_hf.build.counts import Counts
 from bend_hf.build.located import locate_chromosomes
 from bend_hf.build.nucleotides import labels_of
-from bend_hf.build.readers.annotation import Annotation, read_annotation
+from bend_hf.build.readers.annotation import Annotation, annotation_once
 from bend_hf.build.readers.text import read_table
-from bend_hf.build.splits import Split, Windows, assign
-from bend_hf.build.write import Built, Work, declare, write
+from bend_hf.build.splits import Split, Windows, assigned_once
+from bend_hf.build.work import Work, leaves_nothing
+from bend_hf.build.write import Built, declare, write
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
 from bend_hf.tasks import TASKS
 
 
+@leaves_nothing
 def genes(
     annotation: str | Path,
     genome: str | Path,
@@ -98,8 +100,8 @@ def genes(
     if work.has_rows():
         return finish_with_controls(work, controls, seed)
     fasta = Genome(genome)
-    read = read_annotation(annotation)
     counts = Counts()
+    read = annotation_once(work, Path(annotation), counts)
     codes = locate_chromosomes(read.path, read.chromosomes, fasta, aliases=aliases, skip=skip_absent)
     given = None if listed is None else _given(Path(listed), read)
     coding, reasons, minus, chromosome = coding_sequences(read, fasta, codes, counts)
@@ -131,7 +133,7 @@ def genes(
     kept = ~outside & ~(crowded & (overlapping == "drop"))
     chosen, low, high, left = chosen[kept], low[kept], high[kept], left[kept]
     windows = Windows(chromosome[chosen], low, high, names=tuple(read.transcripts["gene_id"].take(chosen).to_pylist()))
-    assigned = assign(split, windows, fasta, counts)
+    assigned = assigned_once(work, split, windows, fasta, counts)
     inside = np.flatnonzero(assigned.names != "")
     chosen, low, high, left = chosen[inside], low[inside], high[inside], left[inside]
     names = np.array(fasta.names, dtype=object)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,15 @@ from bend_hf.build.control import Kind, finish_with_controls
 from bend_hf.build.counts import Counts
 from bend_hf.build.peaks import named_tracks
 from bend_hf.build.readers.intervals import Located, read_methylation
-from bend_hf.build.splits import Split, Windows, assign
-from bend_hf.build.write import Built, Work, declare, write
+from bend_hf.build.splits import Split, Windows, assigned_once
+from bend_hf.build.work import Work, leaves_nothing
+from bend_hf.build.write import Built, declare, write
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
 from bend_hf.tasks import TASKS
 
 
+@leaves_nothing
 def methylation(
     tracks: Mapping[str, str | Path] | Sequence[str | Path],
     genome: str | Path,
@@ -86,7 +89,10 @@ def methylation(
     located = Located(fasta, Path(aliases) if aliases else None, skip_absent, counts)
     keys, bits = np.empty(0, np.int64), np.empty(0, np.uint64)
     for label, (name, path) in enumerate(files.items()):
-        found, methylated = _track(path, located, percent, min_coverage, threshold, counts)
+        step = work.step(
+            f"track {name}", counts, partial(_track, path, located, percent, min_coverage, threshold, counts)
+        )
+        found, methylated = step["cpg"].to_numpy(), step["methylated"].to_numpy(zero_copy_only=False)
         if label == 0:
             keys, bits = found, np.zeros(len(found), np.uint64)
         common, old, new = np.intersect1d(keys, found, assume_unique=True, return_indices=True)
@@ -101,7 +107,7 @@ def methylation(
     inside = (start >= 0) & (start + width <= np.array(list(fasta.lengths.values()))[code])
     counts.add("window leaves the chromosome", int((~inside).sum()))
     code, start, bits = code[inside], start[inside], bits[inside]
-    assigned = assign(split, Windows(code, start, start + width), fasta, counts)
+    assigned = assigned_once(work, split, Windows(code, start, start + width), fasta, counts)
     random = np.random.default_rng(seed)
     kept = np.flatnonzero(assigned.names != "")
     if max_rows is not None and len(kept) > max_rows:
@@ -147,7 +153,7 @@ def methylation(
 
 def _track(
     path: Path, located: Located, percent: bool, min_coverage: int, threshold: float, counts: Counts
-) -> tuple[np.ndarray, np.ndarray]:
+) -> dict[str, np.ndarray]:
     """Return the CpGs that a track covers (chromosome << 40 | position, ascending), and whether each is methylated."""
     genome = located.genome
     lengths = np.array(list(genome.lengths.values()))
@@ -185,7 +191,7 @@ def _track(
     depth = np.bincount(inverse, np.concatenate(reads))
     level = np.bincount(inverse, np.concatenate(methylated))
     covered = depth >= min_coverage if _has_reads(reads) else np.ones(len(key), bool)
-    return key[covered], level[covered] >= threshold * depth[covered] - 1e-9
+    return {"cpg": key[covered], "methylated": level[covered] >= threshold * depth[covered] - 1e-9}
 
 
 def _has_reads(reads: list[np.ndarray]) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import heapq
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -22,8 +23,9 @@ from bend_hf.build.control import Kind, finish_with_controls
 from bend_hf.build.counts import Counts
 from bend_hf.build.matched import matched_windows
 from bend_hf.build.readers.intervals import Located, read_peaks
-from bend_hf.build.splits import Split, Windows, assign
-from bend_hf.build.write import Built, Work, declare, write
+from bend_hf.build.splits import Split, Windows, assigned_once
+from bend_hf.build.work import Work, leaves_nothing
+from bend_hf.build.write import Built, declare, write
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
 from bend_hf.tasks import TASKS
@@ -31,6 +33,7 @@ from bend_hf.tasks import TASKS
 SUFFIXES = (".gz", ".bgz", ".narrowPeak", ".broadPeak", ".bed")
 
 
+@leaves_nothing
 def peaks(
     tracks: Mapping[str, str | Path] | Sequence[str | Path],
     genome: str | Path,
@@ -90,7 +93,10 @@ def peaks(
     fasta = Genome(genome)
     counts = Counts()
     located = Located(fasta, Path(aliases) if aliases else None, skip_absent, counts)
-    read = [read_peaks(path, located, center == "summit", allow_empty) for path in files.values()]
+    read = []
+    for name, path in files.items():
+        step = work.step(f"track {name}", counts, partial(_read, path, located, center == "summit", allow_empty))
+        read.append([step[column].to_numpy() for column in ("code", "start", "end")])
     code, start, end = (np.concatenate(columns) for columns in zip(*read, strict=True))
     track = np.repeat(np.arange(len(read)), [len(columns[0]) for columns in read])
     code, start, masks = _windows(code, start, end, track, fasta, width, merge_overlap, counts)
@@ -103,7 +109,7 @@ def peaks(
         labels += [""] * len(drawn_code)
         order = np.lexsort((start, code))
         code, start, labels = code[order], start[order], [labels[row] for row in order.tolist()]
-    assigned = assign(split, Windows(code, start, start + width), fasta, counts)
+    assigned = assigned_once(work, split, Windows(code, start, start + width), fasta, counts)
     kept = np.flatnonzero(assigned.names != "")
     count = len(kept)
     table = pa.table(
@@ -164,6 +170,10 @@ def named_tracks(tracks: Mapping[str, str | Path] | Sequence[str | Path]) -> dic
     if not found:
         raise BendError("There are no tracks. Give at least one file of peaks.")
     return found
+
+
+def _read(path: Path, located: Located, summit: bool, allow_empty: bool) -> dict[str, np.ndarray]:
+    return dict(zip(("code", "start", "end"), read_peaks(path, located, summit, allow_empty), strict=True))
 
 
 def _windows(

@@ -9,16 +9,19 @@ decided by the windows, the options and the seed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 
 from bend_hf.build.counts import Counts
 from bend_hf.build.programs import partition
 from bend_hf.build.readers.text import read_table
+from bend_hf.build.work import Work
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
 from bend_hf.tasks import FOLDS
@@ -105,6 +108,17 @@ class Assigned:
 
     names: np.ndarray
     facts: dict[str, Any]
+
+
+def assigned_once(work: Work, split: Split, windows: Windows, genome: Genome, counts: Counts) -> Assigned:
+    """Split windows, or take how an earlier run of the build, that was killed, did (see `assign`)."""
+
+    def make() -> dict[str, pa.Array]:
+        found = assign(split, windows, genome, counts)
+        return {"names": pa.array(found.names, pa.string()), "facts": pa.array([json.dumps(found.facts)])}
+
+    step = work.step("splits", counts, make)
+    return Assigned(step["names"].to_numpy(zero_copy_only=False), json.loads(step["facts"][0].as_py()))
 
 
 def assign(split: Split, windows: Windows, genome: Genome, counts: Counts) -> Assigned:

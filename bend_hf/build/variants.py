@@ -24,12 +24,13 @@ from bend_hf.build.control import Kind, finish_with_controls
 from bend_hf.build.counts import Counts
 from bend_hf.build.located import locate_chromosomes
 from bend_hf.build.matched import composition
-from bend_hf.build.readers.annotation import read_annotation
+from bend_hf.build.readers.annotation import annotation_once
 from bend_hf.build.readers.intervals import Located
 from bend_hf.build.readers.text import read_bytes, read_table
 from bend_hf.build.readers.vcf import Block, read_variants
 from bend_hf.build.splits import Windows
-from bend_hf.build.write import Built, Work, declare, write
+from bend_hf.build.work import Work, leaves_nothing
+from bend_hf.build.write import Built, declare, write
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
 from bend_hf.tasks import TASKS
@@ -85,6 +86,7 @@ CLINVAR = Labels(
 )
 
 
+@leaves_nothing
 def variants(
     vcf: str | Path,
     genome: str | Path,
@@ -145,10 +147,11 @@ def variants(
     located = Located(fasta, Path(aliases) if aliases else None, skip_absent, counts)
     model = None
     if annotation is not None:
-        read = read_annotation(annotation)
+        read = annotation_once(work, Path(annotation), counts)
         codes = locate_chromosomes(read.path, read.chromosomes, fasta, aliases=aliases, skip=True)
         model = Consequences(read, codes)
-    found = _labelled(Path(vcf), located, labels, model, counts)
+    step = work.step("variants", counts, lambda: vars(_labelled(Path(vcf), located, labels, model, counts)))
+    found = _Variants(*(step[name].to_numpy(zero_copy_only=False) for name in _Variants.__dataclass_fields__))
     if matched and model is not None:
         found = _matched(found, model, fasta, matched, seed, counts)
     table = _table(found, fasta, bool(labels.terms))

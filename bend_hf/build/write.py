@@ -4,10 +4,12 @@
     if not work.has_rows():
         write(work, built)
     finish(work)
+    work.end()
 
-A build begins a `Work`. Its rows are written to a sealed folder ``.<name>.building`` beside the output; then they are
-audited, and the folder appears under its name when it is whole. A build that is killed after its rows goes on from
-them, if they are as they were written and sources and options are the same; else it begins anew, and says so.
+A build begins a `Work`, which keeps what was read. Its rows are written to a sealed folder ``.<name>.building`` beside
+the output; then they are audited, and the folder appears under its name when it is whole. A build that is killed after
+its rows goes on from them, if they are as they were written and sources and options are the same; else it begins anew,
+and says so.
 Nothing in the folder depends on the time, the machine or paths: the same inputs and options give the same bytes.
 """
 
@@ -18,7 +20,7 @@ import json
 import os
 import shlex
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ import pyarrow.csv
 from bend_hf import __version__, files
 from bend_hf.build.audit import Audit, audit
 from bend_hf.build.counts import Counts
+from bend_hf.build.work import STATE, Work, check_output, digests
 from bend_hf.console import log
 from bend_hf.data.audited import write_audit
 from bend_hf.data.builds import LENGTHS
@@ -41,8 +44,6 @@ from bend_hf.tasks import Task, read_document, write_document
 QUERIES = 2_000
 """Held-out pieces that are searched for near-duplicates when a task is built; `bend-hf audit` searches more."""
 
-
-_STATE = "built.json"
 
 MOST_CHROMOSOMES = 1_000
 """Chromosomes whose lengths a document tells, to know the genome by."""
@@ -71,19 +72,6 @@ class Built:
     sequences: Iterable[tuple[str, bytes]] | None = None
 
 
-def check_output(output: Path) -> None:
-    """Refuse an output folder that exists, or whose name cannot be a task's.
-
-    Raises:
-        BendError: So it is.
-    """
-    name = output.name
-    if not name or not all(letter.isascii() and (letter.isalnum() or letter in "_-") for letter in name):
-        raise BendError(f"{output}: the folder's name becomes the task's: letters, digits, - and _ only.")
-    if output.exists():
-        raise BendError(f"{output} exists. Give another folder (-o), or remove it first.")
-
-
 def declare(template: Task, *, build: str, summary: str, **changes: Any) -> Task:
     """Return a declaration after one of BEND's: its shape, metric and recipe, but none of its sources and caveats.
 
@@ -96,82 +84,6 @@ def declare(template: Task, *, build: str, summary: str, **changes: Any) -> Task
     fields = {"sources": (), "caveats": (), "positives": None, "paper_rows": None, "version": "1.0.0"} | changes
     rows = dict.fromkeys(changes.get("split_names", template.split_names).values(), 1)  # until they are counted
     return dataclasses.replace(template, build=build, summary=summary, rows=rows, **fields)
-
-
-def _digests(paths: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
-    return {
-        name: {"file": path.name, "bytes": path.stat().st_size, "sha256": files.digest_file(path)}
-        for name, path in paths.items()
-    }
-
-
-def _plain(value: Any) -> Any:
-    """Return dataclasses (of splits, of labels) as dictionaries, and paths as text, for JSON."""
-    return vars(value) if dataclasses.is_dataclass(value) else str(value)
-
-
-@dataclass(frozen=True)
-class Work:
-    """A build under way.
-
-    Attributes:
-        output: The folder to write; its name is the task's.
-        paths: What → source file.
-        sources: What → file name, bytes and SHA-256, taken before the files are read.
-        command: The command line, for the record.
-        key: Digest of all that decides the folder: sources, options, command, version of the package.
-    """
-
-    output: Path
-    paths: dict[str, Path]
-    sources: dict[str, dict[str, Any]]
-    command: str | None
-    key: str
-
-    @classmethod
-    def begin(
-        cls, output: Path, paths: Mapping[str, str | Path | None], options: Mapping[str, Any], command: str | None
-    ) -> Work:
-        """Begin a build.
-
-        Args:
-            output: The folder to write.
-            paths: The sources; those that are None are left out.
-            options: Everything else that decides the rows.
-            command: What to record as the command.
-
-        Raises:
-            BendError: The folder exists, or its name cannot be a task's, or a source is missing.
-        """
-        check_output(output)
-        given = {name: Path(path) for name, path in paths.items() if path is not None}
-        for path in given.values():
-            if not path.is_file():
-                raise BendError(f"{path}: there is no such file.")
-        sources = _digests(given)
-        decided = [__version__, sources, json.dumps(dict(options), default=_plain, sort_keys=True), command]
-        return cls(output, given, sources, command, files.digest_of(decided))
-
-    @property
-    def folder(self) -> Path:
-        """Where rows lie until they are audited."""
-        return self.output.with_name(f".{self.output.name}.building")
-
-    def has_rows(self) -> bool:
-        """Tell whether an earlier build wrote the rows and was killed; others' or damaged ones are removed, aloud."""
-        for place in (self.output, self.folder):
-            for left in place.parent.glob(f".{place.name}.*.partial"):  # of a build that was killed while it wrote
-                shutil.rmtree(left, ignore_errors=True)
-        if not self.folder.exists():
-            return False
-        problem = files.damage(self.folder)
-        if problem is None and files.read_json(self.folder / _STATE)["key"] == self.key:
-            log.warning("%s: its rows were written by a build that did not end; they are audited now.", self.output)
-            return True
-        why = problem or "they are of other sources or options"
-        log.warning("%s: rows of a build that did not end are not used: %s.", self.folder, why)
-        shutil.rmtree(self.folder)
-        return False
 
 
 def write(work: Work, built: Built) -> None:
@@ -197,15 +109,16 @@ def write(work: Work, built: Built) -> None:
         write_document(folder / "task.json", declared(built, name, Genome(genome)))
         state = {"key": work.key, "choices": built.choices, "method": built.method}
         state |= {"left_out": built.counts.left_out, "seen_and_kept": built.counts.noted}
-        files.write_json(folder / _STATE, state)
-        for what, found in _digests(work.paths).items():
+        files.write_json(folder / STATE, state)
+        for what, found in digests(work.paths).items():
             if found != work.sources[what]:
                 raise BendError(f"{work.paths[what]} was changed while the task was built from it. Build again.")
         files.seal_folder(folder)
+    shutil.rmtree(work.reading, ignore_errors=True)
 
 
 def finish(work: Work) -> Path:
-    """Audit the written rows and give the folder its name.
+    """Audit the written rows and give the folder its name, unless a build that was killed had done so.
 
     Returns:
         The folder.
@@ -213,9 +126,11 @@ def finish(work: Work) -> Path:
     Raises:
         BendError: The rows are not what was written.
     """
+    if work.is_named():
+        return work.output
     if (problem := files.damage(work.folder)) is not None:
         raise BendError(f"{work.folder}: {problem}. Build again.")
-    state = files.read_json(work.folder / _STATE)
+    state = files.read_json(work.folder / STATE)
     if state["key"] != work.key:
         raise BendError(f"{work.folder} was written by another build meanwhile. Give each another output (-o).")
     task = read_document(work.folder / "task.json")
@@ -234,14 +149,13 @@ def finish(work: Work) -> Path:
         "seen_and_kept": state["seen_and_kept"],
     }
     with files.atomic(work.output) as folder:
-        shutil.copytree(work.folder, folder, copy_function=_linked, ignore=shutil.ignore_patterns(_STATE, ".seal"))
+        shutil.copytree(work.folder, folder, copy_function=_linked, ignore=shutil.ignore_patterns(STATE, ".seal"))
         bed, *hdf5 = task_files(folder, task)
         fasta = folder / "genomes" / own[0].name if own else genome
         kept = TaskFiles(task, bed, hdf5[0] if hdf5 else None, fasta)
         write_audit(kept, audited.to_json(), str(audited))
         files.write_json(folder / "sources.json", record)
         (folder / "README.md").write_text(_card(task, state["method"], record, audited), encoding="utf-8")
-    shutil.rmtree(work.folder)
     return work.output
 
 

@@ -22,7 +22,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bend_hf.build.counts import Counts
 from bend_hf.build.readers.text import Lines
+from bend_hf.build.work import Work
 from bend_hf.errors import BendError
 
 COLUMNS = ("seqid", "source", "type", "start", "end", "score", "strand", "phase", "attributes")
@@ -38,6 +40,8 @@ FLAGS = {
     "readthrough": r"readthrough",
     "exceptional": r"(?:^|;) ?exception[ =]|trans[-_]splic",
 }
+_PARTS = ("cds", "exons", "stops")
+_TRANSCRIPTS = ("transcript_id", "gene_id", "gene_name", "biotype", *FLAGS)
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,33 @@ def read_annotation(path: str | Path) -> Annotation:
     for table in tables:
         collected.add(table)
     return collected.annotation()
+
+
+def annotation_once(work: Work, path: Path, counts: Counts) -> Annotation:
+    """Read an annotation, or take what an earlier run of the build, that was killed, has read of it."""
+
+    def make() -> dict[str, np.ndarray | pa.Array]:
+        read = read_annotation(path)
+        parts = {f"{what} {name}": values for what in _PARTS for name, values in vars(getattr(read, what)).items()}
+        table = {f"transcripts {name}": read.transcripts[name].combine_chunks() for name in _TRANSCRIPTS}
+        facts = {"format": pa.array([read.format]), "duplicates": pa.array([read.duplicates])}
+        return {**facts, "chromosomes": pa.array(read.chromosomes, pa.string()), **table, **parts}
+
+    step = work.step("annotation", counts, make)
+    cds, exons, stops = (
+        Parts(*(step[f"{what} {name}"].to_numpy(zero_copy_only=False) for name in Parts.__dataclass_fields__))
+        for what in _PARTS
+    )
+    return Annotation(
+        path=path,
+        format=step["format"][0].as_py(),
+        chromosomes=tuple(step["chromosomes"].to_pylist()),
+        transcripts=pa.table({name: step[f"transcripts {name}"] for name in _TRANSCRIPTS}),
+        cds=cds,
+        exons=exons,
+        stops=stops,
+        duplicates=step["duplicates"][0].as_py(),
+    )
 
 
 def _is_gff3(lines: Lines, table: pa.Table) -> bool:

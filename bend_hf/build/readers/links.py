@@ -33,18 +33,18 @@ class Links:
     """Elements that a file links to genes.
 
     Attributes:
-        lines: The file, for messages.
-        table: Columns ``chromosome gene``, strings; the gene is "" where `second` says where it starts (BEDPE).
-        start: (n,) first bases, 0-based.
-        end: (n,) ends, exclusive.
-        second: (n, 2) the second interval of BEDPE, whose chromosome is ``second_chromosome``; or None.
+        path: The file.
+        table: Columns ``chromosome start end gene``; of BEDPE ``second_chromosome second_start second_end`` instead of
+            the gene, which is the one that starts there. Starts are 0-based, ends exclusive.
     """
 
-    lines: Lines
+    path: Path
     table: pa.Table
-    start: np.ndarray
-    end: np.ndarray
-    second: np.ndarray | None = None
+
+    @property
+    def by_gene(self) -> bool:
+        """Whether genes are named, not placed."""
+        return "gene" in self.table.column_names
 
 
 def _header(path: Path) -> list[str]:
@@ -111,8 +111,8 @@ def _links(lines: Lines, table: pa.Table, names: Sequence[str], kept: np.ndarray
     begin, stop = lines.integers(table, start), lines.integers(table, end)
     if (bad := np.flatnonzero((stop <= begin) | (begin < 0))).size:
         lines.fail(table, bad[0], end, f"is no end of an interval that starts at {begin[bad[0]]} (0-based half-open).")
-    chosen = pa.table({"chromosome": table[chromosome], "gene": table[gene]}).filter(pa.array(kept))
-    return Links(lines, chosen, begin[kept], stop[kept])
+    found = pa.table({"chromosome": table[chromosome], "start": begin, "end": stop, "gene": table[gene]})
+    return Links(lines.path, found.filter(pa.array(kept)))
 
 
 def _bedpe(path: Path) -> Links:
@@ -124,8 +124,9 @@ def _bedpe(path: Path) -> Links:
     for column, bad in (("end", end <= start), ("second_end", stop <= other)):
         if bad.any():
             lines.fail(table, np.flatnonzero(bad)[0], column, "is not behind its start.")
-    table = table.append_column("gene", pa.array([""] * len(table)))
-    return Links(lines, table, start, end, np.stack([other, stop], 1))
+    for name, values in (("start", start), ("end", end), ("second_start", other), ("second_end", stop)):
+        table = table.set_column(names.index(name), name, pa.array(values))
+    return Links(path, table)
 
 
 @dataclass(frozen=True)
