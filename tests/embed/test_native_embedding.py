@@ -12,7 +12,7 @@ import torch
 
 from bend_hf import models
 from bend_hf.embed.embedder import Embedder
-from bend_hf.embed.loading import read_config
+from bend_hf.embed.places import read_config
 from bend_hf.embed.rules import reverse_complement
 from bend_hf.zero_shot.variants import score_variants
 

@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bend_hf.embed.limits import limits
-from bend_hf.embed.loading import digest_of_files, load
+from bend_hf.embed.loading import load
 from bend_hf.embed.network import Network
+from bend_hf.embed.places import digest_of_files
 from bend_hf.embed.tokens import character_scheme
 from bend_hf.errors import BendError
 
