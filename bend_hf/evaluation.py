@@ -50,6 +50,7 @@ def evaluate(
     dtype: str = "auto",
     layer: int | str | Sequence[int] = -1,
     layers: int | str | Sequence[int | str] | None = None,
+    config: Folder | None = None,
     tokenizer: Any = None,
     prefix: str | None = None,
     scheme: str | None = None,
@@ -68,11 +69,11 @@ def evaluate(
     """Evaluate a model on the tasks, and write one record per task (and seed) below `output`.
 
     Args:
-        model: A Hub id, a folder, a name of the catalogue, a baseline (``"onehot"``, ``"composition"``,
-            ``"resnet-supervised"``, ``"basset"``), a Python object by name (``"my_model.py:embed"``,
-            ``"package.module:object"``), a torch model in memory with its tokenizer (or a pair of both, or a pipeline),
-            an object with the interface of `bend_hf.embed.interface.SequenceEmbedder`, or a callable
-            ``sequences -> (vectors, lengths)``.
+        model: A Hub id, a folder, a file of weights (see `config`), a name of the catalogue, a baseline (``"onehot"``,
+            ``"composition"``, ``"resnet-supervised"``, ``"basset"``), a Python object by name
+            (``"my_model.py:embed"``, ``"package.module:object"``), a torch model in memory with its tokenizer (or a
+            pair of both, or a pipeline), an object with the interface of
+            `bend_hf.embed.interface.SequenceEmbedder`, or a callable ``sequences -> (vectors, lengths)``.
         tasks: ``"all"``, a name, the folder of a task of one's own, or several; see `bend_hf.tasks.get_tasks`.
         data_dir: Folder in the layout of BEND's release; None for ``$BEND_HF_DATA``, else downloaded.
         genome: A FASTA for every task, or a mapping from build to FASTA.
@@ -97,6 +98,7 @@ def evaluate(
         trust_remote_code: Whether to run Python that comes with the model.
         dtype: Of the model's forward: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         layer: Hidden state to use; -1 for the last; several are concatenated.
+        config: The configuration of weights that lie without one: its file, or a folder or Hub id that has it.
         tokenizer: Of a model in memory; folder or Hub id of that of a checkpoint without one.
         layers: Layers to evaluate each by itself, from one pass: ``"all"``, ``"every 4"``, ``[0, 6, "last"]``; a record
             each, equal to that of a run with this `layer`.

@@ -192,7 +192,7 @@ def ready(**arguments: Any) -> Work:
     from bend_hf.zero_shot.variants import offered
 
     most = parse_size(str(asked.store_limit)) if asked.store_limit is not None else None
-    loading = ("revision", "trust_remote_code", "dtype", "layer", "tokenizer", "prefix", "scheme", "name")
+    loading = ("revision", "trust_remote_code", "dtype", "layer", "config", "tokenizer", "prefix", "scheme", "name")
     options = {name: arguments[name] for name in (*loading, "strand", "device")}
     opened = None
     if isinstance(model, str | os.PathLike) and str(model) not in BASELINES and not in_python(str(model)):

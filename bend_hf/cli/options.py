@@ -147,6 +147,11 @@ def model_options(parser: argparse.ArgumentParser) -> None:
         "--layer", type=layers, default=-1, help="hidden state: last (default), an index, or several: 4,8"
     )
     group.add_argument("--strand", choices=["forward", "average"], default="forward", help="average: of both strands")
+    group.add_argument(
+        "--config",
+        metavar="FILE",
+        help="of weights that lie without one: its file, or a folder or Hub id",
+    )
     group.add_argument("--tokenizer", metavar="DIR", help="of a checkpoint that lies without one: a folder or Hub id")
     group.add_argument("--prefix", metavar="TEXT", help="before every sequence, as '<dna>' (default: what it needs)")
     group.add_argument("--scheme", metavar="NAME", help="how DNA is read, if found wrongly: characters, k-mers, text …")
@@ -193,8 +198,8 @@ def _genome(values: Sequence[str] | None) -> Path | dict[str, Path] | None:
 
 def loading(args: Namespace) -> dict[str, Any]:
     """Return the options that loading a model takes."""
-    names = ("revision", "trust_remote_code", "dtype", "layer", "strand", "tokenizer", "prefix", "scheme", "device")
-    return {name: getattr(args, name) for name in names}
+    names = ("revision", "trust_remote_code", "dtype", "layer", "strand", "config", "tokenizer", "prefix", "scheme")
+    return {name: getattr(args, name) for name in (*names, "device")}
 
 
 def print_columns(rows: Sequence[Sequence[str]]) -> None:

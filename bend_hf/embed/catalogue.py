@@ -1,7 +1,7 @@
 """Models as data: the BEND paper's and newer ones, by short name; and what cannot be found out about them by trying.
 
     resolve("nt-v2-500m").source         # 'InstaDeepAI/nucleotide-transformer-v2-500m-multi-species'
-    resolve("./my-model").source         # folders and Hub ids are themselves
+    resolve("./my-model").source         # folders, files and Hub ids are themselves
 
 What a model is good for, how it reads DNA and whether it is causal is found out when it is loaded (`network`); the
 entries add where it lies, its licence and the context of models that do not state it.
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bend_hf.errors import BendError, unknown
+from bend_hf.models.checkpoint import TENSORS
 
 SHARE_FILES = (
     "config.json",
@@ -249,7 +250,7 @@ class Found:
 
 
 def resolve(name: str) -> Found:
-    """Return the model behind a catalogue name (or its name in the BEND paper's code), a Hub id or a folder.
+    """Return the model behind a catalogue name (or its name in the BEND paper's code), a Hub id, a folder or a file.
 
     Raises:
         BendError: It is none of them; the message has the nearest catalogue name. Or it is a catalogue name, and a
@@ -266,9 +267,9 @@ def resolve(name: str) -> Found:
         hubs = {entry.source: known for known, entry in CATALOGUE.items()}
         if name in hubs:
             key = hubs[name]
-        elif name and Path(name).expanduser().is_dir():
+        elif name and Path(name).expanduser().exists():
             return Found(Path(name).name or name, str(Path(name).expanduser()))
-        elif "/" in name or "\\" in name:
+        elif "/" in name or "\\" in name or name.endswith(TENSORS):
             return Found(name, name)
         else:
             raise unknown("model", name, ["onehot", *CATALOGUE])

@@ -12,6 +12,7 @@ vector: models to which padding does matter (measured when they are loaded) get 
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -181,15 +182,16 @@ class Embedder:
         protocol: str | Protocol = "default",
         batch_tokens: int | None = None,
         context: int | None = None,
+        config: str | os.PathLike[str] | None = None,
         tokenizer: str | None = None,
         prefix: str | None = None,
         scheme: str | None = None,
         name: str | None = None,
     ) -> Embedder:
-        """Load a model from the catalogue, the Hub or a folder.
+        """Load a model from the catalogue, the Hub, a folder or a file of weights.
 
         Args:
-            name_or_path: Catalogue name, Hub id or folder.
+            name_or_path: Catalogue name, Hub id, folder, or file of tensors (``.ckpt``, ``.pt``, ``.safetensors`` …).
             revision: Branch, tag or commit; by default the catalogue's pinned one, else the newest.
             trust_remote_code: Whether Python code that comes with the checkpoint may run. Few models need it.
             dtype: ``"float32"``, ``"bfloat16"``, ``"float16"`` or ``"auto"``: half precision where the hardware
@@ -202,7 +204,8 @@ class Embedder:
                 upsampled as the BEND reference did, for comparison with published numbers.
             batch_tokens: Most tokens in a batch, padding included. It changes no result.
             context: Most tokens the model is given at once, special ones included; by default what the model states.
-            tokenizer: Folder or Hub id of the tokenizer, where it does not lie with the weights.
+            config: Where the configuration lies, if not with the weights: its file, or a folder or Hub id that has it.
+            tokenizer: Folder or Hub id of the tokenizer, where it does not lie with the weights or the configuration.
             prefix: Text before every sequence (``"<dna>"``); None for the mark that the tokenizer is known to need.
             scheme: How DNA is read, where that is not found rightly; see `bend_hf.embed.reading.read_scheme`.
             name: In results, instead of the catalogue's or the folder's.
@@ -215,12 +218,14 @@ class Embedder:
         if not isinstance(prefix, str | None):
             raise BendError(f"prefix={prefix!r} (--prefix) is no text.")
         found = resolve(name_or_path)
-        if revision is not None and Path(found.source).is_dir():
-            raise BendError(f"{found.source} is a folder, which has no revision (--revision): leave it out.")
+        if revision is not None and Path(found.source).exists():
+            kind = "folder" if Path(found.source).is_dir() else "file"
+            raise BendError(f"{found.source} is a {kind}, which has no revision (--revision): leave it out.")
         loaded = load(
             found.source,
             revision=revision or found.revision,
             trust_remote_code=trust_remote_code,
+            config=None if config is None else str(config),
             tokenizer=tokenizer,
             prefix=prefix,
             scheme=scheme,

@@ -21,7 +21,16 @@ from torch import Tensor, nn
 from bend_hf import models
 from bend_hf.console import log
 from bend_hf.embed import lora
-from bend_hf.embed.places import digest_of_files, read_config, read_json, refuse_no_folder, states, tokenizer_place
+from bend_hf.embed.places import (
+    Place,
+    config_place,
+    digest_of_files,
+    read_config,
+    read_json,
+    refuse_no_folder,
+    states,
+    tokenizer_place,
+)
 from bend_hf.embed.stock import fuse_gelu, load_stock
 from bend_hf.embed.tokenizer_files import has_tokenizer, load_scheme
 from bend_hf.embed.tokens import Scheme
@@ -48,7 +57,7 @@ class Loaded:
     """A model, how it reads DNA, and where both come from.
 
     Attributes:
-        source: Folder or Hub id, as given.
+        source: Folder, file of weights or Hub id, as given.
         model: In evaluation mode, float32, on CPU.
         scheme: Its tokens.
         config: ``config.json``.
@@ -60,7 +69,7 @@ class Loaded:
         revision: As given.
         trusted: Whether code that came with the checkpoint was allowed to run.
         notes: What a user should know of how it was loaded.
-        reading: How the tokens were asked for: ``tokenizer``, ``prefix`` and ``scheme`` of `load`.
+        reading: What else was asked for: ``config``, ``tokenizer``, ``prefix`` and ``scheme`` of `load`.
         borrowed: Whether the model is the caller's own (`bend_hf.embed.memory`), to be left as it is.
         head: The caller's model with its head, where `model` is its trunk.
     """
@@ -99,6 +108,7 @@ def load(
     revision: str | None = None,
     trust_remote_code: bool = False,
     lm_head: bool = False,
+    config: str | None = None,
     tokenizer: str | None = None,
     prefix: str | None = None,
     scheme: str | None = None,
@@ -106,11 +116,12 @@ def load(
     """Load a checkpoint and its tokenizer.
 
     Args:
-        source: A local folder or a Hub id; that of an adapter too, which is merged into its base.
+        source: A local folder, a file of weights or a Hub id; that of an adapter too, which is merged into its base.
         revision: Branch, tag or commit on the Hub.
         trust_remote_code: Whether Python code that comes with the checkpoint may run.
         lm_head: Whether to load the language-model head too (the model then gives ``logits``).
-        tokenizer: Folder or Hub id of the tokenizer, where it does not lie with the weights.
+        config: The configuration, where it does not lie with the weights: a file, or a folder or Hub id that has it.
+        tokenizer: Folder or Hub id of the tokenizer, where it does not lie with the weights or the configuration.
         prefix: Text before every sequence; None for the mark that the tokenizer is known to need, if any.
         scheme: How DNA is read, instead of what is found out; see `bend_hf.embed.reading.read_scheme`.
 
@@ -119,8 +130,9 @@ def load(
             that is needed and not trusted, a tokenizer of something else than DNA or of another model.
     """
     refuse_no_folder(source)
+    of_config, name = config_place(source, revision, config)
     adapter = read_json(source, "adapter_config.json", revision)
-    if adapter is not None and find_file(source, "config.json", revision) is None:
+    if adapter is not None and config is None and find_file(source, "config.json", revision) is None:
         base, base_revision = lora.base_of(source, adapter)
         own = source if has_tokenizer(source, revision) else None
         loaded = load(
@@ -133,15 +145,16 @@ def load(
             scheme=scheme,
         )
         return _adapted(replace(loaded, source=source, revision=revision), adapter)
-    before = states(source)
-    config = read_config(source, revision)
-    place, place_revision, notes = tokenizer_place(source, revision, tokenizer)
-    tokenizer_config = read_json(place, "tokenizer_config.json", place_revision) or {}
+    read = source, find_file(of_config.source, name, of_config.revision)
+    before = states(*read)
+    settings = read_config(*of_config, name)
+    place, notes = tokenizer_place(source, revision, tokenizer, of_config)
+    tokenizer_config = read_json(place.source, "tokenizer_config.json", place.revision) or {}
     # The tokenizer first: it is small, and most mistakes (a protein model, no tokenizer) show there.
     tokens = load_scheme(
-        place, config, tokenizer_config, place_revision, trust_remote_code, prefix=prefix, scheme=scheme
+        place.source, settings, tokenizer_config, place.revision, trust_remote_code, prefix=prefix, scheme=scheme
     )
-    model, architecture, ignored = _load_model(source, config, revision, trust_remote_code, lm_head)
+    model, architecture, ignored = _load_model(source, settings, revision, of_config, trust_remote_code, lm_head)
     notes += vocabulary_notes(source, model, tokens)
     if ignored:
         log.info("%s: without influence on embeddings and left out: %s", source, ", ".join(ignored))
@@ -155,15 +168,19 @@ def load(
         "class": f"{type(model).__module__}.{type(model).__qualname__}".removeprefix("transformers_modules."),
         "tokens": tokens.identity,
     }
-    if place != source:
-        identity["tokenizer"] = digest_of_files(place, place_revision)
-    if states(source) != before:
+    if of_config.source != source:
+        identity["config"] = digest_of(settings)
+        if needs_code(settings):
+            identity["code"] = digest_of_files(*of_config, weights=False)
+    if place.source != source:
+        identity["tokenizer"] = digest_of_files(*place, weights=False)
+    if states(*read) != before:
         raise BendError(f"{source!r} was changed while it was read. Start again when nothing writes to it any more.")
     loaded = Loaded(
         source,
         model,
         tokens,
-        config,
+        settings,
         tokenizer_config,
         architecture,
         tuple(ignored),
@@ -171,7 +188,7 @@ def load(
         revision,
         trust_remote_code,
         tuple(notes),
-        {"tokenizer": tokenizer, "prefix": prefix, "scheme": scheme},
+        {"config": config, "tokenizer": tokenizer, "prefix": prefix, "scheme": scheme},
     )
     if adapter is not None:
         loaded = _adapted(loaded, adapter)
@@ -212,9 +229,9 @@ def _adapted(loaded: Loaded, adapter: Mapping[str, Any]) -> Loaded:
 
 
 def _load_model(
-    source: str, config: dict[str, Any], revision: str | None, trust: bool, lm_head: bool
+    source: str, config: dict[str, Any], revision: str | None, code: Place, trust: bool, lm_head: bool
 ) -> tuple[nn.Module, str, list[str]]:
-    """The model, how it was chosen, and the keys of the checkpoint that it does not need."""
+    """The model, how it was chosen, and the keys of the checkpoint that it does not need; `code` is where that lies."""
     claim = models.claims(config)
     if claim is not None:
         native = models.load(source, config, revision=revision, lm_head=lm_head)
@@ -224,14 +241,14 @@ def _load_model(
     if not needs_code(config):
         return load_stock(source, config, state, lm_head)
     if not trust:
-        code = ", ".join(f"{key}: {name}" for key, name in config["auto_map"].items() if key in CODE_KEYS)
+        named = ", ".join(f"{key}: {name}" for key, name in config["auto_map"].items() if key in CODE_KEYS)
         raise BendError(
-            f"{source!r} needs Python code that comes with it ({code}). Read it, then pass "
+            f"{source!r} needs Python code that comes with it ({named}). Read it, then pass "
             "trust_remote_code=True (--trust-remote-code) to run it."
         )
     from bend_hf.embed.remote import load_remote
 
-    model = load_remote(source, config, state, revision, lm_head)
+    model = load_remote(*code, config, state, lm_head)
     ignored = compare(model, unwrap(state, model), name=repr(source))
     return model, f"{type(model).__name__} of the checkpoint's own code (trusted)", ignored
 

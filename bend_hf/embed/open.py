@@ -33,6 +33,7 @@ USUAL: dict[str, Any] = {
     "dtype": "auto",
     "layer": -1,
     "strand": "forward",
+    "config": None,
     "tokenizer": None,
     "prefix": None,
     "scheme": None,
@@ -47,9 +48,10 @@ def load_embedder(model: Any, *, protocol: Protocol, **options: Any) -> Sequence
     """Return the embedder behind what a user may name.
 
     Args:
-        model: ``"onehot"``, a catalogue name, a Hub id, a folder, ``"file.py:object"``, ``"package.module:object"``,
-            the name of an entry point, an embedder (passed through), a torch module with its tokenizer (see
-            `Embedder.from_model`), or any callable ``sequences -> (vectors, lengths)`` (see `bend_hf.embed.adapters`).
+        model: ``"onehot"``, a catalogue name, a Hub id, a folder, a file of weights, ``"file.py:object"``,
+            ``"package.module:object"``, the name of an entry point, an embedder (passed through), a torch module with
+            its tokenizer (see `Embedder.from_model`), or any callable ``sequences -> (vectors, lengths)`` (see
+            `bend_hf.embed.adapters`).
         protocol: How long inputs are cut, special tokens placed and overlapping k-mers upsampled.
         **options: Of `Embedder.from_pretrained` or `Embedder.from_model`.
 
@@ -89,8 +91,8 @@ def _of_object(model: Any, protocol: Protocol, options: Mapping[str, Any], sourc
         return _named(model)
     found = in_memory(model, options.get("tokenizer"))
     if found is not None:
-        refuse_options("A model in memory", options, tuple(set(USUAL) - {"revision", "trust_remote_code"}))
-        left_out = ("tokenizer", "revision", "trust_remote_code")
+        left_out = ("tokenizer", "revision", "trust_remote_code", "config")
+        refuse_options("A model in memory", options, ("tokenizer", *(set(USUAL) - set(left_out))))
         given = {name: value for name, value in options.items() if name not in left_out}
         return _named(Embedder.from_model(*found, protocol=protocol, **given))
     if callable(model):

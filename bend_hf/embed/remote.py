@@ -118,15 +118,15 @@ def old_names() -> Iterator[None]:
 
 
 def load_remote(
-    source: str, config: Mapping[str, Any], state: Mapping[str, Tensor], revision: str | None, lm_head: bool
+    source: str, revision: str | None, config: Mapping[str, Any], state: Mapping[str, Tensor], lm_head: bool
 ) -> nn.Module:
     """Build a model from the checkpoint's own code and load its weights.
 
     Args:
-        source: A local folder or a Hub id.
+        source: A local folder or a Hub id that has the code.
+        revision: Branch, tag or commit on the Hub.
         config: ``config.json``.
         state: The checkpoint's tensors.
-        revision: Branch, tag or commit on the Hub.
         lm_head: Whether to load the model with its language-model head.
 
     Raises:

@@ -44,7 +44,7 @@ def find_file(source: str | Path, name: str, revision: str | None = None) -> Pat
     Raises:
         BendError: There is no such repository or revision, or the Hub cannot be asked and the file is not cached.
     """
-    if Path(source).is_dir():
+    if Path(source).exists():  # in a file of weights lies nothing
         path = Path(source) / name
         return path if path.is_file() else None
     from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
@@ -114,12 +114,14 @@ def weight_files(source: str | Path, revision: str | None = None) -> list[Path]:
     """Return the weight files of a checkpoint: safetensors where there are, all shards of an index.
 
     Args:
-        source: A local folder or a Hub id.
+        source: A local folder, a file of tensors, or a Hub id.
         revision: Branch, tag or commit on the Hub.
 
     Raises:
         BendError: There are no weights, or an index names a shard that is not there.
     """
+    if Path(source).is_file():
+        return [Path(source)]
     for name in WEIGHT_FILES:
         path = find_file(source, name, revision)
         if path is None:
@@ -162,7 +164,7 @@ def read_state_dict(source: str | Path, revision: str | None = None) -> dict[str
     """Return every tensor of a checkpoint by its key as published, on CPU, in its stored dtype.
 
     Args:
-        source: A local folder or a Hub id.
+        source: A local folder, a file of tensors, or a Hub id.
         revision: Branch, tag or commit on the Hub.
 
     Raises:
@@ -201,20 +203,55 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
+    """The tensors of a pickle. Of a trainer's file its weights are taken; what else holds tensors there is said."""
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a dozen types for a damaged or unsafe pickle
-        raise BendError(
-            f"{path} ({path.stat().st_size:,} bytes) cannot be read as a file of tensors alone "
-            f"({str(error).splitlines()[0]}). It is truncated, or it holds Python objects, which are never executed "
-            "here: download it again, or convert it to safetensors."
-        ) from error
-    if isinstance(loaded, Mapping):  # of a trainer: its weights lie under a name of their own
-        containers = (loaded.get(name) for name in CONTAINERS)
-        loaded = next((inner for inner in containers if isinstance(inner, Mapping)), loaded)
+        raise BendError(_unreadable(path, str(error))) from error
     if not isinstance(loaded, Mapping):
         raise BendError(f"{path} holds a {type(loaded).__name__}, not a dictionary of tensors.")
+    name = _container(loaded)
+    if name is None and not any(isinstance(value, Tensor) for value in loaded.values()):
+        entries = some(map(str, loaded)) or "none"
+        raise BendError(
+            f"{path} does not tell which of its entries are a model's weights ({entries}): save these alone, with "
+            "torch.save(model.state_dict(), FILE)."
+        )
+    if name is not None:
+        beside = [str(key) for key, value in loaded.items() if key != name and _holds_tensors(value)]
+        if beside:
+            log.info("%s: its weights are %r; not used are %s.", path, name, some(beside))
+        loaded = loaded[name]
     return {str(key): value for key, value in loaded.items() if isinstance(value, Tensor)}
+
+
+def _unreadable(path: Path, reason: str) -> str:
+    """What to say of a pickle that torch does not read as tensors."""
+    about = f"{path} ({path.stat().st_size:,} bytes)"
+    if "TorchScript" in reason:
+        return f"{about} is a TorchScript archive, which is code: save model.state_dict() with torch.save instead."
+    objects = re.search(r"GLOBAL (\S+) was not an allowed global", reason)
+    if objects:
+        return (
+            f"{about} holds Python objects ({objects[1]}), which are never executed here: where you trust the file, "
+            "load it yourself and save its tensors alone (torch.save of the state_dict, or safetensors)."
+        )
+    return f"{about} is truncated or damaged, or no file of tensors: download or save it again."
+
+
+def _container(found: Mapping[str, object]) -> str | None:
+    """Under which name a file holds its weights; None where they lie open, or nothing tells."""
+    inner = [name for name in CONTAINERS if isinstance(found.get(name), Mapping)]
+    if inner:
+        return inner[0]
+    held = [key for key, value in found.items() if isinstance(value, Mapping) and _holds_tensors(value)]
+    return held[0] if len(held) == 1 and not any(isinstance(value, Tensor) for value in found.values()) else None
+
+
+def _holds_tensors(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_holds_tensors, value.values()))
+    return any(map(_holds_tensors, value)) if isinstance(value, (list, tuple)) else isinstance(value, Tensor)
 
 
 def some(names: Iterable[str], most: int = 6) -> str:

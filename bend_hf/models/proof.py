@@ -14,11 +14,14 @@ file only if no vector depends on it, which is measured.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from bend_hf.console import log
 from bend_hf.errors import BendError
 from bend_hf.models.checkpoint import some
 
@@ -36,6 +39,9 @@ DERIVED = (r"(^|\.)position_ids$", r"(^|\.)token_type_ids$", r"(^|\.)inv_freq$")
 
 WRAPPERS = re.compile(r"(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 """What torch's own wrappers put into names, wherever they stand."""
+
+AVERAGES = re.compile(r"(^|_)ema(_|$)", re.IGNORECASE)
+"""How modules are called that hold an average of another's weights."""
 
 Probe = Callable[[], Tensor]
 
@@ -67,24 +73,64 @@ def align(state: Mapping[str, Tensor], model: nn.Module, names: Iterable[str] | 
 
 
 def unwrap(state: Mapping[str, Tensor], model: nn.Module, names: Iterable[str] | None = None) -> dict[str, Tensor]:
-    """Take off what wrappers put before every key (``module.``, ``model.``, ``net.`` …), where that makes keys fit.
+    """Return the tensors of a model out of what it was saved in: under their own names, where that makes more fit.
+
+    Wrappers put ``module.``, ``model.``, ``net.`` … before every key. A larger module (of a trainer, say) holds the
+    model as one of several parts; the others are left out, which is said, and averages of its weights (EMA) are others.
 
     Args:
         state: The checkpoint's tensors by key.
         model: Of the class they belong to; its weights may be anything, on the meta device too.
         names: Names under which its tensors are published, where they differ from its own.
+
+    Raises:
+        BendError: Two parts fit equally well.
     """
     known = _names(model) if names is None else set(names)
-    best = plain = {WRAPPERS.sub("", key): value for key, value in state.items()}
 
     def fitting(candidate: Mapping[str, Tensor]) -> int:
         return len(align(candidate, model, known).keys() & known)
 
-    while len({key.partition(".")[0] for key in plain}) == 1 and all("." in key for key in plain):
-        plain = {key.partition(".")[2]: value for key, value in plain.items()}
-        if fitting(plain) > fitting(best):
-            best = plain
+    best = {WRAPPERS.sub("", key): value for key, value in state.items()}
+    most, found, rivals = fitting(best), "", [""]
+    waiting = [("", best)]
+    for prefix, tensors in waiting:
+        for part, inner in _parts(tensors).items():
+            if len(inner) < max(most, 1):
+                continue
+            place, fits = f"{prefix}{part}.", fitting(inner)
+            waiting.append((place, inner))
+            if fits > most:
+                best, most, found, rivals = inner, fits, place, [place]
+            elif fits == most and found and not place.startswith(found):
+                rivals.append(place)
+    if len(rivals) > 1:
+        raise BendError(
+            f"The checkpoint holds several models of the kind, under {', '.join(rivals)}: save the one that is meant "
+            "alone, with torch.save(model.state_dict(), FILE)."
+        )
+    others = Counter(_above(key, found) for key in map(partial(WRAPPERS.sub, ""), state) if not key.startswith(found))
+    if others:
+        left = ", ".join(f"{part} ({count})" for part, count in sorted(others.items()))
+        log.warning("Of the checkpoint's tensors those of %r are the model's; left out: %s.", found[:-1], left)
     return best
+
+
+def _above(key: str, place: str) -> str:
+    """The highest module of a tensor that holds nothing of another place."""
+    parts, others = key.split("."), place.split(".")
+    shared = next(i for i, (part, other) in enumerate(zip(parts, others, strict=False)) if part != other)
+    return ".".join(parts[: shared + 1])
+
+
+def _parts(state: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """The modules whose tensors these are, by name, and their tensors; averages only where there is nothing else."""
+    found: dict[str, dict[str, Tensor]] = {}
+    for key, value in state.items():
+        part, dot, rest = key.partition(".")
+        if dot:
+            found.setdefault(part, {})[rest] = value
+    return found if len(found) == 1 else {part: inner for part, inner in found.items() if not AVERAGES.search(part)}
 
 
 def compare(

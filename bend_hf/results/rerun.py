@@ -26,7 +26,7 @@ REPEATED = {
     **dict.fromkeys(("--epochs", "--batch-size", "--patience", "--precision", "--sampling-seed", "--vary"), "one"),
     **dict.fromkeys(("--genome", "--scores"), "many"),
     **dict.fromkeys(("--genome-checked", "--standardize"), "none"),
-    **dict.fromkeys(("--vectors", "--tokenizer", "--limit", "--track"), "one"),
+    **dict.fromkeys(("--vectors", "--config", "--tokenizer", "--limit", "--track"), "one"),
 }
 """Options of ``bend-hf evaluate`` that a record may bring back, as they decide a score; how many values each takes."""
 LEFT_OUT = {

@@ -69,6 +69,7 @@ def _loading(call: str) -> dict[str, tuple[str, str, Any]]:
         "dtype": ("--dtype bfloat16", f"{call}.dtype", "bfloat16"),
         "layer": ("--layer 4,8", f"{call}.layer", [4, 8]),
         "strand": ("--strand average", f"{call}.strand", "average"),
+        "config": ("--config a", f"{call}.config", "a"),
         "tokenizer": ("--tokenizer a", f"{call}.tokenizer", "a"),
         "prefix": ("--prefix <dna>", f"{call}.prefix", "<dna>"),
         "scheme": ("--scheme codons", f"{call}.scheme", "codons"),
