@@ -17,14 +17,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bend_hf.build.easy import composition_score
+from bend_hf.build.easy import SOLVED, composition_score
 from bend_hf.build.matched import composition
 from bend_hf.build.near import COVERED, SEED, Found, near_duplicates
 from bend_hf.build.sharing import NEAR_VARIANTS, contrary, shared_genes
 from bend_hf.build.splits import Windows, joined, union
+from bend_hf.data.audited import CLEAR
 from bend_hf.data.coordinates import read
 from bend_hf.data.genome import Genome
 from bend_hf.data.sources import TaskFiles
+from bend_hf.metric import METRICS
 
 QUERIES = 10_000
 SAMPLE = 20_000
@@ -55,6 +57,7 @@ class Audit:
             genes among those that hold any.
         easy: What k-mer frequencies alone reach, in the task's metric.
         problems: What a strict audit fails for.
+        warnings: What is no error of the data, but limits what a score on them means.
     """
 
     task: str
@@ -71,6 +74,7 @@ class Audit:
     genes: dict[str, Any] | None
     easy: dict[str, Any] | None
     problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON-able values."""
@@ -87,7 +91,7 @@ class Audit:
                 if content
                 else ""
             )
-            lines.append(f"  {split}: {rows:,} rows on {len(named)} chromosomes ({shown}){base}")
+            lines.append(f"  {split}: {rows:,} rows on {len(named)} chromosome{'s' * (len(named) > 1)} ({shown}){base}")
         for each in self.overlaps:
             lines.append(
                 f"  {each['share']:.1%} of the {each['split']} windows ({each['windows']:,} of {each['of']:,}) overlap "
@@ -120,10 +124,12 @@ class Audit:
             )
         if self.easy is not None:
             lines.append(
-                f"  k-mer frequencies alone reach {self.easy['metric']} {self.easy['value']:.3f} on {self.easy['on']} "
-                f"({self.easy['labels']:,} labels)"
+                f"  k-mer frequencies alone reach {METRICS[self.easy['metric']].title} {self.easy['value']:.3f} on "
+                f"{self.easy['on']} ({self.easy['labels']:,} labels; chance {self.easy['chance']:.3f}, perfect 1)"
             )
-        lines += [f"  problem: {problem}" for problem in self.problems] or ["  no problem found"]
+        lines += [f"  problem: {problem}" for problem in self.problems]
+        lines += [f"  warning: {warning}" for warning in self.warnings]
+        lines += [] if self.problems or self.warnings else [f"  {CLEAR}"]
         return "\n".join(lines)
 
 
@@ -173,6 +179,11 @@ def audit(
         easy=composition_score(files, tables, genome, seed=seed) if easy else None,
     )
     found.problems.extend(_problems(found))
+    if found.easy is not None and found.easy["share"] >= SOLVED:
+        found.warnings.append(
+            f"k-mer frequencies alone go {found.easy['share']:.0%} of the way from chance to a perfect score: a high "
+            "score here does not show that a model knows more. Compare models with the composition baseline"
+        )
     return found
 
 

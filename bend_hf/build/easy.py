@@ -15,8 +15,13 @@ import pyarrow as pa
 
 from bend_hf.data.genome import Genome
 from bend_hf.data.sources import TaskFiles
+from bend_hf.metric import METRICS
 
 LABELS = 20_000
+PERMUTATIONS = 20
+SOLVED = 0.5
+"""From this share of the way from chance to perfect on, composition has more of the scale than it leaves to models."""
+
 PENALTY = 1e-3  # of the mean diagonal
 _CODES = np.full(256, 4, np.int64)
 _CODES[np.frombuffer(b"ACGT", np.uint8)] = [0, 1, 2, 3]
@@ -34,7 +39,9 @@ def composition_score(
         seed: Of the samples.
 
     Returns:
-        ``metric``, ``value``, ``on`` (the split that was predicted) and ``labels`` (how many were).
+        ``metric``, ``value``, ``on`` (the split that was predicted), ``labels`` (how many were), ``chance`` (the
+        metric's, else the mean over permuted predictions) and ``share``: how far the value is from chance (0) to
+        perfect (1).
     """
     task = files.task
     if task.recipe is None or len(tables) < 2:
@@ -63,8 +70,12 @@ def composition_score(
     value = task.kind.score(task, wanted, scores)[task.metric]
     if value is None:
         return None
-    on = " ".join(held_out)
-    return {"metric": task.metric, "value": float(value), "on": on, "labels": int(wanted.size)}
+    level = METRICS[task.metric].chance
+    if level is None:
+        orders = [random.permutation(len(scores)) for _ in range(PERMUTATIONS)]
+        level = float(np.mean([task.kind.score(task, wanted, scores[order])[task.metric] for order in orders]))
+    found = {"metric": task.metric, "value": float(value), "on": " ".join(held_out), "labels": int(wanted.size)}
+    return found | {"chance": level, "share": (float(value) - level) / (1 - level) if level < 1 else 0.0}
 
 
 def _examples(

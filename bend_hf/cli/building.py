@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -167,7 +168,9 @@ def genes(args: Namespace) -> None:
     from bend_hf import build
 
     names = ("transcripts", "flanks", "flank_left", "max_length", "min_length", "overlapping")
-    _done(build.genes(args.annotation, args.genome, args.output, **_shared(args, "homology"), **_named(args, names)))
+    _done(
+        args, build.genes(args.annotation, args.genome, args.output, **_shared(args, "homology"), **_named(args, names))
+    )
 
 
 def peaks(args: Namespace) -> None:
@@ -176,7 +179,7 @@ def peaks(args: Namespace) -> None:
 
     names = ("width", "merge_overlap", "center", "negatives", "allow_empty")
     tracks = _named_files(args.tracks)
-    _done(build.peaks(tracks, args.genome, args.output, **_shared(args, "chromosomes"), **_named(args, names)))
+    _done(args, build.peaks(tracks, args.genome, args.output, **_shared(args, "chromosomes"), **_named(args, names)))
 
 
 def methylation(args: Namespace) -> None:
@@ -185,7 +188,7 @@ def methylation(args: Namespace) -> None:
 
     names = ("width", "min_coverage", "threshold", "max_rows")
     options = _shared(args, "chromosomes") | _named(args, names) | {"percent": args.scale == "percent"}
-    _done(build.methylation(_named_files(args.tracks), args.genome, args.output, **options))
+    _done(args, build.methylation(_named_files(args.tracks), args.genome, args.output, **options))
 
 
 def variants(args: Namespace) -> None:
@@ -201,7 +204,7 @@ def variants(args: Namespace) -> None:
         terms = dict.fromkeys(args.negative, 0) | dict.fromkeys(args.positive, 1)
         labels = build.Labels(args.field or "", terms=terms, threshold=args.threshold, table=args.label_table)
     options = _shared(args, "none") | _named(args, ("annotation", "matched"))
-    _done(build.variants(args.vcf, args.genome, args.output, labels=labels, **options))
+    _done(args, build.variants(args.vcf, args.genome, args.output, labels=labels, **options))
 
 
 def enhancers(args: Namespace) -> None:
@@ -209,7 +212,7 @@ def enhancers(args: Namespace) -> None:
     from bend_hf import build
 
     options = _shared(args, "folds") | _named(args, ("bins", "bin_size", "min_score"))
-    _done(build.enhancers(args.links, args.tss, args.genome, args.output, **options))
+    _done(args, build.enhancers(args.links, args.tss, args.genome, args.output, **options))
 
 
 def control(args: Namespace) -> None:
@@ -218,7 +221,7 @@ def control(args: Namespace) -> None:
     from bend_hf.build.write import command_line
 
     options = {"kind": args.what, "command": command_line(["bend-hf", *sys.argv[1:]])}
-    _done(build.control(args.task, args.genome, args.output, **options, **_named(args, ("data_dir", "seed"))))
+    _done(args, build.control(args.task, args.genome, args.output, **options, **_named(args, ("data_dir", "seed"))))
 
 
 def _common(sub: argparse.ArgumentParser) -> None:
@@ -278,6 +281,7 @@ def _named(args: Namespace, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: getattr(args, name) for name in names}
 
 
-def _done(folder: Path) -> None:
+def _done(args: Namespace, folder: Path) -> None:
     print(folder)
-    hint(f"bend-hf audit {folder}")
+    own = (folder / "genomes").is_dir()  # shuffled controls have one
+    hint(shlex.join(["bend-hf", "audit", str(folder), *([] if own else ["--genome", str(args.genome)]), "--write"]))

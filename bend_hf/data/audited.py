@@ -17,6 +17,8 @@ from bend_hf.data.sources import TaskFiles
 from bend_hf.errors import BendError
 from bend_hf.files import read_json, write_json
 
+CLEAR = "no problem found"
+
 
 @dataclass(frozen=True)
 class Audited:
@@ -56,11 +58,11 @@ def audited(files: TaskFiles) -> Audited | None:
     again = f"audit the task again (bend-hf audit --write {files.task.name})"
     try:
         found = read_json(path, again)
-        problems, table, digests = found["problems"], found["text"], found["sha256"]
+        problems, table, digests = found["problems"] + found.get("warnings", []), found["text"], found["sha256"]
         if not (isinstance(problems, list) and isinstance(table, str) and isinstance(digests, dict)):
             raise TypeError
     except (BendError, KeyError, TypeError):
         return Audited(f"{path.name} cannot be read: {again}", "")
     if digests != files.digests:
         return Audited(f"{path.name} is of other files: {again}", "")
-    return Audited("; ".join(map(str, problems)) or "no problem found", table)
+    return Audited("; ".join(map(str, problems)) or CLEAR, table)

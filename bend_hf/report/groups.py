@@ -43,6 +43,15 @@ class Group:
         """Letters for what the rows say of departures from their task's recipe: text → letter."""
         return footnotes([row.departures for row in self.rows])
 
+    def audits(self, task: str) -> dict[str, list[str]]:
+        """What audits say of a task's rows, as its records carry it → titles of the models that have it so."""
+        said: dict[str, list[str]] = {}
+        for row in self.rows:
+            text = row.results[0].provenance.get("audit")
+            if row.task == task and isinstance(text, str):
+                said.setdefault(text, []).append(row.title)
+        return said
+
     @property
     def title(self) -> str:
         """For headings."""

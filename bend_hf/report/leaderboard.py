@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from bend_hf.data.audited import CLEAR
 from bend_hf.report.elements import cost_chart, html, span_of
 from bend_hf.report.groups import Group
 from bend_hf.report.table import AT_CHANCE, METRICS, NO_BETTER, chance_of
@@ -49,7 +50,7 @@ def _board(group: Group, series: dict[str, int]) -> dict[str, Any]:
             f"{group.title}: score with its 95 % interval, over test rows and (with several seeds) training. Small "
             f"numbers before a score are the interval of its rank. {AT_CHANCE}: {NO_BETTER}."
         ),
-        "notes": [*_missing(group), *group.comparison.notes],
+        "notes": [*_missing(group), *_audited(group), *group.comparison.notes],
         "heat_titles": ["Model", *(task.title for task in tasks)],
         "cost": cost_chart(points, "mean centred score, 5 trained tasks") if len(points) > 1 else None,
         "failed": [(row, TASKS[row.task].title) for row in group.rows if row.failure],
@@ -75,6 +76,12 @@ def _model(group: Group, model: str, means: dict[str, float | None]) -> dict[str
         "means": [(value, [row for row in there if mean_of(TASKS[row.task]) == name]) for name, value in means.items()],
         "costs": [(total, duration(total)), (peak, size(peak)), (largest, size(largest))],
     }
+
+
+def _audited(group: Group) -> list[str]:
+    """What audits found in the rows of tasks."""
+    said = {TASKS[name].title: group.audits(name) for name in group.tasks}
+    return [f"Audit of {title}: {text}." for title, texts in said.items() for text in texts if text != CLEAR]
 
 
 def _missing(group: Group) -> list[str]:

@@ -50,6 +50,7 @@ def _part(
     return {
         "group": group,
         "rows": rows,
+        "audits": group.audits(task.name),
         "elsewhere": elsewhere,
         "span": span_of([*rows, *elsewhere]),
         "caption": _caption(task, rows),

@@ -228,3 +228,19 @@ def test_provenance_is_shown_and_escaped(tmp_path: Path) -> None:
     page = write_report(tmp_path / "a", tmp_path / "r.html").read_text()
     assert "bend-hf evaluate &#39;&lt;x&gt;&#39;" in page
     assert "<dt>dataset digest</dt>" in page
+
+
+def test_what_an_audit_found_stands_beside_the_scores(tmp_path: Path) -> None:
+    for model, said in (("org/a", "183 test windows <share> bases"), ("org/b", "no problem found"), ("org/c", None)):
+        provenance = PROVENANCE | ({} if said is None else {"audit": said})
+        result = scored("gene_finding", simulate("gene_finding"), model=model, provenance=provenance)
+        record.write_result(tmp_path / "several", result)
+        if model == "org/b":
+            record.write_result(tmp_path / "one", result)
+    text = write_report(tmp_path / "several", tmp_path / "several.html", resamples=50).read_text()
+    assert "<p>Audit of Gene finding: 183 test windows &lt;share&gt; bases.</p>" in text
+    assert '<p class="small">Audit of the rows (org/a): 183 test windows &lt;share&gt; bases.</p>' in text
+    assert '<p class="small">Audit of the rows (org/b): no problem found.</p>' in text
+    text = write_report(tmp_path / "one", tmp_path / "one.html", resamples=50).read_text()
+    assert '<p class="small">Audit of the rows: no problem found.</p>' in text
+    assert "Audit of Gene finding" not in text
