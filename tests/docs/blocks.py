@@ -30,6 +30,7 @@ def blocks(page: Path) -> list[Block]:
 def commands(block: Block) -> list[list[str]]:
     """Return the `bend-hf` commands of a block of the shell, as lists of words."""
     text = re.sub(r"\s#.*", "", block.text.replace("\\\n", " "))
+    text = re.sub(r"\$\w+_COUNT", "2", text)
     text = re.sub(r"\$\w+|\$\{\w+\}", "1", text)  # whatever a variable holds
     found = []
     for line in re.split(r"\n|&&|;", text):
