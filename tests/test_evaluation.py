@@ -15,6 +15,7 @@ from result_factory import make_result
 
 import bend_hf
 from bend_hf.cli import main
+from bend_hf.data.sources import locate
 from bend_hf.demo import write_untrained_model
 from bend_hf.errors import BendError
 from bend_hf.identity import PARTS, Key
@@ -33,7 +34,7 @@ def first(toy_dir, tmp_path_factory):
     return bend_hf.evaluate("onehot", tasks, data_dir=toy_dir, epochs=1, seeds=2, output=output), output
 
 
-def test_records_hold_what_is_needed_to_believe_them(first):
+def test_records_hold_what_is_needed_to_believe_them(first, toy_dir):
     results, output = first
     assert [(r.task, r.seed) for r in results] == [
         ("gene_finding", 0),
@@ -55,6 +56,8 @@ def test_records_hold_what_is_needed_to_believe_them(first):
         assert {"dataset_digest", "run", "files", "packages", "hardware", "command", "seconds"} <= set(
             result.provenance
         )
+        rows = locate(TASKS[result.task], toy_dir).digest
+        assert result.provenance["dataset_digest"] == result.key["rows"] == rows
         assert result.provenance["trained_in"] == (None if result.seed is None else "float32")
         assert len(read_predictions(result)) == result.counts["rows"]
     assert len(results[0].history) == 1

@@ -91,9 +91,10 @@ class Group:
         return next((row for row in self.rows if (row.model, row.task) == (model, task)), None)
 
     def unlike(self, row: Row) -> bool:
-        """Whether a row is kept out of its task's ranking, having been made with other settings than those in it."""
+        """Whether a row is kept out of its task's ranking, made with other settings or seeds than those in it."""
         compared = any(row.model in (item.a, item.b) for item in self.comparison.differences if item.task == row.task)
-        return bool(row.departures and row.task in self.comparison.ranking and not compared)
+        apart = row.departures or row.model in self.comparison.left_out.get(row.task, ())
+        return bool(apart and row.task in self.comparison.ranking and not compared)
 
     def rank(self, row: Row) -> str | None:
         """The rank of a row, an interval (``"2–4"``); None where it is not ranked."""

@@ -5,15 +5,15 @@
     comparison.ranking["gene_finding"]              # [("1", "model-a"), ("2–3", "model-b"), ("2–3", "model-c")]
 
 How differences are tested and ranks follow is in `bend_hf.results.ranks`; here is decided what may be compared.
-Different protocols, data, test rows or settings of training are refused: their difference means nothing. A model whose
-training error is unknown (one seed, and no other model with several) is shown and not ranked.
+Different protocols, data, test rows, settings of training or seeds are refused: their difference means nothing. A model
+whose training error is unknown (one seed, and no other model with several) is shown and not ranked.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,17 @@ from bend_hf.errors import BendError, unknown
 from bend_hf.protocols import PROTOCOLS
 from bend_hf.results.apart import gather
 from bend_hf.results.board import Row, board
-from bend_hf.results.conditions import alike, explained, footnotes, marked, same_data, same_settings, trained
+from bend_hf.results.conditions import (
+    alike,
+    alike_in_seeds,
+    explained,
+    footnotes,
+    marked,
+    same_data,
+    same_seeds,
+    same_settings,
+    trained,
+)
 from bend_hf.results.ranks import Difference, Drawn, differences, over_seeds, rank, training_of
 from bend_hf.results.record import Result, read_predictions
 from bend_hf.results.seeds import pooled
@@ -46,6 +56,7 @@ class Comparison:
             `bend_hf.results.ranks`.
         notes: What was left out, and why.
         level: Of the differences' intervals; corrected p-values below 1 - level tell models apart.
+        left_out: Task → models that were made otherwise than those compared, where that is no error.
     """
 
     rows: list[Row]
@@ -53,6 +64,7 @@ class Comparison:
     ranking: dict[str, list[tuple[str, str]]]
     notes: list[str]
     level: float
+    left_out: dict[str, list[str]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Differences, ranking and notes as JSON-able values."""
@@ -131,11 +143,12 @@ def compare(
         seed: Of the resampling.
         level: Of the differences' intervals and the ranks; scores bear their recorded 95 % interval.
         strict: Whether a task whose results must not be compared is an error; else it is left out with a note, or of
-            models trained otherwise only these: those trained by the recipe stay, or the most that were trained alike.
+            models trained otherwise only these: those trained by the recipe stay, or the most that were trained alike
+            and with the same seeds.
 
     Raises:
-        BendError: Protocols, data, test rows or settings of training differ, predictions are missing, or there is
-            nothing to compare.
+        BendError: Protocols, data, test rows, settings of training or seeds differ, predictions are missing, or there
+            is nothing to compare.
     """
     whole("resamples", resamples)
     whole("seed", seed, 0)
@@ -150,24 +163,33 @@ def compare(
     ]
     notes: list[str] = []
     unlike: dict[str, list[str]] = {}
+    left_out: dict[str, list[str]] = {}
     found: list[Difference] = []
     ranking: dict[str, list[tuple[str, str]]] = {}
     for name in (task for task in TASKS if any(result.task == task for result in chosen)):
         here = [result for result in chosen if result.task == name]
-        notes += [f"{result.label} is left out of {name}: {result.failure}" for result in here if result.failure]
+        without = {result.label: _why_none(result) for result in here if result.score is None}
         here = [result for result in here if result.score is not None]
         models = list(dict.fromkeys(result.label for result in here))
+        if not models:
+            notes.append(f"{name} is left out: no model has a score ({'; '.join(dict.fromkeys(without.values()))}).")
+            continue
+        notes += [f"{model} is left out of {name}: {why}" for model, why in without.items()]
         if len(models) < 2:
-            notes.append(f"{name} is left out: {models[0] if models else 'no model'} alone has a score.")
+            notes.append(f"{name} is left out: {models[0]} alone has a score.")
             continue
         try:
             same_data(here)
             if strict:
                 same_settings(here)
+                same_seeds(here)
             else:
-                here, note = alike(here)
-                unlike.setdefault(note, []).append(name)
-                models = list(dict.fromkeys(result.label for result in here))
+                for choose in (alike, alike_in_seeds):
+                    here, note = choose(here)
+                    unlike.setdefault(note, []).append(name)
+                kept = list(dict.fromkeys(result.label for result in here))
+                left_out[name] = [model for model in models if model not in kept]
+                models = kept
             if len(models) < 2:
                 continue
             drawn = {model: draw([r for r in here if r.label == model], resamples, seed) for model in models}
@@ -184,10 +206,18 @@ def compare(
         ranking[name] = rank(ranked, pairs, level=level)
     notes += [f"{', '.join(names)}: {note}" for note, names in unlike.items() if note]
     if strict and not found:
-        raise BendError(" ".join(["There is nothing to compare: give two models' results on the same task.", *notes]))
+        reasons = f" ({'; '.join(note.removesuffix('.') for note in notes)})" if notes else ""
+        raise BendError(f"There is nothing to compare: give two models' results on the same task{reasons}.")
     compared = {(item.task, model) for item in found for model in (item.a, item.b)}
     rows = [row for row in board(chosen) if (row.task, row.model) in compared]
-    return Comparison(rows, found, ranking, notes, level)
+    return Comparison(rows, found, ranking, notes, level, left_out)
+
+
+def _why_none(result: Result) -> str:
+    """Why a result has no score."""
+    made = result.secondary.get("interval")
+    lack = made.get("lack") if isinstance(made, dict) else None
+    return result.failure or lack or "its score is undefined"
 
 
 def draw(results: Sequence[Result], resamples: int, seed: int) -> Drawn:

@@ -2,7 +2,8 @@
 
     departures([result])          # "trained for 1 epoch instead of the recipe's 100", or ""
     same_data(results)            # refuses other protocols or data,
-    same_settings(results)        # … and heads trained otherwise
+    same_settings(results)        # … heads trained otherwise,
+    same_seeds(results)           # … and with other seeds
     ranked, note = alike(results)
 
 Settings are what a record's provenance holds, not what was typed: without ``--epochs`` a head is trained for the
@@ -11,6 +12,7 @@ recipe's. What is not trained (zero-shot scores, the composition baseline) goes 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -199,6 +201,72 @@ def alike(results: Sequence[Result]) -> tuple[list[Result], str]:
     rest = f" with the others ({departures(models[ranked[0]]) or 'by the recipe'})" if ranked else ""
     note = f"not ranked{rest}: {named}."
     return [result for result in results if result.label not in others], note
+
+
+def same_seeds(results: Sequence[Result]) -> None:
+    """Refuse models on one task whose heads were trained with other seeds.
+
+    Who may choose a model's seeds, or how many, may choose its best ones. So all have the same; but a model with one of
+    the others' seeds goes with them, its training error borrowed (see `bend_hf.results.ranks`).
+
+    Raises:
+        BendError: The message names two models and the seeds of both.
+    """
+    chosen, others = _seeds_apart(results)
+    if others:
+        first = next(model for model, seeds in _seeds(results).items() if seeds == chosen)
+        other, theirs = next(iter(others.items()))
+        remedy = _numbers(chosen).replace(" ", "") if len(chosen) > 1 else "3"
+        raise BendError(
+            f"{results[0].task}: {first} and {other} were trained with other seeds ({_numbers(chosen)}; "
+            f"{_numbers(theirs)}), so that the choice of seeds would rank them: evaluate both with the same "
+            f"(--seeds {remedy}), or leave one out."
+        )
+
+
+def alike_in_seeds(results: Sequence[Result]) -> tuple[list[Result], str]:
+    """Choose the results of one task that were trained with the same seeds, so that they may be ranked together.
+
+    Returns:
+        The largest group of models with the same several seeds, else the largest with the same one; with those that
+        have one of these seeds or none; and a note that names the others, ``""`` for none.
+    """
+    chosen, others = _seeds_apart(results)
+    if not others:
+        return list(results), ""
+    named = ", ".join(f"{model} ({_said(seeds)})" for model, seeds in others.items())
+    kept = [result for result in results if result.label not in others]
+    return kept, f"not ranked with those of {_said(chosen)}: {named}."
+
+
+def _seeds_apart(results: Sequence[Result]) -> tuple[tuple[int, ...], dict[str, tuple[int, ...]]]:
+    """The seeds that models are ranked with, and the models that have others, with theirs."""
+    models = _seeds(results)
+    groups = Counter(models.values())
+
+    def preference(seeds: tuple[int, ...]) -> tuple[bool, int, int, list[int]]:
+        return len(seeds) > 1, groups[seeds], len(seeds), [-seed for seed in seeds]
+
+    chosen = max(groups, key=preference, default=())
+    fits = {chosen, *((seed,) for seed in chosen)}
+    return chosen, {model: seeds for model, seeds in models.items() if seeds not in fits}
+
+
+def _seeds(results: Sequence[Result]) -> dict[str, tuple[int, ...]]:
+    """The seeds of every model whose training depends on them."""
+    found: dict[str, set[int]] = {}
+    for result in results:
+        if result.seed is not None and trained(result):
+            found.setdefault(result.label, set()).add(result.seed)
+    return {model: tuple(sorted(seeds)) for model, seeds in found.items()}
+
+
+def _said(seeds: Sequence[int]) -> str:
+    return f"seed{'' if len(seeds) == 1 else 's'} {_numbers(seeds)}"
+
+
+def _numbers(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))
 
 
 def footnotes(texts: Sequence[str]) -> dict[str, str]:

@@ -28,6 +28,8 @@ EXTRAS = ("part", "consequence", "full_label", "transcript_id", "gene")
 """Columns of a dataset's rows that predictions carry on, where the task has them, for breakdowns and folds."""
 BESIDE = "score."
 """What stands before the names of other scores in a predictions file."""
+MOST_IN_LISTS = int(np.iinfo(np.int32).max)
+"""Entries that a column of Arrow's lists holds; one of its large lists holds more."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,7 @@ def _column(arrays: Sequence[np.ndarray] | np.ndarray, dtype: type, single: bool
         return pa.array(np.asarray(arrays, dtype).reshape(len(arrays)))
     offsets = np.concatenate([[0], np.cumsum([np.size(array) for array in arrays])]).astype(np.int64)
     flat = np.concatenate([np.asarray(array, dtype).reshape(-1) for array in arrays]) if len(arrays) else np.empty(0)
-    if offsets[-1] < 2**31:
+    if offsets[-1] <= MOST_IN_LISTS:
         return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(flat.astype(dtype)))
     return pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(flat.astype(dtype)))
 

@@ -440,20 +440,23 @@ ELSEWHERE = {
 """Ways to label variants that exclude the one of the table above: the words, and the labels that come of them."""
 
 
-def _flags(parser, path=()) -> list[tuple[str, str]]:
-    """Return (verb, destination) of every flag and argument; ``--help`` and ``--debug`` belong to the parser itself."""
-    found = []
-    for action in parser._actions:
-        if isinstance(action, _SubParsersAction):
-            for name, sub in action.choices.items():
-                found += _flags(sub, (*path, name))
-        elif path and SUPPRESS not in (action.dest, action.default):
-            found.append((" ".join(path), action.dest))
-    return found
+def _flags(parser, path=()) -> dict[str, list[str]]:
+    """Return verb → destinations of its flags and arguments; ``--help`` and ``--debug`` belong to the parser itself."""
+    nouns = [action for action in parser._actions if isinstance(action, _SubParsersAction)]
+    if not nouns:
+        return {" ".join(path): [a.dest for a in parser._actions if SUPPRESS not in (a.dest, a.default)]}
+    return {verb: flags for name, sub in nouns[0].choices.items() for verb, flags in _flags(sub, (*path, name)).items()}
 
 
 PARSER = build_parser()
-FLAGS = _flags(PARSER)
+BY_VERB = _flags(PARSER)
+FLAGS = [(verb, flag) for verb, flags in BY_VERB.items() for flag in flags]
+
+
+def test_every_verb_is_here():
+    assert set(BY_VERB) == {*VERBS, "cache verify"}
+    assert BY_VERB["cache verify"] == []  # there is nothing to pass on
+    assert len(FLAGS) == len(set(FLAGS))  # no flag hides behind another one of its destination
 
 
 def test_every_flag_has_a_row_and_every_row_a_flag():

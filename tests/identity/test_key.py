@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 from typing import Any
 
@@ -122,6 +123,21 @@ def test_a_result_is_known_by_what_decides_it(road, toy_dir, tmp_path, monkeypat
     assert set(same.values()) == {plain}
 
 
+@pytest.mark.parametrize("name", ["gene_finding", "enhancer_annotation", "variant_effects_disease"])
+def test_a_byte_of_any_file_makes_other_rows(name, toy_dir, tmp_path):
+    shutil.copytree(toy_dir, tmp_path / "data")
+    files = locate(TASKS[name], tmp_path / "data")
+    found = [locate(TASKS[name], toy_dir).digest, files.digest]
+    assert len(files.paths) > 1  # labels, and the genome
+    for path in files.paths.values():
+        content = path.read_bytes()
+        path.write_bytes(content[:-2] + bytes([content[-2] ^ 1]) + content[-1:])
+        found.append(dataclasses.replace(files).digest)
+    assert found[0] == found[1]
+    assert len(set(found)) == 1 + len(files.paths)
+    assert len({locate(TASKS[each], toy_dir).digest for each in TASKS}) == len(TASKS)
+
+
 def test_code_that_scores_is_part_of_a_result(tmp_path, monkeypatch):
     metrics = tmp_path / "metrics"
     (metrics / "auroc").mkdir(parents=True)
@@ -159,3 +175,5 @@ def test_slugs_of_names_never_meet():
     assert len(set(slugs)) == len(names)
     assert slug("org/model") == "org--model"
     assert max(map(len, slugs)) < 120
+    assert slug("m" * 100) == "m" * 100
+    assert re.fullmatch("m{100}-[0-9a-f]{8}", slug("m" * 101))

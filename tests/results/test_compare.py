@@ -146,7 +146,7 @@ def test_too_few_positives_are_not_ranked(tmp_path: Path, name: str, labels: int
     found = compare([tmp_path], resamples=50, strict=False)
     if said is None:  # without positives there is no score to compare
         assert found.differences == []
-        assert "no model alone has a score" in found.notes[0]
+        assert found.notes == [f"{name} is left out: no model has a score (the test rows hold one class only)."]
         return
     (pair,) = found.differences
     assert (pair.interval, pair.p, pair.corrected) == (None, None, None)
@@ -309,6 +309,7 @@ def test_several_seeds_are_the_mean_of_all_and_as_free_as_the_least() -> None:
     assert mean.seeds == tuple(boot.score for boot in boots)
     assert mean.score == pytest.approx(np.mean(mean.seeds))
     assert mean.lack is None
+    assert over_seeds([dataclasses.replace(boot, score=0.0) for boot in boots]).seeds == (0.0, 0.0, 0.0)
     boots[1] = dataclasses.replace(boots[1], lack="too few")
     assert over_seeds(boots).lack == "too few"
 
@@ -343,3 +344,12 @@ def test_copies_of_one_recipe_are_told_apart_in_at_most_one_pair_of_twenty(train
         assert len(rank(list("abcdef"), found)) == 6
     assert pairs == 200 * 15
     assert apart / pairs <= 0.05
+
+
+def test_a_difference_has_its_95_percent_interval_unless_asked_otherwise() -> None:
+    rng, drawn = np.random.default_rng(3), weights(20, 200, 0)
+    models = {name: over_seeds([toy(rng.normal(size=20), drawn)], random=False) for name in "ab"}
+    (found,), (narrow,) = differences("gene_finding", models), differences("gene_finding", models, level=0.5)
+    for pair, quantile in ((found, 0.975), (narrow, 0.75)):
+        half = stats.t.ppf(quantile, 19) * pair.sampling_error
+        assert pair.interval == pytest.approx([pair.difference - half, pair.difference + half])

@@ -359,6 +359,7 @@ def test_seeds_and_rows_make_one_interval() -> None:
         {"mean": 0.5, "deviation": np.sqrt(0.02), "lowest": 0.4, "highest": 0.6}
     )
     assert seeds.training([0.4]) is None
+    assert seeds.training([0.4, 0.6]) == seeds.Component(pytest.approx(0.01), 1)
     assert seeds.training([0.4, 0.5, 0.6]) == seeds.Component(pytest.approx(0.01 / 3), 2)
     assert seeds.pooled([[0.4, 0.5, 0.6], [0.1], [0.2, 0.4]]) == seeds.Component(pytest.approx((0.02 + 0.02) / 3), 3)
     assert seeds.pooled([[0.4], [0.5]]) is None
@@ -366,8 +367,14 @@ def test_seeds_and_rows_make_one_interval() -> None:
     both = seeds.total([seeds.Component(4.0, 9), seeds.Component(1.0, 2)])
     assert (both.variance, both.freedom) == (5.0, pytest.approx(25 / (16 / 9 + 1 / 2)))
     assert seeds.total([seeds.Component(4.0, 9), seeds.NONE]) == seeds.Component(4.0, pytest.approx(9))
+    # nothing varies: as free as the least
+    assert seeds.total([seeds.Component(0.0, 9), seeds.Component(0.0, 2)]) == seeds.Component(0.0, 2)
     narrow = seeds.whole_interval("mcc", [0.5, 0.5, 0.5], [0.01] * 3, [20.0] * 3)
     wide = seeds.whole_interval("mcc", [0.4, 0.5, 0.6], [0.01] * 3, [20.0] * 3)
     assert narrow == pytest.approx(statistics.interval("mcc", 0.5, 0.01, 20))
     assert np.diff(wide) > 10 * np.diff(narrow)
+    unlike = seeds.whole_interval("mcc", [0.5, 0.5, 0.5], [0.01] * 3, [20.0, 7.0, 9.0])
+    assert unlike == pytest.approx(statistics.interval("mcc", 0.5, 0.01, 7))
+    with pytest.raises(ValueError, match="needs two seeds"):
+        seeds.whole_interval("mcc", [0.5], [0.01], [20.0])
     assert statistics.centred(0.75, 0.5) == 0.5
