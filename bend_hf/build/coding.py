@@ -102,8 +102,9 @@ def coding_sequences(
         mixed[parts.transcript[other]] = True
     _, end = spans(read)
     lengths = np.array(list(genome.lengths.values()))
-    beyond = np.flatnonzero((chromosome >= 0) & (end > lengths[chromosome]))
-    if len(beyond):
+    leaves = (chromosome >= 0) & (end > lengths[chromosome])
+    circles = np.isin(chromosome, codes[np.isin(read.chromosomes, read.circular)])
+    if len(beyond := np.flatnonzero(leaves & ~circles)):
         first = int(beyond[0])
         name = genome.names[chromosome[first]]
         raise BendError(
@@ -119,6 +120,7 @@ def coding_sequences(
             np.array(read.transcripts["biotype"].to_pylist(), dtype=object), BIOTYPES
         ),
         "chromosome is not in the genome": chromosome < 0,
+        "across the origin of a circular chromosome": leaves,
         "on several chromosomes or strands (trans-spliced)": mixed,
         "trans-spliced or other exception": read.flag("exceptional"),
         "read-through": read.flag("readthrough"),

@@ -85,6 +85,7 @@ def enhancers(
     counts = Counts()
     starts = _starts(work, Path(tss), counts)
     codes = locate_chromosomes(starts.path, starts.chromosome, fasta, aliases=aliases, skip=skip_absent)
+    _check_starts(starts, codes, fasta)
     elements = _elements(
         [_links(work, f"links {number}", Path(path), min_score, counts) for number, path in enumerate(links, start=1)],
         starts,
@@ -128,7 +129,12 @@ def enhancers(
     labels = labels[kept]
     template = TASKS["enhancer_annotation"]
     assert template.recipe is not None
-    weight = round(float((labels == 0).sum() / max(1, labels.sum())), 2)
+    if labels.all():
+        raise BendError(
+            f"Every bin of the {len(labels):,} windows left is on: there is nothing to tell apart. Ask for wider "
+            "windows (--bins), or give links whose elements are not as wide as a window."
+        )
+    weight = max(0.01, round(float((labels == 0).sum() / max(1, labels.sum())), 2))
     task = declare(
         template,
         build=build,
@@ -153,6 +159,17 @@ def enhancers(
     }
     write(work, Built(task, table, labels, counts, choices))
     return finish_with_controls(work, controls, seed)
+
+
+def _check_starts(starts: Starts, codes: np.ndarray, genome: Genome) -> None:
+    lengths = np.array([*genome.lengths.values(), 1 << 60])[codes]
+    if (beyond := np.flatnonzero((starts.position < 0) | (starts.position >= lengths))).size:
+        row = int(beyond[0])
+        raise BendError(
+            f"{starts.path}: {len(beyond):,} start sites lie outside their chromosome in {genome.path} (first: "
+            f"{starts.gene[row]} at {starts.chromosome[row]}:{starts.position[row]:,}). Is the file of another genome "
+            "build?"
+        )
 
 
 def _starts(work: Work, path: Path, counts: Counts) -> Starts:
@@ -200,6 +217,13 @@ def _elements(
         unique = list(dict.fromkeys(names))
         located = locate_chromosomes(file.path, unique, genome, aliases=aliases, skip=skip) if unique else np.empty(0)
         code_of = dict(zip(unique, located.tolist(), strict=True))
+        lengths = [*genome.lengths.values(), 1 << 60]
+        for name, start, end in zip(names, table["start"], table["end"], strict=True):
+            if end > lengths[code_of[name]]:
+                raise BendError(
+                    f"{file.path}: the element {name}:{start}-{end} ends beyond its chromosome, which has "
+                    f"{lengths[code_of[name]]:,} bp in {genome.path}. Is the file of another genome build?"
+                )
         new: dict[int, list[tuple[int, int]]] = {}
         for at, name in enumerate(names):
             if file.by_gene:

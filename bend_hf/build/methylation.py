@@ -27,6 +27,8 @@ from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
 from bend_hf.tasks import TASKS
 
+_WORD = 64  # bits
+
 
 @leaves_nothing
 def methylation(
@@ -77,6 +79,8 @@ def methylation(
     output = Path(output)
     if width < 2 or width % 2:
         raise BendError(f"A width of {width} bases: give an even number.")
+    if not 0 < threshold <= 1:
+        raise BendError(f"A threshold of {threshold} is no share of reads: give above 0 to 1 (--threshold).")
     files = named_tracks(tracks)
     split = split or Split("chromosomes", seed=seed)
     paths: dict[str, str | Path | None] = {f"track {name}": path for name, path in files.items()}
@@ -87,34 +91,37 @@ def methylation(
     fasta = Genome(genome)
     counts = Counts()
     located = Located(fasta, Path(aliases) if aliases else None, skip_absent, counts)
-    keys, bits = np.empty(0, np.int64), np.empty(0, np.uint64)
+    keys, bits = np.empty(0, np.int64), np.empty((0, 0), np.uint64)
     for label, (name, path) in enumerate(files.items()):
         step = work.step(
             f"track {name}", counts, partial(_track, path, located, percent, min_coverage, threshold, counts)
         )
         found, methylated = step["cpg"].to_numpy(), step["methylated"].to_numpy(zero_copy_only=False)
         if label == 0:
-            keys, bits = found, np.zeros(len(found), np.uint64)
+            keys, bits = found, np.zeros((-(-len(files) // _WORD), len(found)), np.uint64)
         common, old, new = np.intersect1d(keys, found, assume_unique=True, return_indices=True)
         counts.add(f"CpG that not every track covers with {min_coverage} reads", len(keys) - len(common))
         if label:
             counts.add(f"CpG that only {name} covers, not the tracks before it", len(found) - len(common))
-        keys, bits = common, bits[old] | methylated[new].astype(np.uint64) << np.uint64(label)
+        keys, bits = common, bits[:, old]
+        bits[label // _WORD] |= methylated[new].astype(np.uint64) << np.uint64(label % _WORD)
         if not len(keys):
-            raise BendError(f"{path}: no CpG is covered in this track and all before it. Are they of one genome build?")
+            raise BendError(
+                f"{path}: no CpG has {min_coverage} reads (--min-coverage) in this track and all before it. Ask for "
+                "fewer, or see whether they are of one genome build."
+            )
     code, position = keys >> 40, keys & (1 << 40) - 1
     start = position - (width // 2 - 1)
     inside = (start >= 0) & (start + width <= np.array(list(fasta.lengths.values()))[code])
     counts.add("window leaves the chromosome", int((~inside).sum()))
-    code, start, bits = code[inside], start[inside], bits[inside]
+    code, start, bits = code[inside], start[inside], bits[:, inside]
     assigned = assigned_once(work, split, Windows(code, start, start + width), fasta, counts)
     random = np.random.default_rng(seed)
     kept = np.flatnonzero(assigned.names != "")
     if max_rows is not None and len(kept) > max_rows:
         counts.add(f"CpG not drawn (max_rows {max_rows:,})", len(kept) - max_rows)
         kept = np.sort(random.permutation(kept)[:max_rows])
-    states, inverse = np.unique(bits[kept], return_inverse=True)
-    texts = [",".join(str(bit) for bit in range(len(files)) if int(state) >> bit & 1) for state in states]
+    texts, inverse = _texts(bits[:, kept])
     table = pa.table(
         {
             "chromosome": pa.array(np.array(fasta.names, dtype=object)[code[kept]], pa.string()),
@@ -192,6 +199,18 @@ def _track(
     level = np.bincount(inverse, np.concatenate(methylated))
     covered = depth >= min_coverage if _has_reads(reads) else np.ones(len(key), bool)
     return {"cpg": key[covered], "methylated": level[covered] >= threshold * depth[covered] - 1e-9}
+
+
+def _texts(bits: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Return the labels of each different column of words of bits, as text, and which of them each column has."""
+    inverse = np.zeros(bits.shape[1], np.int64)
+    for word in bits:
+        _, code = np.unique(word, return_inverse=True)
+        _, first, inverse = np.unique(
+            inverse * (code.max(initial=0) + 1) + code, return_index=True, return_inverse=True
+        )
+    words = [sum(int(word) << _WORD * at for at, word in enumerate(column)) for column in bits[:, first].T.tolist()]
+    return [",".join(str(bit) for bit in range(_WORD * len(bits)) if word >> bit & 1) for word in words], inverse
 
 
 def _has_reads(reads: list[np.ndarray]) -> bool:

@@ -197,7 +197,7 @@ def _windows(
     code, first, track, limit = code[order], first[order], track[order], limit[order]
     # Windows that may merge: runs in which each overlaps the one before it by more than the limit.
     linked = (code[1:] == code[:-1]) & (first[:-1] + width - first[1:] > merge_overlap)
-    edges = np.flatnonzero(np.concatenate([[True], ~linked, [True]]))
+    edges = np.flatnonzero(np.concatenate([[True], ~linked, [True]])) if len(code) else np.zeros(1, np.int64)
     codes: list[int] = []
     starts: list[int] = []
     masks: list[int] = []

@@ -129,6 +129,9 @@ def assign(split: Split, windows: Windows, genome: Genome, counts: Counts) -> As
     """
     if not len(windows.code):
         raise BendError(f"No window is left to split. Left out: {counts.text()}.")
+    if min(split.fractions) <= 0 or abs(sum(split.fractions) - 1) > 1e-6:
+        shares = " ".join(map(str, split.fractions))
+        raise BendError(f"The fractions {shares} are no shares of a whole: give three above 0 with the sum 1.")
     facts: dict[str, Any] = {"scheme": split.scheme}
     if split.scheme == "none":
         return Assigned(np.full(len(windows.code), "train", dtype=object), facts)
@@ -162,10 +165,17 @@ def assign(split: Split, windows: Windows, genome: Genome, counts: Counts) -> As
     )
     missing = [name for name in (FOLDS if split.scheme == "folds" else SPLITS) if not (names == name).any()]
     if missing and split.scheme != "file":
+        present = [genome.names[code] for code in np.unique(windows.code)[:8]]
+        remedy = {
+            "chromosomes": f"Name others for --validation and --test: windows lie on {', '.join(present)}; or split by "
+            "blocks, which need one chromosome only",
+            "blocks": f"Ask for smaller blocks than {split.block:,} bp (--block)",
+            "homology": f"They are {facts.get('clusters', 0):,} clusters of relatives; ask for a higher --identity or "
+            "--coverage, or split by chromosomes or blocks",
+            "folds": "Ten folds need ten windows at least; split by blocks, or give a file",
+        }[split.scheme]
         raise BendError(
-            f"The split by {split.scheme} leaves no row for {', '.join(missing)}: {len(names):,} windows on "
-            f"{len(np.unique(windows.code)):,} chromosomes. Use another scheme (blocks need one chromosome only), "
-            "smaller blocks, or a file of splits."
+            f"The split by {split.scheme} leaves no row for {', '.join(missing)}, of {len(names):,} windows. {remedy}."
         )
     return Assigned(names, facts)
 

@@ -194,6 +194,7 @@ def methylation(args: Namespace) -> None:
 def variants(args: Namespace) -> None:
     """Build a variant task."""
     from bend_hf import build
+    from bend_hf.errors import BendError
 
     if args.clinvar:
         refuse(args, "with --clinvar", "field", "positive", "negative", "threshold", "label_table")
@@ -201,6 +202,8 @@ def variants(args: Namespace) -> None:
     else:
         if args.label_table:
             refuse(args, "with --label-table", "field")
+        if twice := sorted({*args.negative} & {*args.positive}):
+            raise BendError(f"{twice[0]!r} is given as a --positive and as a --negative term. Name it once.")
         terms = dict.fromkeys(args.negative, 0) | dict.fromkeys(args.positive, 1)
         labels = build.Labels(args.field or "", terms=terms, threshold=args.threshold, table=args.label_table)
     options = _shared(args, "none") | _named(args, ("annotation", "matched"))

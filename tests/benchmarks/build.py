@@ -49,19 +49,24 @@ def make_genome(folder: Path, size: Size) -> None:
     with (folder / "g.fa").open("wb") as handle:
         for number in range(1, CHROMOSOMES + 1):
             letters = BASES[random.integers(0, 4, size.length, np.uint8)]
-            for element, width, share in ((short, 300, 0.1), (long, 1000, 0.17)):
-                copies = int(size.length * share / width)
-                at = random.integers(0, size.length - width, copies)
-                first = random.integers(0, len(element) - width + 1, copies)
-                pieces = element[first[:, None] + np.arange(width)]
-                rate = random.uniform(0.05, 0.25, (copies, 1))
-                changed = random.random(pieces.shape, np.float32) < rate
-                pieces[changed] = BASES[random.integers(0, 4, int(changed.sum()))]
-                turned = random.random(copies) < 0.5
-                pieces[turned] = np.frombuffer(bytes.maketrans(b"ACGT", b"TGCA"), np.uint8)[pieces[turned, ::-1]]
-                letters[at[:, None] + np.arange(width)] = pieces
+            repeats(letters, random, short, long)
             handle.write(b">chr%d\n" % number + letters.tobytes() + b"\n")
     make_genes(folder, size)  # it writes stop codons into the genome
+
+
+def repeats(letters: np.ndarray, random: np.random.Generator, short: np.ndarray, long: np.ndarray) -> None:
+    """Put copies of two elements into a chromosome, in place."""
+    for element, width, share in ((short, 300, 0.1), (long, 1000, 0.17)):
+        copies = int(len(letters) * share / width)
+        at = random.integers(0, len(letters) - width, copies)
+        first = random.integers(0, len(element) - width + 1, copies)
+        pieces = element[first[:, None] + np.arange(width)]
+        rate = random.uniform(0.05, 0.25, (copies, 1))
+        changed = random.random(pieces.shape, np.float32) < rate
+        pieces[changed] = BASES[random.integers(0, 4, int(changed.sum()))]
+        turned = random.random(copies) < 0.5
+        pieces[turned] = np.frombuffer(bytes.maketrans(b"ACGT", b"TGCA"), np.uint8)[pieces[turned, ::-1]]
+        letters[at[:, None] + np.arange(width)] = pieces
 
 
 def chromosome(folder: Path, size: Size, number: int) -> np.ndarray:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from bend_hf.build.readers.annotation import read_aliases, read_annotation
+from bend_hf.build.located import read_aliases
+from bend_hf.build.readers.annotation import read_annotation
 from bend_hf.errors import BendError
 
 

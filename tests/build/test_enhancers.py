@@ -46,7 +46,7 @@ def test_a_bin_is_on_if_one_base_is_in_an_element(tmp_path, inputs):
         "c1\t12000\t12100\tX\t0.5\tFalse\n"  # X's, but in Y's window
         "c1\t5100\t5200\tX\t0.9\tTrue\n"  # its own promoter
         "c1\t12400\t12401\tY\t0.02\tFalse\n"  # too weak
-        "c1\t12450\t99999\tY\t0.03\tFalse\n"  # reaches beyond the window
+        "c1\t12450\t19999\tY\t0.03\tFalse\n"  # reaches beyond the window
         "c1\t12450\t12500\tZ\t0.03\tFalse\n"  # on another chromosome than its gene
         "c2\t10\t60\tEDGE\t0.9\tFalse\n"
         "c2\t10\t60\tLOST\t0.9\tFalse\n"

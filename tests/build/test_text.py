@@ -68,7 +68,7 @@ def test_a_truncated_file_is_no_shorter_file(tmp_path):
 def test_rows_end_at_the_stop_line(tmp_path, block):
     path = tmp_path / "a.gff"
     path.write_text("c1\t1\t2\n##FASTA\nc9\t9\t9\n")
-    assert read(path, stop=b"##FASTA")[1] == [("c1", "1", "2")]
+    assert read(path, stop=(b"##FASTA", b">"))[1] == [("c1", "1", "2")]
 
 
 def test_a_table_knows_its_header_and_its_lines(tmp_path):

@@ -13,7 +13,6 @@ half-open here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -79,6 +78,7 @@ class Annotation:
         exons: Exons.
         stops: Annotated stop codons.
         duplicates: Lines that repeat another one word for word, which are read once.
+        circular: Sequences that GFF3 says are circular, where a feature across the origin ends beyond the end.
     """
 
     path: Path
@@ -89,6 +89,7 @@ class Annotation:
     exons: Parts
     stops: Parts
     duplicates: int
+    circular: tuple[str, ...] = ()
 
     def flag(self, name: str) -> np.ndarray:
         """Return one of `FLAGS` by transcript: (t,) bool."""
@@ -102,7 +103,7 @@ def read_annotation(path: str | Path) -> Annotation:
         BendError: The file is neither, a line is malformed, a feature has no transcript, or nothing is coding.
     """
     path = Path(path)
-    lines = Lines(path, COLUMNS, "GTF or GFF3", more=False, stop=b"##FASTA")
+    lines = Lines(path, COLUMNS, "GTF or GFF3", more=False, stop=(b"##FASTA", b">"))
     tables = iter(lines)
     first = next(tables, None)
     if first is None:
@@ -123,7 +124,8 @@ def annotation_once(work: Work, path: Path, counts: Counts) -> Annotation:
         parts = {f"{what} {name}": values for what in _PARTS for name, values in vars(getattr(read, what)).items()}
         table = {f"transcripts {name}": read.transcripts[name].combine_chunks() for name in _TRANSCRIPTS}
         facts = {"format": pa.array([read.format]), "duplicates": pa.array([read.duplicates])}
-        return {**facts, "chromosomes": pa.array(read.chromosomes, pa.string()), **table, **parts}
+        names = {what: pa.array(getattr(read, what), pa.string()) for what in ("chromosomes", "circular")}
+        return {**facts, **names, **table, **parts}
 
     step = work.step("annotation", counts, make)
     cds, exons, stops = (
@@ -139,6 +141,7 @@ def annotation_once(work: Work, path: Path, counts: Counts) -> Annotation:
         exons=exons,
         stops=stops,
         duplicates=step["duplicates"][0].as_py(),
+        circular=tuple(step["circular"].to_pylist()),
     )
 
 
@@ -172,6 +175,7 @@ class _Collected:
         self.genes: dict[str, tuple[str, str, str]] = {}  # GTF: transcript → gene, name, biotype
         self.features: dict[str, tuple[str, str, str]] = {}  # GFF3: ID → type, parent, attributes
         self.flags: dict[str, int] = {}
+        self.circular: dict[str, None] = {}
         self.columns: list[list[np.ndarray]] = [[] for _ in range(7)]
 
     def add(self, table: pa.Table) -> None:
@@ -223,7 +227,7 @@ class _Collected:
         encoded = owner.combine_chunks().dictionary_encode()
         numbers: list[list[int]] = []
         for text in encoded.dictionary.to_pylist():
-            names = [unquote(name) for name in text.split(",") if name] if self.gff3 else [text]
+            names = [_decoded(name) for name in text.split(",") if name] if self.gff3 else [text]
             numbers.append([self.transcripts.setdefault(name, len(self.transcripts)) for name in names])
         counts = np.array([len(each) for each in numbers])
         flat = np.concatenate([np.array(each, np.int32) for each in numbers])
@@ -254,6 +258,8 @@ class _Collected:
         """GFF3: remember what may be a parent, and the flags of CDS lines under their parents' names."""
         named = table.filter(pc.invert(pc.is_in(table["type"], pa.array(["exon", "stop_codon", "start_codon"]))))
         texts = named["attributes"]
+        round_ones = pc.match_substring_regex(texts, r"(?:^|;) ?Is_circular=true")
+        self.circular |= dict.fromkeys(named["seqid"].filter(round_ones).to_pylist())
         flags = _flags(texts).tolist()
         columns = (_attribute(texts, "ID", gff3=True), _attribute(texts, "Parent", gff3=True))
         for kind, name, parent, text, flag in zip(
@@ -266,11 +272,11 @@ class _Collected:
             if kind == "CDS":
                 for owner in (parent or name).split(","):
                     if flag:
-                        self.flags[unquote(owner)] = self.flags.get(unquote(owner), 0) | flag
+                        self.flags[_decoded(owner)] = self.flags.get(_decoded(owner), 0) | flag
             elif name:
-                self.features[unquote(name)] = (kind, unquote(parent.split(",")[0]), text)
+                self.features[_decoded(name)] = (kind, _decoded(parent.split(",")[0]), text)
                 if flag:
-                    self.flags[unquote(name)] = self.flags.get(unquote(name), 0) | flag
+                    self.flags[_decoded(name)] = self.flags.get(_decoded(name), 0) | flag
 
     def annotation(self) -> Annotation:
         if not self.columns[0]:
@@ -306,6 +312,7 @@ class _Collected:
             exons=exons,
             stops=stops,
             duplicates=before - columns.shape[1],
+            circular=tuple(self.circular),
         )
 
     def _stacked(self) -> np.ndarray:
@@ -339,7 +346,13 @@ class _Collected:
 
 def _value(text: str, name: str) -> str:
     found = re.search(rf"(?:^|;)\s*{name}=([^;]*)", text)
-    return unquote(found[1].strip()) if found else ""
+    return _decoded(found[1].strip()) if found else ""
+
+
+def _decoded(text: str) -> str:
+    """Return percent-encoded text, as it is where it encodes a tab or the like, which no table can hold."""
+    plain = unquote(text)
+    return plain if plain.isprintable() else text
 
 
 def _flags(texts: pa.ChunkedArray) -> np.ndarray:
@@ -348,43 +361,3 @@ def _flags(texts: pa.ChunkedArray) -> np.ndarray:
     for bit, pattern in enumerate(FLAGS.values()):
         bits |= pc.match_substring_regex(texts, pattern).to_numpy().astype(np.int64) << bit
     return bits
-
-
-def read_aliases(path: str | Path, names: tuple[str, ...]) -> dict[str, str]:
-    """Read other names of chromosomes from an NCBI assembly report, or a table with one chromosome's names per line.
-
-    Args:
-        path: The report or table (tab-separated).
-        names: The genome's own names.
-
-    Returns:
-        Other name → the genome's name.
-
-    Raises:
-        BendError: No line holds a name of the genome, or one other name stands for two chromosomes.
-    """
-    path = Path(path)
-    aliases: dict[str, str] = {}
-    if not path.is_file():
-        raise BendError(f"{path}: there is no such table of chromosome names.")
-    for number, fields in _fields(path):
-        own = [field for field in fields if field in names]
-        for field in fields if own else ():
-            if aliases.setdefault(field, own[0]) != own[0]:
-                raise BendError(f"{path}, line {number}: {field!r} stands for both {aliases[field]!r} and {own[0]!r}.")
-    if not aliases:
-        raise BendError(f"{path} has no name of the genome's chromosomes ({', '.join(names[:5])} …).")
-    return aliases
-
-
-def _fields(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield the names on each line; of an assembly report, only those columns that hold names."""
-    columns: list[int] | None = None
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
-        fields = line.lstrip("# ").split("\t")
-        if "Sequence-Name" in fields:
-            held = ("Sequence-Name", "GenBank-Accn", "RefSeq-Accn", "UCSC-style-name")
-            columns = [at for at, name in enumerate(fields) if name in held]
-        elif not line.startswith("#"):
-            chosen = fields if columns is None else [fields[at] for at in columns if at < len(fields)]
-            yield number, [field for field in chosen if field not in ("na", "")]

@@ -187,6 +187,7 @@ def _bed_methyl(path: Path, located: Located) -> Iterator[tuple[np.ndarray, np.n
         start, end = lines.integers(table, "start"), lines.integers(table, "end")
         codes = located.codes(lines, table)
         located.check(lines, table, codes, start, end)
+        _check_width(lines, table, start, end)
         reads, level = lines.integers(table, "coverage"), lines.numbers(table, "percent")
         _check_level(lines, table, "percent", level, 100, reads == 0)
         if (bad := np.flatnonzero(reads < 0)).size:
@@ -204,16 +205,27 @@ def _bed_methyl(path: Path, located: Located) -> Iterator[tuple[np.ndarray, np.n
 def _bedgraph(
     lines: Lines, located: Located, percent: bool
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    highest = 0.0
     for table in lines:
         start, end = lines.integers(table, "start"), lines.integers(table, "end")
         codes = located.codes(lines, table)
         located.check(lines, table, codes, start, end)
-        if (bad := np.flatnonzero(end - start > 2)).size:
-            lines.fail(table, bad[0], "end", "makes the interval wider than one CpG (1 or 2 bp).")
+        _check_width(lines, table, start, end)
         level = lines.numbers(table, "value")
         _check_level(lines, table, "value", level, 100 if percent else 1, np.zeros(len(level), bool))
+        highest = max(highest, float(level.max()))
         kept = codes >= 0
         yield codes[kept], start[kept], level[kept] / (100 if percent else 1), np.ones(int(kept.sum()))
+    if percent and 0 < highest <= 1:
+        raise BendError(
+            f"{lines.path}: no level is above {highest:g}, so these are shares, not percent. Say percent=False "
+            "(--scale fraction)."
+        )
+
+
+def _check_width(lines: Lines, table: pa.Table, start: np.ndarray, end: np.ndarray) -> None:
+    if (bad := np.flatnonzero(end - start > 2)).size:
+        lines.fail(table, bad[0], "end", "makes the interval wider than one CpG (1 or 2 bp).")
 
 
 def _check_level(lines: Lines, table: pa.Table, column: str, level: np.ndarray, most: int, unread: np.ndarray) -> None:

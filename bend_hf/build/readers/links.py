@@ -85,7 +85,7 @@ def read_links(path: Path, min_score: float, counts: Counts) -> Links:
         weak = _weak(lines, table, "score", min_score)
         counts.add(f"link: score below {min_score}", int(weak.sum()))
         return _links(lines, table, _PLAIN, ~weak)
-    if len(header) >= 6 and header[1].isdigit() and header[4].isdigit():
+    if _is_bedpe(path):
         return _bedpe(path)
     raise BendError(
         f"{path} is no table of links: its first line is {' '.join(header)[:120]!r}. Known are CRISPRi tables "
@@ -113,6 +113,12 @@ def _links(lines: Lines, table: pa.Table, names: Sequence[str], kept: np.ndarray
         lines.fail(table, bad[0], end, f"is no end of an interval that starts at {begin[bad[0]]} (0-based half-open).")
     found = pa.table({"chromosome": table[chromosome], "start": begin, "end": stop, "gene": table[gene]})
     return Links(lines.path, found.filter(pa.array(kept)))
+
+
+def _is_bedpe(path: Path) -> bool:
+    block = next(read_bytes(path), b"").decode(errors="replace")
+    first = next((line for line in block.splitlines() if line.strip() and not line.startswith("#")), "").split("\t")
+    return len(first) >= 6 and first[1].isdigit() and first[4].isdigit()
 
 
 def _bedpe(path: Path) -> Links:
@@ -160,6 +166,8 @@ def read_starts(path: Path) -> Starts:
         genes = table["gene"].to_pylist()
         seen: set[str] = set()
         for row, gene in enumerate(genes):
+            if not gene:
+                lines.fail(table, row, "gene", "is no name of a gene.")
             if gene in seen:
                 lines.fail(table, row, "gene", "is listed twice: give one start site per gene.")
             seen.add(gene)

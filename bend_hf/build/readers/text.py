@@ -44,7 +44,7 @@ class Lines:
         what: The format, for messages.
         more: Whether rows may have further columns (the same number in every row); they are not read.
         source: Blocks of text to read instead of the file's own bytes, for formats that another library decodes.
-        stop: A line that ends the rows, such as ``##FASTA``.
+        stop: Beginnings of a line that ends the rows, such as ``##FASTA``.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Lines:
         *,
         more: bool = True,
         source: Iterable[bytes] | None = None,
-        stop: bytes | None = None,
+        stop: tuple[bytes, ...] = (),
     ) -> None:
         self.path = Path(path)
         self.columns = list(columns)
@@ -97,12 +97,10 @@ class Lines:
         yield rest[:at]
 
     def _end(self, block: bytes) -> int | None:
-        if self._stop is None:
-            return None
-        if block.startswith(self._stop):
+        if self._stop and block.startswith(self._stop):
             return 0
-        found = block.find(b"\n" + self._stop)
-        return None if found < 0 else found + 1
+        found = [at for each in self._stop if (at := block.find(b"\n" + each)) >= 0]
+        return min(found) + 1 if found else None
 
     def _parse(self, text: bytes) -> pa.Table:
         if not self.width:
@@ -199,8 +197,10 @@ def read_bytes(path: Path) -> Iterator[bytes]:
             packed = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
             handle = gzip.GzipFile(fileobj=raw) if packed else raw
+            first = True
             while data := handle.read(_BLOCK):
-                yield data
+                yield data.removeprefix(b"\xef\xbb\xbf") if first else data  # the mark that Windows puts first
+                first = False
                 bar.update(raw.tell() - bar.n)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise BendError(f"{path} is truncated or damaged ({error}). Download it again.") from error
@@ -224,7 +224,7 @@ def read_table(path: Path, columns: Sequence[str], what: str, optional: Sequence
         first += data
         if b"\n" in data:
             break
-    header = first.split(b"\n", 1)[0].decode(errors="replace").lstrip("\ufeff").lstrip("#").rstrip("\r").split("\t")
+    header = first.split(b"\n", 1)[0].decode(errors="replace").lstrip("#").rstrip("\r").split("\t")
     missing = [name for name in columns if name not in header]
     if missing:
         raise BendError(

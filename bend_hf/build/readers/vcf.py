@@ -79,20 +79,20 @@ def read_variants(path: Path, located: Located) -> Iterator[Block]:
     for table in lines:
         codes = located.codes(lines, table)
         position = lines.integers(table, "POS") - 1
-        located.check(lines, table, codes, position, position + 1, columns=("POS", "POS"))
+        end = position + pc.binary_length(table["REF"]).to_numpy()
+        located.check(lines, table, codes, position, np.maximum(end, position + 1), columns=("POS", "POS"))
         upper = table.set_column(3, "REF", pc.utf8_upper(table["REF"])).set_column(
             4, "ALT", pc.utf8_upper(table["ALT"])
         )
         good = pc.match_substring_regex(upper["REF"], "^[ACGTN]+$").to_numpy()
         if (bad := np.flatnonzero(~good)).size:
             lines.fail(table, bad[0], "REF", "is no DNA (A, C, G, T, N).")
-        yield _single(lines, upper, codes, position, located, checked)
+        checked.add(lines, codes, position, end, upper["REF"].combine_chunks())
+        yield _single(lines, upper, codes, position, located)
     checked.verdict()
 
 
-def _single(
-    lines: Lines, table: pa.Table, codes: np.ndarray, position: np.ndarray, located: Located, checked: _Reference
-) -> Block:
+def _single(lines: Lines, table: pa.Table, codes: np.ndarray, position: np.ndarray, located: Located) -> Block:
     """Split records into alleles, and keep those that change one base."""
     one_base = pc.and_(*(pc.match_substring_regex(table[name], "^[ACGT]$") for name in ("REF", "ALT")))
     simple = pc.and_(one_base, pc.not_equal(table["REF"], table["ALT"])).to_numpy()
@@ -119,7 +119,6 @@ def _single(
         for one, two in zip(bases, (first, second), strict=True)
     )
     rows = rows[order]
-    checked.add(lines, rows, codes[rows], place, ref)
     taken = table.take(pa.array(rows))
     return Block(codes[rows], place, ref, alt, taken["ID"].combine_chunks(), allele[order], taken["INFO"])
 
@@ -160,20 +159,21 @@ class _Reference:
         self.seen = self.wrong = 0
         self.first: list[str] = []
 
-    def add(self, lines: Lines, row: np.ndarray, code: np.ndarray, position: np.ndarray, ref: np.ndarray) -> None:
-        if not len(row):
-            return
-        lengths = np.array(list(self.genome.lengths.values()))[code]
-        inside = position < lengths
-        at = np.where(inside, position, 0)
-        bases = self.genome.gather(code, at, at + 1)[0].view("S1").astype("U1")
-        wrong = np.flatnonzero((bases != ref) | ~inside)
+    def add(self, lines: Lines, code: np.ndarray, start: np.ndarray, end: np.ndarray, refs: pa.Array) -> None:
+        """Compare the whole alleles of a block, on the chromosomes that the genome has; N equals every base."""
+        row = np.flatnonzero(code >= 0)
+        texts = refs.take(pa.array(row)).to_pylist()
+        letters, offsets = self.genome.gather(code[row], start[row], end[row])
+        said = np.frombuffer("".join(texts).encode(), np.uint8)
+        differ = (letters != said) & (said != ord("N"))
+        wrong = np.flatnonzero(np.add.reduceat(differ, offsets[:-1]) if len(row) else differ)
         self.seen += len(row)
         self.wrong += len(wrong)
         for each in wrong[: 3 - len(self.first)].tolist():
-            place = f"{self.genome.names[code[each]]}:{position[each] + 1}"
+            place = f"{self.genome.names[code[row[each]]]}:{start[row[each]] + 1}"
             line = lines.line(lines.before + int(row[each]))
-            self.first.append(f"line {line} {place} REF {ref[each]}, genome {bases[each]}")
+            genome = letters[offsets[each] : offsets[each + 1]].tobytes().decode()
+            self.first.append(f"line {line} {place} REF {texts[each][:20]}, genome {genome[:20]}")
 
     def verdict(self) -> None:
         if self.wrong:
