@@ -57,6 +57,7 @@ def evaluate(
     name: str | None = None,
     strand: str = "forward",
     device: str | None = None,
+    device_map: str | Mapping[str, Any] | None = None,
     store: Folder | None = None,
     store_limit: str | int | None = "100GB",
     vectors: str = "auto",
@@ -107,6 +108,7 @@ def evaluate(
         name: The model's name in results, instead of its own.
         strand: ``"forward"``, or ``"average"`` over both strands.
         device: Torch device; None for the best there is.
+        device_map: ``"auto"`` for a model larger than one device: its layers lie on all there are.
         store: Folder for token vectors; None for the package's cache.
         store_limit: Bytes (or ``"50GB"``) that vectors may take for a task; beyond it they are made in every epoch.
         vectors: How vectors are kept: ``auto`` (two bytes; float32 under ``bend-2024``), ``float32`` or ``int8``.

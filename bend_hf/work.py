@@ -193,7 +193,7 @@ def ready(**arguments: Any) -> Work:
 
     most = parse_size(str(asked.store_limit)) if asked.store_limit is not None else None
     loading = ("revision", "trust_remote_code", "dtype", "layer", "config", "tokenizer", "prefix", "scheme", "name")
-    options = {name: arguments[name] for name in (*loading, "strand", "device")}
+    options = {name: arguments[name] for name in (*loading, "strand", "device", "device_map")}
     opened = None
     if isinstance(model, str | os.PathLike) and str(model) not in BASELINES and not in_python(str(model)):
         resolve(str(model))

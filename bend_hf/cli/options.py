@@ -156,6 +156,7 @@ def model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--prefix", metavar="TEXT", help="before every sequence, as '<dna>' (default: what it needs)")
     group.add_argument("--scheme", metavar="NAME", help="how DNA is read, if found wrongly: characters, k-mers, text …")
     group.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best there is)")
+    group.add_argument("--device-map", metavar="MAP", help="auto: the layers of a large model on all devices there are")
 
 
 def store_options(parser: argparse.ArgumentParser) -> None:
@@ -199,7 +200,7 @@ def _genome(values: Sequence[str] | None) -> Path | dict[str, Path] | None:
 def loading(args: Namespace) -> dict[str, Any]:
     """Return the options that loading a model takes."""
     names = ("revision", "trust_remote_code", "dtype", "layer", "strand", "config", "tokenizer", "prefix", "scheme")
-    return {name: getattr(args, name) for name in (*names, "device")}
+    return {name: getattr(args, name) for name in (*names, "device", "device_map")}
 
 
 def print_columns(rows: Sequence[Sequence[str]]) -> None:

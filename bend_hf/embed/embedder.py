@@ -28,10 +28,11 @@ from bend_hf.embed.devices import KINDS, native_half, pick_device
 from bend_hf.embed.interface import Tokens
 from bend_hf.embed.limits import Limits, limits
 from bend_hf.embed.loading import Loaded, load, load_again
-from bend_hf.embed.measure import Measured, agrees_with_cpu, answer, differs, measure, measure_layers
+from bend_hf.embed.measure import Measured, agrees_with_cpu, answer, differs, laid_out, measure, measure_layers
 from bend_hf.embed.memory import borrow, in_memory, place_of, settled
 from bend_hf.embed.network import Layer, Network
 from bend_hf.embed.pieces import Cut, scheme_of
+from bend_hf.embed.spread import DeviceMap, check_alone
 from bend_hf.embed.stream import side_by_side, vectors_of
 from bend_hf.embed.tokens import Scheme
 from bend_hf.errors import BendError, unknown
@@ -65,6 +66,7 @@ class Embedder:
         cut: How long sequences are cut.
         batches: Runs the pieces.
         dtype: What it computes in.
+        device_map: Where its layers lie, if not all on one device.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Embedder:
         layer: Layer = -1,
         strand: str = "forward",
         device: str | torch.device | None = None,
+        device_map: DeviceMap | None = None,
         protocol: str | Protocol = "default",
         context: int | None = None,
         batch_tokens: int | None = None,
@@ -90,12 +93,13 @@ class Embedder:
             "layer": layer,
             "strand": strand,
             "device": device,
+            "device_map": device_map,
             "protocol": protocol,
             "context": context,
             "batch_tokens": batch_tokens,
         }
         self.protocol = protocol if isinstance(protocol, Protocol) else get_protocol(protocol)
-        self.loaded = loaded
+        self.loaded, self.device_map = loaded, device_map
         self.name = name or loaded.source
         self.scheme: Scheme = scheme_of(self.protocol, loaded.scheme, loaded.config)
         self.strand, self.kmer_shift = strand, self.protocol.kmer_shift
@@ -106,7 +110,9 @@ class Embedder:
             device, half = place_of(loaded.model)
         as_found = loaded.borrowed and half != torch.float32
         chosen = pick_device(device)
-        if device is None and chosen.type in KINDS[1:]:
+        if device_map is not None:
+            chosen = laid_out(loaded.model, device_map, self.name, self.scheme)
+        elif device is None and chosen.type in KINDS[1:]:
             proven = agrees_with_cpu(loaded.model, self.name, self.scheme, chosen)
             chosen = chosen if proven else torch.device("cpu")
         if chosen.type == "cpu":
@@ -179,6 +185,7 @@ class Embedder:
         layer: Layer = -1,
         strand: str = "forward",
         device: str | torch.device | None = None,
+        device_map: DeviceMap | None = None,
         protocol: str | Protocol = "default",
         batch_tokens: int | None = None,
         context: int | None = None,
@@ -200,6 +207,8 @@ class Embedder:
                 list, whose vectors are concatenated.
             strand: ``"forward"``, or ``"average"`` for the mean of both strands at each nucleotide.
             device: ``"cpu"``, ``"cuda"``, ``"cuda:1"``; the GPU by default where there is one.
+            device_map: For models larger than one device, instead of `device`: ``"auto"``, or what else
+                `bend_hf.embed.spread.spread` takes.
             protocol: ``"default"``, or ``"bend-2024"``: sequences are cut, special tokens placed and overlapping k-mers
                 upsampled as the BEND reference did, for comparison with published numbers.
             batch_tokens: Most tokens in a batch, padding included. It changes no result.
@@ -221,6 +230,8 @@ class Embedder:
         if revision is not None and Path(found.source).exists():
             kind = "folder" if Path(found.source).is_dir() else "file"
             raise BendError(f"{found.source} is a {kind}, which has no revision (--revision): leave it out.")
+        if device_map is not None:
+            check_alone(device)
         loaded = load(
             found.source,
             revision=revision or found.revision,
@@ -237,6 +248,7 @@ class Embedder:
             layer=layer,
             strand=strand,
             device=device,
+            device_map=device_map,
             protocol=protocol,
             context=context or found.context,
             batch_tokens=batch_tokens,

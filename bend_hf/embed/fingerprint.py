@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from bend_hf.errors import BendError
 from bend_hf.files import digest_of
 
 PROBES = (
@@ -62,6 +63,8 @@ def of_weights(model: nn.Module) -> str:
     for name, tensor in sorted(model.state_dict().items()):
         if not isinstance(tensor, torch.Tensor):
             continue
+        if tensor.is_meta:
+            raise BendError(f"The weight {name} lies on the disk, where it cannot be compared: load the model again.")
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         sha.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return sha.hexdigest()
@@ -71,10 +74,11 @@ def of_bits(model: nn.Module) -> str:
     """Return a digest of sums over the bits of a model's parameters and buffers, in rows and in columns of `WORDS`.
 
     It changes with any one value, and is for comparisons within a process: nothing is known of who means to fool it.
+    Weights that a device map put out of the way are not looked at.
     """
     sha = hashlib.sha256()
     for tensor in model.state_dict().values():
-        if not isinstance(tensor, torch.Tensor):
+        if not isinstance(tensor, torch.Tensor) or tensor.is_meta:
             continue
         flat = tensor.detach().contiguous().flatten().view(torch.uint8)
         whole = len(flat) - len(flat) % (8 * WORDS)

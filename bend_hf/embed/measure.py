@@ -17,6 +17,7 @@ from torch.func import functional_call
 
 from bend_hf.console import log
 from bend_hf.embed.network import Network, lowered
+from bend_hf.embed.spread import DeviceMap, is_spread, spread
 from bend_hf.embed.tokens import Scheme
 from bend_hf.errors import BendError
 
@@ -193,6 +194,25 @@ def _finite(hidden: Tensor, network: Network) -> Tensor:
             "DNA: its weights or its code are broken here."
         )
     return hidden
+
+
+def laid_out(model: nn.Module, device_map: DeviceMap, name: str, scheme: Scheme) -> torch.device:
+    """Lay a model's layers out over devices (see `spread`), and prove that it still computes the same.
+
+    Raises:
+        BendError: It does not, or the map does not fit it.
+    """
+    if is_spread(model):
+        return spread(model, device_map, name)
+    ids = torch.from_numpy(probe_ids(scheme, 32, 1))[None]
+    expected = Network(model, name, torch.device("cpu"))(ids)
+    device = spread(model, device_map, name)
+    if apart := _apart([Network(model, name, device)(ids).cpu()], [expected], 1e-3):
+        raise BendError(
+            f"{name} gives other vectors with its layers apart (they differ by {apart:.2g} of the vectors' root mean "
+            "square): leave out device_map= (--device-map)."
+        )
+    return device
 
 
 def agrees_with_cpu(model: nn.Module, name: str, scheme: Scheme, device: torch.device) -> bool:

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel
 
 from bend_hf.console import log
 from bend_hf.embed.devices import out_of_memory
+from bend_hf.embed.spread import is_spread
 from bend_hf.embed.strands import fold
 from bend_hf.errors import BendError
 from bend_hf.runtime import exact_float32
@@ -104,7 +105,7 @@ class Network:
         fold_strands: bool = False,
     ) -> None:
         there = next((weight.device for weight in model.parameters()), None)
-        self.model = model if there == device else model.to(device)
+        self.model = model if there == device or is_spread(model) else model.to(device)
         self.name, self.device, self.dtype = name, device, dtype
         self.call: Callable[..., Any] = self.model
         self.autocast = True

@@ -33,6 +33,7 @@ USUAL: dict[str, Any] = {
     "dtype": "auto",
     "layer": -1,
     "strand": "forward",
+    "device_map": None,
     "config": None,
     "tokenizer": None,
     "prefix": None,
@@ -91,7 +92,7 @@ def _of_object(model: Any, protocol: Protocol, options: Mapping[str, Any], sourc
         return _named(model)
     found = in_memory(model, options.get("tokenizer"))
     if found is not None:
-        left_out = ("tokenizer", "revision", "trust_remote_code", "config")
+        left_out = ("tokenizer", "revision", "trust_remote_code", "device_map", "config")
         refuse_options("A model in memory", options, ("tokenizer", *(set(USUAL) - set(left_out))))
         given = {name: value for name, value in options.items() if name not in left_out}
         return _named(Embedder.from_model(*found, protocol=protocol, **given))

@@ -33,7 +33,9 @@ LEFT_OUT = {
     **dict.fromkeys(
         ("--seeds", "--protocol", "--output", "-o", "--push", "--format", "--store", "--store-limit"), "one"
     ),
-    **dict.fromkeys(("--num-proc", "--device", "--revision", "--layers", "--train-rows", "--budget"), "one"),
+    **dict.fromkeys(
+        ("--num-proc", "--device", "--device-map", "--revision", "--layers", "--train-rows", "--budget"), "one"
+    ),
     **dict.fromkeys(("--tasks", "--trackers"), "many"),
     "--task": "one",
     **dict.fromkeys(("--overwrite", "--strict", "--trust-remote-code", "--debug", "--dry-run"), "none"),

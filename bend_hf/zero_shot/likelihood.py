@@ -226,6 +226,7 @@ def language_model(embedder: Any) -> Any:
     """
     from bend_hf.embed.loading import load_again
     from bend_hf.embed.memory import head_of
+    from bend_hf.embed.spread import spread, with_head
 
     if not hasattr(embedder, "loaded"):
         return None
@@ -236,7 +237,11 @@ def language_model(embedder: Any) -> Any:
             f"{embedder.name}: its weights were replaced since it was loaded, and the head belongs to those "
             "before. Give the model with its head: Embedder.from_model(model, tokenizer)."
         )
-    return load_again(embedder.loaded, lm_head=True).model.to(embedder.network.device)
+    model = load_again(embedder.loaded, lm_head=True).model
+    if embedder.device_map is None:
+        return model.to(embedder.network.device)
+    spread(model, with_head(embedder.device_map, model), embedder.name)
+    return model
 
 
 def _pairs(scheme: Scheme, windows: Sequence[Windows]) -> Iterator[tuple[Windows, Any, Any]]:

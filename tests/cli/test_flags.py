@@ -74,6 +74,7 @@ def _loading(call: str) -> dict[str, tuple[str, str, Any]]:
         "prefix": ("--prefix <dna>", f"{call}.prefix", "<dna>"),
         "scheme": ("--scheme codons", f"{call}.scheme", "codons"),
         "device": ("--device cpu", f"{call}.device", "cpu"),
+        "device_map": ("--device-map auto", f"{call}.device_map", "auto"),
     }
 
 
