@@ -10,7 +10,9 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bend_hf.bars import steps
 from bend_hf.files import atomic
+from bend_hf.tasks import BEND
 
 if TYPE_CHECKING:
     from bend_hf.results.record import Result
@@ -84,7 +86,9 @@ def run(output: Path) -> list[Result]:
     model = write_untrained_model(output / "untrained-6mer")
     results = [
         result
-        for name in ("onehot", "composition", str(model))
+        for name in steps(
+            ("onehot", "composition", str(model)), "model", name=lambda name: Path(name).name, inside=len(BEND)
+        )
         for size, tasks in BATCH_SIZES.items()
         for result in evaluate(
             name,

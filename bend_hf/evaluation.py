@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bend_hf import checks
-from bend_hf.console import log
+from bend_hf.console import log, spoken
 from bend_hf.errors import BendError, unknown
 from bend_hf.work import Folder, Work, ready
 
@@ -66,6 +66,7 @@ def evaluate(
     output: Folder = "bend-results",
     overwrite: bool = False,
     budget: str | float | None = None,
+    verbose: bool = False,
 ) -> Results:
     """Evaluate a model on the tasks, and write one record per task (and seed) below `output`.
 
@@ -118,6 +119,7 @@ def evaluate(
         overwrite: Make results again that are there already.
         budget: Seconds (or ``"30min"``, ``"2h"``) that the run may take, as measured on a few rows before: where that
             is too short, layers and rows are left out, which is said and marked.
+        verbose: Whether to tell what is done and how far it is, as the command line does.
 
     Returns:
         The results, in the order of the tasks; a failed task is a result with `failure` set. Under
@@ -131,11 +133,12 @@ def evaluate(
     from bend_hf.train.processes import process_state
 
     seconds = checks.seconds("budget", arguments.pop("budget"))
-    work = ready(**arguments)
-    if seconds is not None:
-        work, found = _within(work, seconds)
-        log.info("%s", found)
-    results = work.done()
+    with spoken(arguments.pop("verbose")):
+        work = ready(**arguments)
+        if seconds is not None:
+            work, found = _within(work, seconds)
+            log.info("%s", found)
+        results = work.done()
     return Results(results if process_state().is_main_process else [])
 
 
@@ -163,8 +166,9 @@ def plan(model: Any, tasks: Folder | Iterable[Folder] = "all", **options: Any) -
     usual = {name: parameter.default for name, parameter in parameters.items()}
     arguments = usual | {"model": model, "tasks": tasks} | options
     seconds = checks.seconds("budget", arguments.pop("budget"))
-    work = ready(**arguments)
-    return _within(work, seconds)[1]
+    with spoken(arguments.pop("verbose")):
+        work = ready(**arguments)
+        return _within(work, seconds)[1]
 
 
 def _within(work: Work, seconds: float | None) -> tuple[Work, Plan]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bend_hf.bars import steps
 from bend_hf.errors import described
 from bend_hf.probe import Rates, probe
 from bend_hf.recording import runs_there
@@ -176,7 +177,7 @@ def measured(work: Work, results: Sequence[Result] = ()) -> tuple[Plan, dict[str
         The plan, and the rates of each task that can be done.
     """
     plans, rates = [], {}
-    for task in work.tasks:
+    for task in steps(work.tasks, "task", name=lambda task: task.name):
         try:
             found = probe(work, task)
             plans.append(planned(work, task, found, results))

@@ -109,7 +109,9 @@ class Road:
         try:
             yield
         finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+            seconds = time.perf_counter() - start
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+            log.debug("%s: %s took %.1f s.", self.name, stage, seconds)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bend_hf import checks, subsets
+from bend_hf.bars import steps
 from bend_hf.console import log
 from bend_hf.data.builds import by_build, pinned
 from bend_hf.data.sources import locate
@@ -122,10 +125,22 @@ class Work:
         share = self.shares[task.name]
         return replace(self.road, embedder=embedder, limit=share.limit, budget=share.budget)
 
+    def _nucleotides(self, task: Task) -> float:
+        """Return about how many nucleotides of a task a model reads."""
+        data, limit, total = self.data[task.name], self.shares[task.name].limit, 0.0
+        for split in () if isinstance(data, BendError) else data.values():
+            if task.recipe is None:  # both alleles
+                length = 2.0 * len(split) * (task.window or 1)
+            else:
+                ends = split.with_format("numpy")
+                length = float(np.sum(ends["end"][:]) - np.sum(ends["start"][:]))
+            total += length if limit is None else length * min(1.0, limit / max(len(split), 1))
+        return total
+
     def done(self) -> list[Result]:
         """Do it, and return the results in the order of the tasks."""
         results = []
-        for task in self.tasks:
+        for task in steps(self.tasks, "task", name=lambda task: task.name, weight=self._nucleotides):
             results += every_run(
                 task,
                 self.files[task.name],

@@ -20,6 +20,7 @@ ROOMS = (
         "bend_hf/__init__.py",
         "bend_hf/errors.py",
         "bend_hf/checks.py",
+        "bend_hf/bars.py",
         "bend_hf/console.py",
         "bend_hf/files.py",
         "bend_hf/resources.py",

@@ -25,7 +25,9 @@ def results(toy_dir, tmp_path_factory):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_has_examples_that_parse(command, capsys):
+def test_help_has_examples_that_parse(command, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.yaml").write_text("model: onehot")
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
     assert stop.value.code == 0
@@ -65,7 +67,7 @@ def test_compare_report_plot(results, tmp_path, capsys):
     assert main(["compare", str(results), "--resamples", "50"]) == 0
     assert "composition - onehot" in capsys.readouterr().out.replace("onehot - composition", "composition - onehot")
     for name, ending in (("html", "html"), ("markdown", "md"), ("csv", "csv"), ("latex", "tex"), ("json", "json")):
-        assert main(["report", str(results), "--format", name, "-o", str(tmp_path / f"report.{ending}")]) == 0
+        assert main(["report", str(results), "--as", name, "-o", str(tmp_path / f"report.{ending}")]) == 0
         assert (tmp_path / f"report.{ending}").stat().st_size > 200
     [record] = (results / "onehot").glob("gene_finding.default.seed0.*.json")
     assert main(["plot", str(record), "--row", "1", "-o", str(tmp_path / "row.svg")]) == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from argparse import Namespace
@@ -11,7 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bend_hf.cli.options import Command, data_arguments, data_options, format_option, hint, refuse, tasks_option
+from bend_hf.cli.options import Command, data_arguments, data_options, refuse, tasks_option
+from bend_hf.cli.output import Answer
 
 if TYPE_CHECKING:
     from bend_hf.build.splits import Scheme
@@ -33,7 +33,7 @@ def add(command: Command) -> None:
     )
     group = parser.add_subparsers(dest="kind", metavar="KIND", required=True)
 
-    def kind(name: str, make: Callable[[Any], int | None], summary: str) -> argparse.ArgumentParser:
+    def kind(name: str, make: Callable[[Any], Answer], summary: str) -> argparse.ArgumentParser:
         sub = group.add_parser(
             name, help=summary, description=summary[0].upper() + summary[1:] + ".", allow_abbrev=False
         )
@@ -56,7 +56,6 @@ def add(command: Command) -> None:
     sub.add_argument("--annotation", type=Path, metavar="FILE", help="GTF or GFF3: do variants share genes?")
     sub.add_argument("--aliases", type=Path, metavar="FILE", help="of the annotation's chromosome names")
     sub.add_argument("--write", action="store_true", help="keep it beside the rows, for cards and reports")
-    format_option(sub)
 
     sub = kind("genes", genes, "one class per nucleotide around coding transcripts, from a GTF or GFF3")
     sub.add_argument("annotation", type=Path, help="GTF or GFF3, plain or compressed")
@@ -113,9 +112,8 @@ def add(command: Command) -> None:
     sub.add_argument("--bin-size", type=int, default=128, metavar="BP", help="of a bin (128)")
     sub.add_argument("--min-score", type=float, default=0, metavar="X", help="of predicted links (0)")
 
-    sub = group.add_parser(
-        "control", help="a task with labels exchanged, sequences shuffled, or at other places", allow_abbrev=False
-    )
+    text = "a task with labels exchanged, sequences shuffled, or at other places"
+    sub = group.add_parser("control", help=text, description=text.capitalize() + ".", allow_abbrev=False)
     sub.set_defaults(make=control)
     sub.add_argument("task", help="name or folder of a task")
     sub.add_argument("--kind", choices=CONTROLS, required=True, dest="what", help="labels, sequences, or places")
@@ -142,8 +140,9 @@ def _named_files(values: Sequence[str]) -> list[Path] | dict[str, Path]:
     return named
 
 
-def audit(args: Namespace) -> int:
+def audit(args: Namespace) -> Answer:
     """Audit tasks; with --strict, 1 if any has a problem."""
+    from bend_hf.bars import steps
     from bend_hf.build import audit
     from bend_hf.data.audited import write_audit
     from bend_hf.data.sources import locate
@@ -151,47 +150,50 @@ def audit(args: Namespace) -> int:
 
     arguments = data_arguments(args) | {"strict": False}
     found = []
-    for task in get_tasks(args.tasks):
+    for task in steps(get_tasks(args.tasks), "task", name=lambda task: task.name):
         files = locate(task, **arguments)
         found.append(audit(files, queries=args.queries, annotation=args.annotation, aliases=args.aliases))
         if args.write:
             write_audit(files, found[-1].to_json(), str(found[-1]))
-    if args.format == "json":
-        print(json.dumps([each.to_json() for each in found], indent=1))
-    else:
-        print("\n\n".join(map(str, found)))
-    return int(args.strict and any(each.problems for each in found))
+    return Answer(
+        "\n\n".join(map(str, found)),
+        [each.to_json() for each in found],
+        [problem for each in found for problem in each.problems],
+        code=int(args.strict and any(each.problems for each in found)),
+    )
 
 
-def genes(args: Namespace) -> None:
+def genes(args: Namespace) -> Answer:
     """Build a gene-finding task."""
     from bend_hf import build
 
     names = ("transcripts", "flanks", "flank_left", "max_length", "min_length", "overlapping")
-    _done(
+    return _done(
         args, build.genes(args.annotation, args.genome, args.output, **_shared(args, "homology"), **_named(args, names))
     )
 
 
-def peaks(args: Namespace) -> None:
+def peaks(args: Namespace) -> Answer:
     """Build a task of peaks."""
     from bend_hf import build
 
     names = ("width", "merge_overlap", "center", "negatives", "allow_empty")
     tracks = _named_files(args.tracks)
-    _done(args, build.peaks(tracks, args.genome, args.output, **_shared(args, "chromosomes"), **_named(args, names)))
+    return _done(
+        args, build.peaks(tracks, args.genome, args.output, **_shared(args, "chromosomes"), **_named(args, names))
+    )
 
 
-def methylation(args: Namespace) -> None:
+def methylation(args: Namespace) -> Answer:
     """Build a CpG-methylation task."""
     from bend_hf import build
 
     names = ("width", "min_coverage", "threshold", "max_rows")
     options = _shared(args, "chromosomes") | _named(args, names) | {"percent": args.scale == "percent"}
-    _done(args, build.methylation(_named_files(args.tracks), args.genome, args.output, **options))
+    return _done(args, build.methylation(_named_files(args.tracks), args.genome, args.output, **options))
 
 
-def variants(args: Namespace) -> None:
+def variants(args: Namespace) -> Answer:
     """Build a variant task."""
     from bend_hf import build
     from bend_hf.errors import BendError
@@ -207,24 +209,26 @@ def variants(args: Namespace) -> None:
         terms = dict.fromkeys(args.negative, 0) | dict.fromkeys(args.positive, 1)
         labels = build.Labels(args.field or "", terms=terms, threshold=args.threshold, table=args.label_table)
     options = _shared(args, "none") | _named(args, ("annotation", "matched"))
-    _done(args, build.variants(args.vcf, args.genome, args.output, labels=labels, **options))
+    return _done(args, build.variants(args.vcf, args.genome, args.output, labels=labels, **options))
 
 
-def enhancers(args: Namespace) -> None:
+def enhancers(args: Namespace) -> Answer:
     """Build an enhancer-annotation task."""
     from bend_hf import build
 
     options = _shared(args, "folds") | _named(args, ("bins", "bin_size", "min_score"))
-    _done(args, build.enhancers(args.links, args.tss, args.genome, args.output, **options))
+    return _done(args, build.enhancers(args.links, args.tss, args.genome, args.output, **options))
 
 
-def control(args: Namespace) -> None:
+def control(args: Namespace) -> Answer:
     """Build a control of a task."""
     from bend_hf import build
     from bend_hf.build.write import command_line
 
     options = {"kind": args.what, "command": command_line(["bend-hf", *sys.argv[1:]])}
-    _done(args, build.control(args.task, args.genome, args.output, **options, **_named(args, ("data_dir", "seed"))))
+    return _done(
+        args, build.control(args.task, args.genome, args.output, **options, **_named(args, ("data_dir", "seed")))
+    )
 
 
 def _common(sub: argparse.ArgumentParser) -> None:
@@ -284,7 +288,7 @@ def _named(args: Namespace, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: getattr(args, name) for name in names}
 
 
-def _done(args: Namespace, folder: Path) -> None:
-    print(folder)
+def _done(args: Namespace, folder: Path) -> Answer:
     own = (folder / "genomes").is_dir()  # shuffled controls have one
-    hint(shlex.join(["bend-hf", "audit", str(folder), *([] if own else ["--genome", str(args.genome)]), "--write"]))
+    then = shlex.join(["bend-hf", "audit", str(folder), *([] if own else ["--genome", str(args.genome)]), "--write"])
+    return Answer(folder, {"folder": folder}, [folder], next=(then,))

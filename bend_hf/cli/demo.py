@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from bend_hf.cli.options import Command, hint
+from bend_hf.cli.options import Command
+from bend_hf.cli.output import Answer
 
 
 def add(command: Command) -> None:
@@ -14,12 +15,17 @@ def add(command: Command) -> None:
     sub.add_argument("-o", "--output", type=Path, default=Path("bend-demo"), help="folder to write (bend-demo)")
 
 
-def demo(args: Namespace) -> int:
+def demo(args: Namespace) -> Answer:
     """Run all seven tasks on a toy genome."""
     from bend_hf.demo import run
-    from bend_hf.report.table import table
+    from bend_hf.report.collection import Results
 
     results = run(args.output)
-    print(table(results))
-    hint(f"open {args.output / 'report.html'}", "bend-hf evaluate MODEL --help")
-    return int(any(result.failure for result in results))
+    page = args.output / "report.html"
+    return Answer(
+        Results(results),
+        {"report": page, "results": [result.to_json() for result in results]},
+        [page],
+        code=int(any(result.failure for result in results)),
+        next=(f"open {page}", "bend-hf evaluate MODEL --help"),
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,12 +12,9 @@ from bend_hf.cli.options import (
     chosen_tasks,
     data_arguments,
     data_options,
-    format_option,
-    hint,
     loading,
     model_options,
     positive,
-    print_columns,
     processes_option,
     refuse,
     seeds,
@@ -27,6 +23,7 @@ from bend_hf.cli.options import (
     tasks_option,
     whole_number,
 )
+from bend_hf.cli.output import Answer, columns
 from bend_hf.console import log
 from bend_hf.errors import BendError
 
@@ -41,6 +38,7 @@ def add(command: Command) -> None:
         "evaluate onehot --tasks gene_finding variant_effects --data-dir DATA --genome GRCh38.fa --epochs 5",
         "evaluate nt-v2-500m --task my_task/ --genome my_genome.fa",
         "evaluate nt-v2-500m --protocol bend-2024 --seeds 5 --store /scratch/vectors",
+        "evaluate --config run.yaml --epochs 5",
     )
     sub.add_argument("--dry-run", action="store_true", help="tell what it would take, as bend-hf plan does")
     sub.add_argument("--push", metavar="MODEL_ID", help="propose the results on this Hub model's page")
@@ -81,13 +79,14 @@ def add(command: Command) -> None:
     sub.add_argument("model", help="Hub id, folder or catalogue name")
     sub.add_argument("--no-mock", action="store_true", help="without the mock task, which takes up to two minutes")
     tasks_option(sub)
-    format_option(sub)
     model_options(sub)
 
 
 def _evaluate_options(sub: ArgumentParser) -> None:
     """Add the options of `evaluate`, which `plan` takes too."""
     sub.add_argument("model", help="Hub id, folder, catalogue name; onehot, composition, resnet-supervised, basset")
+    text = "YAML with any of these flags by name; the command line wins"
+    sub.add_argument("--config", dest="run_file", metavar="FILE", help=text)
     tasks_option(sub)
     sub.add_argument(
         "--seeds", type=seeds, default=3, metavar="N", help="heads to train side by side (3), or which: 0,7"
@@ -137,44 +136,42 @@ def _evaluate_options(sub: ArgumentParser) -> None:
         "-o", "--output", type=Path, default=Path("bend-results"), help="folder for results (bend-results)"
     )
     sub.add_argument("--overwrite", action="store_true", help="make results again that are there already")
-    format_option(sub)
     data_options(sub)
     processes_option(sub)
     model_options(sub)
     store_options(sub)
 
 
-def evaluate(args: Namespace) -> int:
+def evaluate(args: Namespace) -> Answer | None:
     """Evaluate a model, or tell what that would take."""
     if args.dry_run:
         refuse(args, "in a dry run", "push")
-        plan(args)
-        return 0
+        return plan(args)
     from bend_hf.evaluation import evaluate
-    from bend_hf.report.table import table
+    from bend_hf.report.collection import Results
 
     results = evaluate(args.model, **_asked(args))
     if not results:  # a process that is not the first: the first one prints
-        return 0
-    if args.format == "json":
-        print(json.dumps([result.to_json() for result in results], indent=1))
-    else:
-        print(table([*results, *_onehot_beside(results, args.output)]))
+        return None
     if args.push:
         from bend_hf.hub.push import push_results
 
         log.info("%s", push_results(results, args.push))
-    hint(f"bend-hf report {args.output} -o report.html")
-    return int(any(result.failure for result in results))
+    return Answer(
+        Results([*results, *_onehot_beside(results, args.output)]),
+        [result.to_json() for result in results],
+        [result.path for result in results if result.path],
+        code=int(any(result.failure for result in results)),
+        next=(f"bend-hf report {args.output} -o report.html",),
+    )
 
 
-def plan(args: Namespace) -> None:
+def plan(args: Namespace) -> Answer:
     """Tell what `evaluate` would take."""
     from bend_hf.evaluation import plan
 
     found = plan(args.model, **_asked(args))
-    print(json.dumps(found.to_json(), indent=1) if args.format == "json" else found)
-    hint(f"bend-hf evaluate {args.model}")
+    return Answer(found, found.to_json(), [f"{found.seconds:.0f}"], next=(f"bend-hf evaluate {args.model}",))
 
 
 def _asked(args: Namespace) -> dict[str, Any]:
@@ -200,7 +197,7 @@ def _onehot_beside(results: Sequence[Any], output: Path) -> list[Any]:
     return [result for result in read_results(folder) if rows(result) in wanted] if wanted and folder.is_dir() else []
 
 
-def embed(args: Namespace) -> int:
+def embed(args: Namespace) -> Answer:
     """Fill the store with a model's token vectors, for a later `evaluate`."""
     from bend_hf.data.builder import build
     from bend_hf.data.sources import locate
@@ -218,7 +215,7 @@ def embed(args: Namespace) -> int:
     files = [locate(task, **data_arguments(args)) for task in chosen]
     rules = get_protocol(args.protocol)
     embedder = load_embedder(args.model, protocol=rules, **loading(args))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for task, found in zip(chosen, files, strict=True):
         sequences = merged(build(found, num_proc=args.num_proc))["sequence"]
         plan = fill(
@@ -230,13 +227,18 @@ def embed(args: Namespace) -> int:
             precision=rules.kept_vectors if args.vectors == "auto" else args.vectors,
         )
         size = sum(path.stat().st_size for path in plan.folder.glob("*.safetensors")) if plan.folder.is_dir() else 0
-        rows.append([task.name, "complete" if plan.complete else "incomplete", size_text(size), str(plan.folder)])
-    print_columns([["task", "state", "size", "folder"], *rows])
-    hint(f"bend-hf evaluate {args.model}")
-    return 0
+        state = "complete" if plan.complete else "incomplete"
+        rows.append({"task": task.name, "state": state, "bytes": size, "folder": plan.folder})
+    lines = [[row["task"], row["state"], size_text(row["bytes"]), str(row["folder"])] for row in rows]
+    return Answer(
+        columns([["task", "state", "size", "folder"], *lines]),
+        rows,
+        [row["folder"] for row in rows],
+        next=(f"bend-hf evaluate {args.model}",),
+    )
 
 
-def doctor(args: Namespace) -> None:
+def doctor(args: Namespace) -> Answer:
     """Tell how a model will be handled."""
     from dataclasses import asdict
 
@@ -245,5 +247,4 @@ def doctor(args: Namespace) -> None:
     found = examine(
         args.model, tasks=chosen_tasks(args), protocol=args.protocol, mock=not args.no_mock, **loading(args)
     )
-    print(json.dumps(asdict(found), indent=1, default=str) if args.format == "json" else found)
-    hint(f"bend-hf evaluate {args.model}")
+    return Answer(found, asdict(found), [found.verdict], next=(f"bend-hf evaluate {args.model}",))

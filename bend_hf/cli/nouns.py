@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bend_hf.cli.options import Command, format_option, print_columns
+from bend_hf.cli.options import Command
+from bend_hf.cli.output import Answer, columns
 
-Do = Callable[[Namespace], "int | None"]
+Do = Callable[[Namespace], Answer]
 
 
 def add(command: Command) -> None:
     """Declare `models`, `results`, `cache`, `version`."""
-    ls, info = _verbs(
+    _, info = _verbs(
         command,
         "models",
         "the catalogue: models known by a short name",
-        {"ls": (models_ls, "list them"), "info": (models_info, "tell what the catalogue says of one")},
+        {
+            "ls": (models_ls, "list the models of the catalogue"),
+            "info": (models_info, "tell what the catalogue says of one"),
+        },
         "models ls",
         "models info nt-v2-500m",
     )
-    format_option(ls)
     info.add_argument("name", help="name in the catalogue")
-    format_option(info)
 
     verbs = {
         "ls": (results_ls, "list records"),
@@ -43,7 +45,6 @@ def add(command: Command) -> None:
         "results verify bend-results",
     )
     ls.add_argument("results", nargs="+", type=Path, help="folders or files of results")
-    format_option(ls)
     info.add_argument("result", type=Path, help="a result's JSON file")
     verify.add_argument("results", nargs="+", type=Path, help="folders or files of results")
 
@@ -52,14 +53,12 @@ def add(command: Command) -> None:
         "rm": (cache_rm, "remove parts of it; all can be made again"),
         "verify": (cache_verify, "prove what bears a seal"),
     }
-    ls, rm, _ = _verbs(
+    _, rm, _ = _verbs(
         command, "cache", "what is kept on this machine", verbs, "cache ls", "cache rm vectors", "cache verify"
     )
-    format_option(ls)
     rm.add_argument("parts", nargs="+", metavar="PART", help="as cache ls names them")
 
-    sub = command("version", version, "tell the versions that decide numbers", "version", "version --format json")
-    format_option(sub)
+    command("version", version, "tell the versions that decide numbers", "version", "version --format json")
 
 
 def _verbs(
@@ -76,13 +75,10 @@ def _verbs(
     return found
 
 
-def models_ls(args: Namespace) -> None:
+def models_ls(args: Namespace) -> Answer:
     """List the catalogue."""
     from bend_hf.embed.catalogue import CATALOGUE
 
-    if args.format == "json":
-        print(json.dumps([{"name": name, **asdict(entry)} for name, entry in CATALOGUE.items()], indent=1))
-        return
     rows = [
         [
             name,
@@ -93,50 +89,56 @@ def models_ls(args: Namespace) -> None:
         ]
         for name, entry in CATALOGUE.items()
     ]
-    print_columns([["name", "tokens", "width", "sees", "licence of the weights"], *rows])
+    return Answer(
+        columns([["name", "tokens", "width", "sees", "licence of the weights"], *rows]),
+        [{"name": name, **asdict(entry)} for name, entry in CATALOGUE.items()],
+        CATALOGUE,
+    )
 
 
-def models_info(args: Namespace) -> None:
+def models_info(args: Namespace) -> Answer:
     """Tell what the catalogue says of a model."""
     from bend_hf.embed.catalogue import CATALOGUE
     from bend_hf.errors import unknown
 
     if args.name not in CATALOGUE:
         raise unknown("model", args.name, CATALOGUE)
-    _print_fields({"name": args.name, **asdict(CATALOGUE[args.name])}, args.format)
+    return _fields({"name": args.name, **asdict(CATALOGUE[args.name])}, args.name)
 
 
-def results_ls(args: Namespace) -> None:
+def results_ls(args: Namespace) -> Answer:
     """List records."""
     from bend_hf.results.record import read_results
     from bend_hf.text import interval, number
 
     found = read_results(args.results)
-    if args.format == "json":
-        names = ("model", "task", "protocol", "seed", "metric", "score", "interval", "toy", "failure")
-        print(json.dumps([{n: getattr(r, n) for n in names} | {"path": str(r.path)} for r in found], indent=1))
-        return
+    names = ("model", "task", "protocol", "seed", "metric", "score", "interval", "toy", "failure", "path")
     rows = []
     for r in found:
         seed = "-" if r.seed is None else str(r.seed)
         data = "toy" if r.toy else "real"
         rows.append([r.model, r.task, r.protocol, seed, number(r.score), interval(r.interval), data, str(r.path)])
-    print_columns([["model", "task", "protocol", "seed", "score", "95% interval", "data", "file"], *rows])
+    return Answer(
+        columns([["model", "task", "protocol", "seed", "score", "95% interval", "data", "file"], *rows]),
+        [{name: getattr(result, name) for name in names} for result in found],
+        [result.path for result in found],
+    )
 
 
-def results_info(args: Namespace) -> None:
+def results_info(args: Namespace) -> Answer:
     """Show one record, whole."""
     from bend_hf.results.record import read_result
 
-    print(json.dumps(read_result(args.result).to_json(), indent=1))
+    found = read_result(args.result).to_json()
+    return Answer(json.dumps(found, indent=1), found, [args.result])
 
 
-def results_verify(args: Namespace) -> int:
+def results_verify(args: Namespace) -> Answer:
     """Read every record with its predictions; 1 where one cannot be trusted."""
     from bend_hf.errors import BendError
     from bend_hf.results.record import read_predictions, read_result, record_files
 
-    bad = 0
+    bad: list[tuple[Path, str]] = []
     files = record_files(args.results)
     for path in files:
         try:
@@ -144,55 +146,54 @@ def results_verify(args: Namespace) -> int:
             if result.predictions is not None:
                 read_predictions(result)
         except (BendError, OSError) as error:
-            bad += 1
-            print(error)
-    print(f"{len(files) - bad} of {len(files)} records are sound.")
-    return int(bad > 0)
+            bad.append((path, str(error)))
+    said = f"{len(files) - len(bad)} of {len(files)} records are sound."
+    return Answer(
+        "\n".join([*(why for _, why in bad), said]),
+        {"records": len(files), "damaged": [{"path": path, "problem": why} for path, why in bad]},
+        [path for path, _ in bad],
+        code=int(bool(bad)),
+    )
 
 
-def cache_ls(args: Namespace) -> None:
+def cache_ls(args: Namespace) -> Answer:
     """List what is kept."""
     from bend_hf.cache import contents
     from bend_hf.text import size
 
     found = contents()
-    if args.format == "json":
-        print(json.dumps([asdict(part) | {"folder": str(part.folder)} for part in found], indent=1))
-        return
     rows = [[part.name, f"{part.files:,}", size(part.bytes), str(part.folder)] for part in found]
-    print_columns([["part", "files", "size", "folder"], *rows])
+    text = columns([["part", "files", "size", "folder"], *rows])
+    return Answer(text, [asdict(part) for part in found], [part.name for part in found])
 
 
-def cache_rm(args: Namespace) -> None:
+def cache_rm(args: Namespace) -> Answer:
     """Remove parts of what is kept."""
     from bend_hf.cache import remove
     from bend_hf.text import size
 
-    for part in remove(args.parts):
-        print(f"{part.name}: {part.files:,} files, {size(part.bytes)} removed")
+    found = remove(args.parts)
+    text = "\n".join(f"{part.name}: {part.files:,} files, {size(part.bytes)} removed" for part in found)
+    return Answer(text, [asdict(part) for part in found], [part.name for part in found])
 
 
-def cache_verify(args: Namespace) -> int:
+def cache_verify(args: Namespace) -> Answer:
     """Prove what bears a seal; 1 where something is damaged."""
     from bend_hf.cache import damaged
 
     found = damaged()
-    for line in found:
-        print(line)
-    print("nothing is damaged" if not found else f"{len(found)} damaged; they are made again when they are needed")
-    return int(bool(found))
+    said = f"{len(found)} damaged; they are made again when they are needed" if found else "nothing is damaged"
+    return Answer("\n".join([*found, said]), {"damaged": found}, found, code=int(bool(found)))
 
 
-def version(args: Namespace) -> None:
+def version(args: Namespace) -> Answer:
     """Tell the versions that records hold."""
     from bend_hf.provenance import machine
 
-    _print_fields(machine()["packages"], args.format)
+    packages = machine()["packages"]
+    return _fields(packages, packages["bend_hf"])
 
 
-def _print_fields(fields: Mapping[str, Any], form: str) -> None:
-    if form == "json":
-        print(json.dumps(fields, indent=1))
-        return
-    shown: Sequence[Sequence[str]] = [[name, "-" if value is None else str(value)] for name, value in fields.items()]
-    print_columns(shown)
+def _fields(fields: Mapping[str, Any], name: str) -> Answer:
+    shown = [[field, "-" if value is None else str(value)] for field, value in fields.items()]
+    return Answer(columns(shown), fields, [name])

@@ -1,14 +1,14 @@
-"""Options that several commands share, and how every command is declared, hints and prints columns."""
+"""Options that several commands share, and how every command is declared."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from bend_hf.cli.output import Answer
 from bend_hf.errors import BendError
 from bend_hf.protocols import PROTOCOLS
 
@@ -17,7 +17,7 @@ class Command(Protocol):
     """Declares one command and returns its parser, to which options are added."""
 
     def __call__(
-        self, name: str, run: Callable[[Any], int | None], summary: str, /, *examples: str
+        self, name: str, run: Callable[[Any], Answer | None], summary: str, /, *examples: str
     ) -> argparse.ArgumentParser:
         """Take its name, what it does, a summary and examples without the leading ``bend-hf``."""
         ...
@@ -85,11 +85,6 @@ def refuse(args: Namespace, reason: str, *names: str) -> None:
             raise BendError(f"--{name.replace('_', '-')} changes nothing {reason}: leave out one of the two.")
 
 
-def format_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--format``."""
-    parser.add_argument("--format", choices=["human", "json"], default="human", help="of standard output")
-
-
 def tasks_option(parser: argparse.ArgumentParser, *, positional: bool = False) -> None:
     """Add ``--tasks``, or the names alone."""
     text = "default: all; see bend-hf tasks"
@@ -148,7 +143,8 @@ def model_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--strand", choices=["forward", "average"], default="forward", help="average: of both strands")
     group.add_argument(
-        "--config",
+        "--model-config",
+        dest="config",
         metavar="FILE",
         help="of weights that lie without one: its file, or a folder or Hub id",
     )
@@ -201,16 +197,3 @@ def loading(args: Namespace) -> dict[str, Any]:
     """Return the options that loading a model takes."""
     names = ("revision", "trust_remote_code", "dtype", "layer", "strand", "config", "tokenizer", "prefix", "scheme")
     return {name: getattr(args, name) for name in (*names, "device", "device_map")}
-
-
-def print_columns(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows in aligned columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def hint(*commands: str) -> None:
-    """Name the next commands, where a person is looking."""
-    if sys.stderr.isatty():
-        print("Next: " + "   ".join(commands), file=sys.stderr)

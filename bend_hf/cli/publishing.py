@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import asdict
 from pathlib import Path
 
 from bend_hf.cli.options import Command, chosen_tasks, data_arguments, data_options, tasks_option
+from bend_hf.cli.output import Answer
 
 
 def add(command: Command) -> None:
@@ -27,7 +29,7 @@ def add(command: Command) -> None:
     data_options(sub)
 
 
-def publish(args: Namespace) -> None:
+def publish(args: Namespace) -> Answer:
     """Upload datasets and metrics."""
     from bend_hf.hub.publish import describe, publish
 
@@ -41,4 +43,8 @@ def publish(args: Namespace) -> None:
         private=args.private,
         dry_run=args.dry_run,
     )
-    print("\n".join(describe(upload) for upload in uploads))
+    return Answer(
+        "\n".join(map(describe, uploads)),
+        [asdict(upload) for upload in uploads],
+        [upload.repo_id for upload in uploads],
+    )

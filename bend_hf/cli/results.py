@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import tempfile
 from argparse import Namespace
+from dataclasses import asdict
 from pathlib import Path
 
-from bend_hf.cli.options import Command, chosen_tasks, format_option, level, positive, tasks_option, whole_number
+from bend_hf.cli.options import Command, chosen_tasks, level, positive, tasks_option, whole_number
+from bend_hf.cli.output import Answer, files
 from bend_hf.protocols import PROTOCOLS
 
 ENDINGS = {"html": "html", "markdown": "md", "csv": "csv", "latex": "tex", "json": "json"}
@@ -32,18 +33,17 @@ def add(command: Command) -> None:
     sub.add_argument("--level", type=level, default=0.95, metavar="P", help="of intervals and ranks (0.95)")
     sub.add_argument("--resamples", type=positive, default=1000, metavar="N", help="of the bootstrap (1000)")
     sub.add_argument("--seed", type=whole_number, default=0, metavar="N", help="of the bootstrap (0)")
-    format_option(sub)
 
     sub = command(
         "report",
         report,
         "write results as one page, or as a table for a paper",
         "report bend-results -o report.html",
-        "report bend-results --format latex -o table.tex",
+        "report bend-results --as latex -o table.tex",
     )
     sub.add_argument("results", nargs="+", type=Path, help="folders or files of results")
     sub.add_argument("-o", "--output", type=Path, help="file to write (report.html, .md, .csv, .tex, .json)")
-    sub.add_argument("--format", choices=list(ENDINGS), help="default: by the file's ending")
+    sub.add_argument("--as", dest="form", choices=list(ENDINGS), help="default: by the file's ending")
     text = "test rows of every task that the page holds for browsing (as many as find room)"
     sub.add_argument("--browse", type=positive, metavar="N", help=text)
 
@@ -88,7 +88,7 @@ def add(command: Command) -> None:
     sub.add_argument("--dry-run", action="store_true", help="print the command only")
 
 
-def compare(args: Namespace) -> None:
+def compare(args: Namespace) -> Answer:
     """Compare results of models, or set them beside published values."""
     from bend_hf.results.compare import compare
 
@@ -102,10 +102,10 @@ def compare(args: Namespace) -> None:
         seed=args.seed,
         level=args.level,
     )
-    print(json.dumps(found.to_json(), indent=1) if args.format == "json" else found)
+    return Answer(found, found.to_json(), found.ranking)
 
 
-def _beside(args: Namespace) -> None:
+def _beside(args: Namespace) -> Answer:
     from bend_hf.errors import BendError
     from bend_hf.report.published import beside
     from bend_hf.results.record import read_results
@@ -117,36 +117,35 @@ def _beside(args: Namespace) -> None:
         )
     results = [result for result in read_results(args.results) if args.protocol in (None, result.protocol)]
     found = beside(results, [task.name for task in get_tasks(chosen_tasks(args))])
-    print(json.dumps(found.to_json(), indent=1) if args.format == "json" else found)
+    return Answer(found, found.to_json(), [pair.task for pair in found.pairs])
 
 
-def report(args: Namespace) -> None:
+def report(args: Namespace) -> Answer:
     """Write a report of results."""
     from bend_hf.report.write import write_report
 
-    output = args.output or Path(f"report.{ENDINGS[args.format or 'html']}")
-    write_report(args.results, output, format=args.format, browse=args.browse)
-    print(output)
+    output = args.output or Path(f"report.{ENDINGS[args.form or 'html']}")
+    write_report(args.results, output, format=args.form, browse=args.browse)
+    return files([output])
 
 
-def plot(args: Namespace) -> None:
+def plot(args: Namespace) -> Answer:
     """Draw predicted against true labels along a window."""
     from bend_hf.report.plot import plot
     from bend_hf.results.record import read_result
 
-    print(plot(read_result(args.result), row=args.row, output=args.output))
+    return files([plot(read_result(args.result), row=args.row, output=args.output)])
 
 
-def export(args: Namespace) -> None:
+def export(args: Namespace) -> Answer:
     """Write predictions as tracks."""
     from bend_hf.results.record import read_results
     from bend_hf.tracks.write import write_tracks
 
-    for path in write_tracks(read_results(args.results), args.tracks, args.genome):
-        print(path)
+    return files(write_tracks(read_results(args.results), args.tracks, args.genome))
 
 
-def rerun(args: Namespace) -> int:
+def rerun(args: Namespace) -> Answer:
     """Make a result again, and compare."""
     from bend_hf.results.record import read_result, read_results
     from bend_hf.results.rerun import compare_rerun, rerun_command
@@ -160,13 +159,13 @@ def rerun(args: Namespace) -> int:
         "trust_remote_code": args.trust_remote_code,
     }
     if args.dry_run:
-        print(subprocess.list2cmdline(rerun_command(old, output="rerun", **options)))
-        return 0
+        command = rerun_command(old, output="rerun", **options)
+        line = subprocess.list2cmdline(command)
+        return Answer(line, {"command": command}, [line])
     with tempfile.TemporaryDirectory(prefix="bend_hf_rerun_") as folder:
         done = subprocess.run(rerun_command(old, output=folder, **options), stdout=subprocess.DEVNULL, check=False)
         if done.returncode:
-            return done.returncode
+            return Answer("", {"failed": done.returncode}, code=done.returncode)
         [new] = [result for result in read_results(folder) if result.seed == old.seed]
     outcome = compare_rerun(old, new)
-    print(outcome)
-    return int(not (outcome.same or outcome.inside))
+    return Answer(outcome, asdict(outcome), [outcome.new], code=int(not (outcome.same or outcome.inside)))

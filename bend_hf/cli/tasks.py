@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -11,20 +10,16 @@ from bend_hf.cli.options import (
     Command,
     data_arguments,
     data_options,
-    format_option,
-    hint,
-    print_columns,
     processes_option,
     refuse,
     tasks_option,
 )
+from bend_hf.cli.output import Answer, columns
 
 
 def add(command: Command) -> None:
     """Declare `tasks`, `prepare`."""
-    sub = command("tasks", tasks, "list the tasks", "tasks", "tasks --format json")
-    format_option(sub)
-
+    command("tasks", tasks, "list the tasks", "tasks", "tasks --format json")
     sub = command(
         "prepare",
         prepare,
@@ -44,10 +39,9 @@ def add(command: Command) -> None:
     instead = sub.add_mutually_exclusive_group()
     instead.add_argument("--list", action="store_true", help="show what is prepared on this machine")
     instead.add_argument("--remove", action="store_true", help="remove what was prepared on this machine")
-    format_option(sub)
 
 
-def tasks(args: Namespace) -> None:
+def tasks(args: Namespace) -> Answer:
     """List the tasks."""
     from bend_hf.tasks import get_tasks, to_document
 
@@ -63,14 +57,16 @@ def tasks(args: Namespace) -> None:
         }
         for task in get_tasks()
     ]
-    if args.format == "json":
-        print(json.dumps([to_document(task) for task in get_tasks()], indent=1))
-        return
-    print_columns([list(rows[0]), *([f"{value}" for value in row.values()] for row in rows)])
-    hint(f"bend-hf evaluate MODEL --tasks {rows[0]['name']}")
+    names = [row["name"] for row in rows]
+    return Answer(
+        columns([list(rows[0]), *([f"{value}" for value in row.values()] for row in rows)]),
+        [to_document(task) for task in get_tasks()],
+        names,
+        next=(f"bend-hf evaluate MODEL --tasks {names[0]}",),
+    )
 
 
-def prepare(args: Namespace) -> None:
+def prepare(args: Namespace) -> Answer:
     """Place datasets and metrics where the plain lines find them, or list or remove what was placed."""
     from bend_hf.embed.estimate import size_text
     from bend_hf.hub import prepare as hub
@@ -91,16 +87,14 @@ def prepare(args: Namespace) -> None:
             namespace=args.namespace or "bend",
             num_proc=args.num_proc,
         )
-    if args.format == "json":
-        print(json.dumps([vars(item) | {"path": str(item.path)} for item in found], indent=1))
-        return
     lines = [["kind", "name", "config", "rows", "data", "size", "folder"]]
     for item in found:
         rows = f"{sum(item.rows.values()):,}" if item.rows else "-"
         data = "toy" if item.toy else "real" if item.rows else "-"
         lines.append([item.kind, item.name, item.config or "-", rows, data, size_text(item.size), str(item.path)])
-    print_columns(lines)
+    then: tuple[str, ...] = ()
     if found and not (args.list or args.remove):
         first = next((item.name for item in found if item.kind == "dataset"), found[0].name)
         where = f" (from {args.to})" if args.to else ""
-        hint(f"python -c 'from datasets import load_dataset; print(load_dataset(\"{first}\"))'{where}")
+        then = (f"python -c 'from datasets import load_dataset; print(load_dataset(\"{first}\"))'{where}",)
+    return Answer(columns(lines), [vars(item) for item in found], [item.name for item in found], next=then)

@@ -20,6 +20,7 @@ import datasets
 import pyarrow as pa
 
 from bend_hf import resources
+from bend_hf.console import spoken
 from bend_hf.data import rows
 from bend_hf.data.builds import GenomeArgument, pinned
 from bend_hf.data.sources import TaskFiles, locate
@@ -227,6 +228,7 @@ def load_dataset(
     streaming: bool = False,
     num_proc: int | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
+    verbose: bool = False,
 ) -> Any:
     """Build (or stream) a dataset from coordinates and a genome.
 
@@ -242,6 +244,7 @@ def load_dataset(
         streaming: Make rows while they are read; nothing is written but the validated coordinates.
         num_proc: Processes that gather sequences.
         cache_dir: Root of the built datasets; None for the Hugging Face datasets cache.
+        verbose: Whether to tell what is done and how far it is, as the command line does.
 
     Returns:
         A `datasets.DatasetDict`, or a `datasets.Dataset` with `split`; their iterable forms with `streaming`.
@@ -257,7 +260,8 @@ def load_dataset(
     if streaming:
         with _own_errors(builder):
             return builder.as_streaming_dataset(split=split)
-    prepare_builder(builder, num_proc=num_proc)
+    with spoken(verbose):
+        prepare_builder(builder, num_proc=num_proc)
     try:
         return builder.as_dataset(split=split)
     except ValueError as error:  # a split that is none

@@ -115,7 +115,7 @@ def read_config(source: str, revision: str | None = None, name: str = "config.js
     if config is None:
         raise BendError(
             f"{source!r} holds no {name}, so it is no model that can be loaded. Where its weights lie apart from the "
-            "configuration, name that: config= (--config)."
+            "configuration, name that: config= (--model-config)."
         )
     quantised = config.get("quantization_config")
     if quantised:

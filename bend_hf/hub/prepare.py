@@ -21,7 +21,8 @@ from typing import Any, Literal
 
 from bend_hf import __version__
 from bend_hf import files as file_tools
-from bend_hf.console import log
+from bend_hf.bars import steps
+from bend_hf.console import log, spoken
 from bend_hf.data.builds import GenomeArgument, by_build, pinned
 from bend_hf.data.sources import TaskFiles, locate
 from bend_hf.errors import BendError
@@ -72,6 +73,7 @@ def prepare(
     to: str | os.PathLike[str] | None = None,
     namespace: str = "bend",
     num_proc: int | None = None,
+    verbose: bool = False,
 ) -> list[Prepared]:
     """Build datasets and put them, and the metrics, where the Hugging Face libraries find them by name.
 
@@ -88,6 +90,7 @@ def prepare(
         to: Write a mirror of the Hub's namespace into this folder, and leave the caches alone.
         namespace: User or organisation in the repositories' names.
         num_proc: Processes that gather sequences; rows do not depend on it. A mirror is written by one.
+        verbose: Whether to tell what is done and how far it is, as the command line does.
 
     Returns:
         What is in place now.
@@ -105,12 +108,12 @@ def prepare(
         strict=strict,
         toy=toy,
     )
-    with writable():
+    with spoken(verbose), writable():
         if to is not None:
             mirror = write_mirror(pinned(to), located, namespace=namespace, toy=toy)
             return [item for repository in mirror for item in _in_mirror(repository)]
         placed = []
-        for group in located.values():
+        for group in steps(located.values(), "dataset", name=lambda group: group[0].task.dataset):
             placed += (configs := [_place_dataset(files, namespace, num_proc) for files in group])
             _keep_default(configs)
         return placed + [_place_metric(name, namespace) for name in MIRRORED]

@@ -21,7 +21,7 @@ import yaml
 
 from bend_hf import __version__
 from bend_hf import files as file_tools
-from bend_hf.console import log, progress
+from bend_hf.console import log, progress, spoken
 from bend_hf.data.builds import GenomeArgument, pinned
 from bend_hf.errors import BendError
 from bend_hf.hub.cards import tasks_of
@@ -75,6 +75,7 @@ def publish(
     private: bool = False,
     dry_run: bool = False,
     token: str | None = None,
+    verbose: bool = False,
 ) -> list[Upload]:
     """Create or update the dataset repositories and metric Spaces of a namespace.
 
@@ -91,6 +92,7 @@ def publish(
         private: Create repositories as private ones; those that exist keep their visibility.
         dry_run: Do everything but the upload.
         token: Of the Hub; None for the one that is logged in.
+        verbose: Whether to tell what is done and how far it is, as the command line does.
 
     Returns:
         One entry per repository.
@@ -106,6 +108,7 @@ def publish(
     if not (dry_run and token is None and not _logged_in()):
         _check_access(api, namespace)
     with ExitStack() as stack:
+        stack.enter_context(spoken(verbose))
         if mirror is None:
             located = locate_datasets(
                 tasks,

@@ -26,7 +26,7 @@ REPEATED = {
     **dict.fromkeys(("--epochs", "--batch-size", "--patience", "--precision", "--sampling-seed", "--vary"), "one"),
     **dict.fromkeys(("--genome", "--scores"), "many"),
     **dict.fromkeys(("--genome-checked", "--standardize"), "none"),
-    **dict.fromkeys(("--vectors", "--config", "--tokenizer", "--limit", "--track"), "one"),
+    **dict.fromkeys(("--vectors", "--model-config", "--tokenizer", "--limit", "--track"), "one"),
 }
 """Options of ``bend-hf evaluate`` that a record may bring back, as they decide a score; how many values each takes."""
 LEFT_OUT = {
@@ -37,8 +37,9 @@ LEFT_OUT = {
         ("--num-proc", "--device", "--device-map", "--revision", "--layers", "--train-rows", "--budget"), "one"
     ),
     **dict.fromkeys(("--tasks", "--trackers"), "many"),
-    "--task": "one",
+    **dict.fromkeys(("--task", "--config"), "one"),
     **dict.fromkeys(("--overwrite", "--strict", "--trust-remote-code", "--debug", "--dry-run"), "none"),
+    **dict.fromkeys(("-q", "--quiet", "-v", "--verbose"), "none"),
 }
 """Options that are said anew, belong to the other machine, or that no record may ask for."""
 

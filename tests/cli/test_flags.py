@@ -33,15 +33,11 @@ class Verb:
     rows: dict[str, tuple[str, str, Any]] = field(default_factory=dict)
 
 
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
+@dataclass(frozen=True)
+class Examined:
+    verdict: str
 
 
-JSON = ("--format json", "stdout", _is_json)
 ONE = ["gene_finding"]
 A, B = Path("a"), Path("b")
 
@@ -69,7 +65,7 @@ def _loading(call: str) -> dict[str, tuple[str, str, Any]]:
         "dtype": ("--dtype bfloat16", f"{call}.dtype", "bfloat16"),
         "layer": ("--layer 4,8", f"{call}.layer", [4, 8]),
         "strand": ("--strand average", f"{call}.strand", "average"),
-        "config": ("--config a", f"{call}.config", "a"),
+        "config": ("--model-config a", f"{call}.config", "a"),
         "tokenizer": ("--tokenizer a", f"{call}.tokenizer", "a"),
         "prefix": ("--prefix <dna>", f"{call}.prefix", "<dna>"),
         "scheme": ("--scheme codons", f"{call}.scheme", "codons"),
@@ -132,7 +128,7 @@ def _evaluate(call: str) -> dict[str, tuple[str, str, Any]]:
         "trackers": ("--trackers wandb", f"{call}.trackers", ["wandb"]),
         "output": ("-o a", f"{call}.output", A),
         "overwrite": ("--overwrite", f"{call}.overwrite", True),
-        "format": JSON,
+        "run_file": ("--config run.yaml", f"{call}.epochs", 7),
         "num_proc": ("--num-proc 3", f"{call}.num_proc", 3),
         "protocol": ("--protocol bend-2024", f"{call}.protocol", "bend-2024"),
         "store": ("--store a", f"{call}.store", A),
@@ -165,7 +161,7 @@ VERBS = {
         {"bend_hf.demo.run": []},
         {"output": ("-o a", "run.output", A)},
     ),
-    "tasks": Verb("", {}, {"format": JSON}),
+    "tasks": Verb("", {}),
     "prepare": Verb(
         "",
         {PREPARE: [], "bend_hf.hub.prepare.prepared": [], "bend_hf.hub.prepare.remove": []},
@@ -178,14 +174,13 @@ VERBS = {
             "namespace": ("--namespace lab", "prepare.namespace", "lab"),
             "list": ("--list gene_finding", "prepared.tasks", ONE),
             "remove": ("--remove gene_finding", "remove.tasks", ONE),
-            "format": JSON,
         },
     ),
     "evaluate": Verb(
         "onehot",
         {
             EVALUATE: [make_result("gene_finding", model="onehot")],
-            PLAN: SimpleNamespace(to_json=dict),
+            PLAN: SimpleNamespace(to_json=dict, seconds=3),
             "bend_hf.hub.push.push_results": "done",
         },
         {
@@ -194,7 +189,7 @@ VERBS = {
             "dry_run": ("--dry-run", "plan.model", "onehot"),
         },
     ),
-    "plan": Verb("onehot", {PLAN: SimpleNamespace(to_json=dict)}, _evaluate("plan")),
+    "plan": Verb("onehot", {PLAN: SimpleNamespace(to_json=dict, seconds=3)}, _evaluate("plan")),
     "embed": Verb(
         "model --tasks gene_finding",
         {
@@ -220,7 +215,7 @@ VERBS = {
     ),
     "doctor": Verb(
         "model",
-        {"bend_hf.trial.examine": make_result("gene_finding")},
+        {"bend_hf.trial.examine": Examined("usable")},
         {
             **_loading("examine"),
             "model": ("", "examine.model", "model"),
@@ -228,15 +223,14 @@ VERBS = {
             "task": ("--task a", "examine.tasks", ["a"]),
             "protocol": ("--protocol bend-2024", "examine.protocol", "bend-2024"),
             "no_mock": ("--no-mock", "examine.mock", False),
-            "format": JSON,
         },
     ),
     "compare": Verb(
         "a",
         {
-            COMPARE: SimpleNamespace(to_json=dict),
+            COMPARE: SimpleNamespace(to_json=dict, ranking={}),
             "bend_hf.results.record.read_results": [],
-            "bend_hf.report.published.beside": SimpleNamespace(to_json=list),
+            "bend_hf.report.published.beside": SimpleNamespace(to_json=list, pairs=()),
         },
         {
             **_tasks("compare"),
@@ -246,7 +240,6 @@ VERBS = {
             "resamples": ("--resamples 50", "compare.resamples", 50),
             "level": ("--level .9", "compare.level", 0.9),
             "seed": ("--seed 3", "compare.seed", 3),
-            "format": JSON,
         },
     ),
     "report": Verb(
@@ -255,7 +248,7 @@ VERBS = {
         {
             "results": ("b", "write_report.results", [A, B]),
             "output": ("-o a.html", "write_report.output", Path("a.html")),
-            "format": ("--format latex", "write_report.format", "latex"),
+            "form": ("--as latex", "write_report.format", "latex"),
             "browse": ("--browse 3", "write_report.browse", 3),
         },
     ),
@@ -323,12 +316,11 @@ VERBS = {
             "annotation": ("--annotation a", "audit.annotation", A),
             "aliases": ("--aliases a", "audit.aliases", A),
             "write": ("--write", "write_audit.table", str),
-            "format": JSON,
         },
     ),
     "build genes": Verb(
         f"annotation {MADE}",
-        {f"{BUILD}.genes": None},
+        {f"{BUILD}.genes": B},
         {
             **_common("genes"),
             **_splits("genes"),
@@ -343,7 +335,7 @@ VERBS = {
     ),
     "build peaks": Verb(
         f"one=a {MADE}",
-        {f"{BUILD}.peaks": None},
+        {f"{BUILD}.peaks": B},
         {
             **_common("peaks"),
             **_splits("peaks"),
@@ -357,7 +349,7 @@ VERBS = {
     ),
     "build methylation": Verb(
         f"a b {MADE}",
-        {f"{BUILD}.methylation": None},
+        {f"{BUILD}.methylation": B},
         {
             **_common("methylation"),
             **_splits("methylation"),
@@ -371,7 +363,7 @@ VERBS = {
     ),
     "build variants": Verb(
         f"a --field F --positive P {MADE}",
-        {f"{BUILD}.variants": None},
+        {f"{BUILD}.variants": B},
         {
             **_common("variants"),
             "vcf": ("", "variants.vcf", A),
@@ -384,7 +376,7 @@ VERBS = {
     ),
     "build enhancers": Verb(
         f"--links a --tss t {MADE}",
-        {f"{BUILD}.enhancers": None},
+        {f"{BUILD}.enhancers": B},
         {
             **_common("enhancers"),
             **_splits("enhancers"),
@@ -397,7 +389,7 @@ VERBS = {
     ),
     "build control": Verb(
         "gene_finding --kind permuted --genome g -o o",
-        {f"{BUILD}.control": None},
+        {f"{BUILD}.control": B},
         {
             "task": ("", "control.task", "gene_finding"),
             "what": ("--kind shuffled", "control.kind", "shuffled"),
@@ -407,16 +399,16 @@ VERBS = {
             "seed": ("--seed 3", "control.seed", 3),
         },
     ),
-    "models ls": Verb("", {}, {"format": JSON}),
+    "models ls": Verb("", {}),
     "models info": Verb(
         "nt-v2-50m",
         {},
-        {"name": ("--format json", "stdout", lambda text: '"name": "nt-v2-50m"' in text), "format": JSON},
+        {"name": ("--format json", "stdout", lambda text: '"name": "nt-v2-50m"' in text)},
     ),
     "results ls": Verb(
         "a",
         {"bend_hf.results.record.read_results": []},
-        {"results": ("b", "read_results.where", [A, B]), "format": JSON},
+        {"results": ("b", "read_results.where", [A, B])},
     ),
     "results info": Verb(
         "a",
@@ -428,9 +420,11 @@ VERBS = {
         {"bend_hf.results.record.record_files": []},
         {"results": ("b", "record_files.where", [A, B])},
     ),
-    "cache ls": Verb("", {"bend_hf.cache.contents": []}, {"format": JSON}),
+    "cache ls": Verb("", {"bend_hf.cache.contents": []}),
     "cache rm": Verb("a", {"bend_hf.cache.remove": []}, {"parts": ("b", "remove.names", ["a", "b"])}),
-    "version": Verb("", {}, {"format": JSON}),
+    "cache verify": Verb("", {"bend_hf.cache.damaged": ["a"]}),
+    "version": Verb("", {}),
+    "completion": Verb("bash", {}, {"shell": ("", "stdout", lambda text: "complete -o" in text)}),
 }
 
 ELSEWHERE = {
@@ -442,7 +436,7 @@ ELSEWHERE = {
 
 
 def _flags(parser, path=()) -> dict[str, list[str]]:
-    """Return verb → destinations of its flags and arguments; ``--help`` and ``--debug`` belong to the parser itself."""
+    """Return verb → destinations of its flags and arguments; those of all verbs are the parser's own."""
     nouns = [action for action in parser._actions if isinstance(action, _SubParsersAction)]
     if not nouns:
         return {" ".join(path): [a.dest for a in parser._actions if SUPPRESS not in (a.dest, a.default)]}
@@ -466,8 +460,11 @@ def test_every_flag_has_a_row_and_every_row_a_flag():
 
 
 @pytest.fixture
-def received(monkeypatch, capsys):
+def received(monkeypatch, capsys, tmp_path):
     """Return a function that runs a verb: what it calls (``function.argument``), what it prints, and its exit code."""
+
+    monkeypatch.chdir(tmp_path)
+    Path("run.yaml").write_text("epochs: 7\n")
 
     def run(verb: str, words: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -512,6 +509,8 @@ def _fits(value: Any, expected: Any) -> bool:
 
 @pytest.mark.parametrize(("verb", "flag"), [pair for pair in FLAGS if pair not in ELSEWHERE])
 def test_a_flag_reaches_the_library(verb, flag, received):
+    if verb == "completion":
+        pytest.importorskip("shtab", reason="completion is an extra")
     words, argument, expected = VERBS[verb].rows[flag]
     without = VERBS[verb].words
     found = received(verb, f"{without} {words}")
@@ -521,6 +520,26 @@ def test_a_flag_reaches_the_library(verb, flag, received):
             PLAIN[verb] = received(verb, without)
         before = PLAIN[verb]
         assert argument not in before or not _fits(before[argument], expected), "the flag changes nothing"
+
+
+@pytest.mark.parametrize("verb", list(BY_VERB))
+def test_every_verb_answers_in_three_forms(verb, received):
+    """JSON is one document, for people it is none, quiet is a line for each name; -q is quiet where nothing else is."""
+    if verb == "completion":
+        pytest.importorskip("shtab", reason="completion is an extra")
+    words = VERBS[verb].words
+    human, as_json, quiet = (received(verb, f"{words} --format {form}") for form in ("human", "json", "quiet"))
+    assert received(verb, words)["stdout"] == human["stdout"]
+    data = json.loads(as_json["stdout"])
+    assert isinstance(data, dict | list)
+    if verb != "results info":  # whose text for people is the record itself
+        with pytest.raises(ValueError):
+            json.loads(human["stdout"])
+    lines = quiet["stdout"].splitlines()
+    assert len(set(lines)) == len(lines) or verb == "completion"
+    assert received(verb, f"{words} -q")["stdout"] == quiet["stdout"]
+    assert received(verb, f"-q {words} --format json")["stdout"] == as_json["stdout"]
+    assert {one["code"] for one in (human, as_json, quiet)} == {human["code"]}
 
 
 @pytest.mark.parametrize(("verb", "flag"), ELSEWHERE)

@@ -184,13 +184,13 @@ KINDS = (
     ),
     Kind(
         "a report to a device",
-        cli("report {results} --format csv -o /dev/full"),
+        cli("report {results} --as csv -o /dev/full"),
         "/dev/full is a device or a pipe, where a file is meant. Give the path",
         "disk",
     ),
     Kind(
         "a report to a folder",
-        cli("report {results} --format csv -o {data}"),
+        cli("report {results} --as csv -o {data}"),
         "it is a folder, where a file is meant. Give the path of a file.",
         "disk",
     ),

@@ -33,7 +33,7 @@ def commands(block: Block) -> list[list[str]]:
     text = re.sub(r"\$\w+_COUNT", "2", text)
     text = re.sub(r"\$\w+|\$\{\w+\}", "1", text)  # whatever a variable holds
     found = []
-    for line in re.split(r"\n|&&|;", text):
+    for line in re.split(r"\n|&&|;", re.sub(r"> *\S+", "", text)):
         before, name, after = line.partition("bend-hf ")
         if name and not before.lstrip().startswith(("#", "|", "python")):
             found.append([word for word in shlex.split(after) if word != "…"])

@@ -80,7 +80,7 @@ def test_configuration_and_tokenizer_are_found_where_they_lie(model, state, expe
     torch.save(state, weights)
     shutil.copy(model / "config.json", tmp_path / "bert.json")
     assert torch.equal(embed(weights, config=tmp_path / "bert.json", tokenizer=str(model)), expected)
-    with pytest.raises(BendError, match=r"holds no config\.json.*config= \(--config\)"):
+    with pytest.raises(BendError, match=r"holds no config\.json.*config= \(--model-config\)"):
         embed(weights)
     (tmp_path / "bert.json").rename(tmp_path / "config.json")
     with pytest.raises(BendError, match="has no tokenizer"):
@@ -178,9 +178,16 @@ def test_a_head_is_read_from_the_file_too(model, state, tmp_path):
 def test_the_command_line_takes_it(model, state, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(doctor, "SECONDS", 0.01)
     torch.save(lightning(under("model.", state)), tmp_path / "last.ckpt")
-    words = ["doctor", str(tmp_path / "last.ckpt"), "--config", str(model / "config.json"), "--tokenizer", str(model)]
+    words = [
+        "doctor",
+        str(tmp_path / "last.ckpt"),
+        "--model-config",
+        str(model / "config.json"),
+        "--tokenizer",
+        str(model),
+    ]
     assert main([*words, "--no-mock"]) == 0
     assert "transformers' BertModel" in capsys.readouterr().out
-    assert main(["doctor", str(model), "--config", str(Path("nowhere/config.json")), "--no-mock"]) == 1
-    assert main(["doctor", "onehot", "--config", str(model), "--no-mock"]) == 1
+    assert main(["doctor", str(model), "--model-config", str(Path("nowhere/config.json")), "--no-mock"]) == 1
+    assert main(["doctor", "onehot", "--model-config", str(model), "--no-mock"]) == 1
     assert "would change nothing" in capsys.readouterr().err

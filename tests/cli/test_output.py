@@ -1,0 +1,179 @@
+"""What all verbs share: how loud they are, flags from a file, completion."""
+
+import subprocess
+import sys
+from shutil import which
+
+import pytest
+
+from bend_hf import console
+from bend_hf.cli import main
+from bend_hf.cli.completion import SHELLS
+from bend_hf.cli.parser import LIBRARIES
+from bend_hf.results.rerun import rerun_command
+
+
+@pytest.fixture
+def asked(monkeypatch, tmp_path):
+    """Return a function that runs `evaluate` with words and a file, and what the library was called with."""
+    found = {}
+
+    def evaluate(model, tasks="all", **options):
+        found.update({"model": model, "tasks": tasks, **options})
+        console.log.debug("much")
+        console.log.info("some")
+        console.log.warning("little")
+        return []
+
+    monkeypatch.setattr("bend_hf.evaluation.evaluate", evaluate)
+    monkeypatch.setattr(sys, "argv", ["bend-hf"])
+    for name in LIBRARIES:
+        monkeypatch.setenv(f"{name}_VERBOSITY", "error")
+    monkeypatch.chdir(tmp_path)
+
+    def run(words, text=None):
+        found.clear()
+        if text is not None:
+            (tmp_path / "run.yaml").write_text(text)
+        assert main(["evaluate", *words.split()]) == 0
+        return dict(found)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"), [("-q", ["little"]), ("", ["some", "little"]), ("-v", ["much", "some", "little"])]
+)
+def test_how_loud_it_is(asked, capsys, flag, said):
+    asked(f"onehot {flag}")
+    assert capsys.readouterr().err.split() == said
+    assert console.log.handlers == []
+    assert console.log.level == 30
+
+
+FILE = """
+model: composition
+tasks: [gene_finding, variant_effects]
+genome: {GRCh38: a.fa, GRCh37: b.fa}
+seeds: [0, 7]
+layers: [0, 6, last]
+epochs: 5
+batch_size: 4
+layer: -1
+standardize: true
+overwrite: false
+patience: null
+trackers: [wandb]
+"""
+
+
+def test_a_file_is_the_command_line(asked, tmp_path):
+    found = asked("--config run.yaml", FILE)
+    words = (
+        "composition --tasks gene_finding variant_effects --genome GRCh38=a.fa GRCh37=b.fa --seeds 0,7 --standardize "
+        "--layers 0,6,last --epochs 5 --batch-size 4 --layer=-1 --trackers wandb"
+    )
+    assert found == asked(words)
+    assert found["seeds"] == [0, 7]
+    assert found["genome"].keys() == {"GRCh38", "GRCh37"}
+
+
+def test_the_command_line_wins_over_a_file(asked):
+    found = asked(
+        "--seeds 1 onehot --task mine --config=run.yaml -o there --genome c.fa", FILE + "output: here\ntask: [x]"
+    )
+    assert (found["model"], found["seeds"], str(found["output"]), str(found["genome"])) == (
+        "onehot",
+        1,
+        "there",
+        "c.fa",
+    )
+    assert found["tasks"] == ["gene_finding", "variant_effects", "mine"]
+    assert found["epochs"] == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("model: onehot\nepoch: 5", "run.yaml, line 2: epoch is no flag of bend-hf evaluate. Did you mean epochs?"),
+        ("model: onehot\nhelp: true", "line 2: help is no flag"),
+        ("epochs: 0\nmodel: onehot", "argument --epochs: 0 is not a positive number (see run.yaml)"),
+        ("model: onehot\nvary: rows", "invalid choice: 'rows'"),
+        ("model: onehot\nstandardize: 3", "run.yaml, line 2: standardize=3 is neither true nor false"),
+        ("model: onehot\nepochs: 5\nepochs: 6", "run.yaml, line 3: epochs stands in line 2 already"),
+        ("model: onehot\nbatch_size: 5\nbatch-size: 6", "line 3: batch-size stands in line 2 already"),
+        (
+            "model: onehot\nbudget: 2026-01-01",
+            "line 2: budget: datetime.date(2026, 1, 1) is neither a text nor a number",
+        ),
+        ("- onehot", "run.yaml is no mapping"),
+        ("a: [", "run.yaml cannot be read"),
+        ("epochs: 5", "the following arguments are required: model"),
+    ],
+)
+def test_a_file_that_is_wrong(asked, capsys, text, said):
+    with pytest.raises(SystemExit) as stop:
+        asked("--config run.yaml", text)
+    assert stop.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_missing_file(capsys):
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--config", "nowhere.yaml"])
+    assert "nowhere.yaml cannot be read" in capsys.readouterr().err
+
+
+def test_a_record_holds_what_a_file_said(asked, result_of):
+    asked("--config run.yaml", "model: onehot\nepochs: 5\ndata_dir: d")
+    result = result_of(" ".join(sys.argv))
+    assert sys.argv == ["bend-hf", "evaluate", "onehot", "--epochs=5", "--data-dir=d"]
+    assert {"--epochs=5", "--data-dir=d", "onehot"} <= set(rerun_command(result, output="again"))
+
+
+@pytest.fixture
+def result_of():
+    from dataclasses import replace
+
+    from result_factory import make_result
+
+    result = make_result("gene_finding", model="onehot")
+    return lambda command: replace(result, provenance=result.provenance | {"command": command})
+
+
+@pytest.mark.skipif(which("bash") is None, reason="there is no bash")
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["bend-hf", "eva"], "evaluate"),
+        (["bend-hf", "models", "i"], "info"),
+        (["bend-hf", "evaluate", "--train"], "--train-rows"),
+        (["bend-hf", "evaluate", "onehot", "--vary", "ord"], "order"),
+        (["bend-hf", "completion", "f"], "fish"),
+    ],
+)
+def test_bash_completes(tmp_path, capsys, words, expected):
+    pytest.importorskip("shtab", reason="completion is an extra")
+    assert main(["completion", "bash"]) == 0
+    (tmp_path / "script").write_text(capsys.readouterr().out)
+    command = (
+        'source ./script; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
+        "$(complete -p bend-hf | sed -E 's/.*-F ([^ ]+).*/\\1/') bend-hf; printf '%s\\n' \"${COMPREPLY[@]}\""
+    )
+    done = subprocess.run(
+        ["bash", "-c", command, "bash", *words], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [expected], done.stderr
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_script_for_each_shell(shell, capsys):
+    pytest.importorskip("shtab", reason="completion is an extra")
+    assert main(["completion", shell]) == 0
+    assert "bend-hf" in capsys.readouterr().out
+
+
+def test_without_what_makes_completion(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert main(["completion", "bash"]) == 1
+    assert "pip install 'bend_hf[completion]'" in capsys.readouterr().err
