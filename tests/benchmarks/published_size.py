@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import h5py
@@ -35,8 +36,8 @@ LENGTHS = (1_433, 13_000)  # of gene finding's windows
 ON = {"chromatin_accessibility": 0.05, "histone_modification": 0.05, "cpg_methylation": 0.5}
 
 
-def make_inputs(folder: Path, scale: float, seed: int = 0) -> None:
-    """Write genomes and the label files of all tasks."""
+def make_inputs(folder: Path, scale: float, seed: int = 0, tasks: Sequence[Task] | None = None) -> None:
+    """Write genomes and the label files of some tasks, all of BEND's unless they are given."""
     rng = np.random.default_rng(seed)
     length = max(400_000, int(10_000_000 * scale))
     genome = [rng.choice(BASES, length, p=COMPOSITION) for _ in CHROMOSOMES]
@@ -45,7 +46,7 @@ def make_inputs(folder: Path, scale: float, seed: int = 0) -> None:
         with (folder / "genomes" / f"{build}.fa").open("wb") as handle:
             for name, bases in zip(CHROMOSOMES, genome, strict=True):
                 handle.write(f">{name}\n".encode() + bases.tobytes() + b"\n")
-    for task in TASKS.values():
+    for task in TASKS.values() if tasks is None else tasks:
         write_task(folder, task, scale, genome, rng)
 
 
