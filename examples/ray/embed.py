@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from bend_hf.cli.options import data_arguments, data_options, print_columns, tasks_option
+from bend_hf.cli.options import data_arguments, data_options, tasks_option
 from bend_hf.data.builder import build
 from bend_hf.data.sources import locate
 from bend_hf.embed.filling import fill_plan
@@ -28,6 +28,7 @@ from bend_hf.embed.open import load_embedder
 from bend_hf.embed.vectors import distinct
 from bend_hf.protocols import get_protocol
 from bend_hf.tasks import get_tasks
+from bend_hf.text import aligned
 from bend_hf.walk import merged
 
 Batch = dict[str, np.ndarray]
@@ -109,7 +110,7 @@ def main() -> int:
         [row["task"], f"{row['share']}/{of}", str(row["there"]), str(row["made"]), f"{row['seconds']:.1f}"]
         for row in found
     ]
-    print_columns([shown, *lines])
+    print(*aligned([shown, *lines], left=2), sep="\n")
     complete = True
     for row in found[::of]:
         done = (Path(row["folder"]) / "manifest.json").is_file()  # written last
