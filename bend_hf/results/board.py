@@ -18,6 +18,7 @@ import numpy as np
 from bend_hf.protocols import PROTOCOLS
 from bend_hf.results.apart import told_apart
 from bend_hf.results.conditions import departures, of_all_rows, trained
+from bend_hf.results.drawing import error_of_mean
 from bend_hf.results.record import Result
 from bend_hf.results.seeds import spread, whole_interval
 from bend_hf.results.statistics import centred
@@ -171,7 +172,8 @@ def _whole(scored: list[Result]) -> list[float] | None:
         return None
     scores = [result.score for result in scored if result.score is not None]
     errors, freedoms = ([entry[k] for entry in known] for k in (0, 1))
-    return whole_interval(scored[0].metric, scores, errors, freedoms)
+    error = error_of_mean(scored)
+    return whole_interval(scored[0].metric, scores, float(np.mean(errors)) if error is None else error, min(freedoms))
 
 
 def _total(group: list[Result], key: str, over: Any) -> float | None:

@@ -12,7 +12,7 @@ whose training error is unknown (one seed, and no other model with several) is s
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -32,12 +32,11 @@ from bend_hf.results.conditions import (
     same_data,
     same_seeds,
     same_settings,
-    trained,
 )
-from bend_hf.results.ranks import Difference, Drawn, differences, over_seeds, rank, training_of
-from bend_hf.results.record import Result, read_predictions
+from bend_hf.results.drawing import draw, same_rows
+from bend_hf.results.ranks import Difference, Drawn, differences, rank, training_of
+from bend_hf.results.record import Result
 from bend_hf.results.seeds import pooled
-from bend_hf.results.statistics import bootstrap
 from bend_hf.tasks import TASKS, get_tasks
 from bend_hf.text import aligned, interval, number, p_value
 
@@ -193,7 +192,7 @@ def compare(
             if len(models) < 2:
                 continue
             drawn = {model: draw([r for r in here if r.label == model], resamples, seed) for model in models}
-            _same_rows(name, drawn)
+            same_rows(name, drawn)
         except BendError as error:
             if strict:
                 raise
@@ -218,31 +217,6 @@ def _why_none(result: Result) -> str:
     made = result.secondary.get("interval")
     lack = made.get("lack") if isinstance(made, dict) else None
     return result.failure or lack or "its score is undefined"
-
-
-def draw(results: Sequence[Result], resamples: int, seed: int) -> Drawn:
-    """Resample the seeds of one model one after another: predictions of a large test set fill much memory."""
-    random = trained(results[0])
-    several: dict[str, Drawn] = {}
-    for result in results if random else results[:1]:
-        predictions = read_predictions(result)
-        boot = bootstrap(predictions, resamples=resamples, seed=seed)
-        name = f"{result.label} (seed {result.seed})"
-        several[name] = over_seeds([boot], random=random, rows=len(predictions), keys=predictions.keys_digest)
-    _same_rows(results[0].task, several)
-    first = next(iter(several.values()))
-    return over_seeds([one.bootstrap for one in several.values()], random=random, rows=first.rows, keys=first.keys)
-
-
-def _same_rows(task: str, drawn: dict[str, Drawn]) -> None:
-    """Refuse models that were not tested on the same rows and labels, in the same order."""
-    first = next(iter(drawn))
-    for model, one in drawn.items():
-        if one.keys != drawn[first].keys:
-            raise BendError(
-                f"{task}: {first} and {model} were tested on different rows ({drawn[first].rows} and {one.rows} rows; "
-                "their keys or labels differ): evaluate both on the same data."
-            )
 
 
 def _ranked(task: str, drawn: dict[str, Drawn]) -> tuple[list[str], list[str]]:

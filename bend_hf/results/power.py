@@ -26,8 +26,8 @@ import numpy as np
 
 from bend_hf.errors import BendError
 from bend_hf.results.apart import told_apart
-from bend_hf.results.compare import draw
 from bend_hf.results.conditions import of_all_rows
+from bend_hf.results.drawing import draw
 from bend_hf.results.predictions import Predictions, make_predictions
 from bend_hf.results.ranks import Drawn, differences
 from bend_hf.results.record import Result, read_predictions

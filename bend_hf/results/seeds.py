@@ -1,7 +1,7 @@
 """What training again with another seed does to a score, and how it joins the error over test rows.
 
     training(scores)                                   # variance of their mean, degrees of freedom; None: unknown
-    whole_interval("mcc", scores, errors, freedoms)    # over test rows and training
+    whole_interval("mcc", scores, error, freedom)      # over test rows and training
 
 A trained model's score varies with the test rows and with training (initialisation, order of samples). Seeds and
 clusters are crossed: every seed is tested on the same rows. The mean of k seeds has the variance V + s²/k: V is that of
@@ -58,22 +58,22 @@ def total(components: Sequence[Component]) -> Component:
 
 
 def whole_interval(
-    metric: str, scores: Sequence[float], errors: Sequence[float], freedoms: Sequence[float], level: float = 0.95
+    metric: str, scores: Sequence[float], error: float, freedom: float, level: float = 0.95
 ) -> list[float] | None:
     """Interval of a mean over seeds, over test rows and training.
 
     Args:
         metric: Of the scores.
         scores: Of every seed, at least two.
-        errors: Standard errors over test rows. Those of several seeds are not independent: their mean is taken for the
-            error of the mean, which it never is below.
-        freedoms: Their degrees of freedom.
+        error: Standard error of their mean over test rows. Errors of several seeds are not independent: where only
+            those are known, their mean stands for it, which it never is below.
+        freedom: Its degrees of freedom.
         level: Of the interval.
     """
     found = training(scores)
     if found is None:
         raise ValueError("an interval over training needs two seeds")
-    whole = total([Component(float(np.mean(errors)) ** 2, min(freedoms)), found])
+    whole = total([Component(error**2, freedom), found])
     return interval(metric, float(np.mean(scores)), float(np.sqrt(whole.variance)), whole.freedom, level)
 
 

@@ -267,9 +267,8 @@ def seeds_line(seeds: int, training: float) -> Measure:
 
     def measure(rng: Rng) -> bool | None:
         (several,) = models(rng, [1.0], seeds, training, 2000, MANY, 0.1).values()
-        boots = [statistics.bootstrap(one, resamples=RESAMPLES) for one in several]
-        scores = [float(boot.score or 0) for boot in boots]
-        return holds(whole_interval("auroc", scores, [b.error for b in boots], [b.freedom for b in boots]), truth)
+        mean = over_seeds([statistics.bootstrap(one, resamples=RESAMPLES) for one in several])
+        return holds(whole_interval("auroc", mean.seeds, mean.bootstrap.error, mean.bootstrap.freedom), truth)
 
     return measure
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
-from result_factory import PROVENANCE, make_result, trained
+from result_factory import PROVENANCE, make_result, simulate, stored, trained
 
 from bend_hf.report.table import table
-from bend_hf.results import board
+from bend_hf.results import board, record, statistics
 from bend_hf.results.seeds import whole_interval
 from bend_hf.tasks import TASKS
 from bend_hf.text import duration, size
@@ -91,14 +92,39 @@ def test_units() -> None:
 
 
 def test_an_interval_over_seeds_holds_rows_and_training() -> None:
-    made = {"interval": {"error": 0.01, "freedom": 20.0}}
-    seeds = [make_result("gene_finding", seed=k, score=s, secondary=made) for k, s in enumerate((0.4, 0.5, 0.6))]
+    seeds = [
+        make_result(
+            "gene_finding", seed=k, score=score, secondary={"interval": {"error": error, "freedom": 20.0 - 10 * k}}
+        )
+        for k, (score, error) in enumerate(((0.4, 0.01), (0.5, 0.02)))
+    ]
     (row,) = board.board(seeds)
-    assert row.sampling == pytest.approx([0.45, 0.55])
-    assert row.interval == pytest.approx(whole_interval("mcc", [0.4, 0.5, 0.6], [0.01] * 3, [20.0] * 3))
+    assert row.sampling == pytest.approx([0.4, 0.5])
+    assert row.interval == pytest.approx(whole_interval("mcc", [0.4, 0.5], 0.015, 10.0))
     assert np.diff(row.interval) > np.diff(row.sampling)
     (one,) = board.board(seeds[:1])
     assert one.interval == one.sampling
+
+
+def test_the_error_over_rows_is_that_of_the_mean_where_predictions_are_at_hand(tmp_path: Path) -> None:
+    name = "histone_modification"
+    for seed in range(3):
+        stored(tmp_path, name, simulate(name, seed=seed, rows=300, chromosomes=12), seed=seed, resamples=1000)
+    results = record.read_results(tmp_path)
+    boots = [statistics.bootstrap(record.read_predictions(result)) for result in results]
+    scores, freedom = [result.score for result in results], min(boot.freedom for boot in boots)
+    error = statistics.standard_error(np.mean([boot.scores for boot in boots], axis=0), freedom)
+    (row,) = board.board(results)
+    assert row.interval == pytest.approx(whole_interval("auroc", scores, error, freedom))
+    (again,) = board.board(results)  # from the cache
+    assert again.interval == row.interval
+    alone = float(np.mean([boot.error for boot in boots]))
+    assert error < 0.9 * alone
+    for result in results:
+        (result.path.parent / result.predictions["file"]).unlink()
+    (without,) = board.board(results)  # the mean of the errors is never less
+    assert without.interval == pytest.approx(whole_interval("auroc", scores, alone, freedom), abs=1e-6)
+    assert np.diff(without.interval) > np.diff(row.interval)
 
 
 def test_what_is_not_trained_at_random_says_no_seeds() -> None:
