@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -190,8 +192,21 @@ def test_without_scripts_everything_is_there(browser: Any, address: str) -> None
 def test_print_shows_all_pages(page: Any) -> None:
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     assert all(section.is_displayed() for section in page.find_elements("css selector", "section.page"))
-    assert not page.find_element("css selector", "nav.pages").is_displayed()
+    tables = page.find_elements("css selector", "table.board, table.heat, section.page > div > .scroll > table")
+    assert len(tables) > 7
+    assert all(table.is_displayed() for table in tables)
+    folded = page.find_elements(
+        "css selector", "nav.pages, figure.locus, .provenance, section.page details:not(.notes)"
+    )
+    assert len(folded) > 10
+    assert not any(each.is_displayed() for each in folded)
+    assert page.find_element("css selector", ".paper").is_displayed()
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+
+def test_a_report_prints_on_few_pages(page: Any) -> None:
+    document = base64.b64decode(page.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})["data"])
+    assert 2 <= len(re.findall(rb"/Type\s*/Page\b", document)) < 12
 
 
 def test_test_rows_are_browsed_by_keys_and_buttons(page: Any) -> None:
