@@ -53,20 +53,32 @@ _CITATION = """\
 """
 
 
-def _array(values: Any) -> np.ndarray:
-    """Return numbers of any library as numpy: lists, tensors of any dtype and device, with gradients, and the like."""
+def _array(name: str, values: Any) -> np.ndarray:
+    """Return numbers of any library as numpy: lists, tensors of any dtype, layout and device, with gradients.
+
+    Raises:
+        ValueError: They are no full array: rows differ in length, values are masked, or their library gives none.
+    """
     if isinstance(values, list | tuple) and any(hasattr(value, "detach") for value in values):
-        values = [_array(value) for value in values]
-    if hasattr(values, "detach"):  # torch
-        values = values.detach().cpu()
-        values = values.float() if str(values.dtype) == "torch.bfloat16" else values
-    array = np.asarray(values)
+        values = [_array(name, value) for value in values]
+    if np.ma.is_masked(values):
+        raise ValueError(f"`{name}` has masked values: leave them out first.")
+    try:
+        if hasattr(values, "detach"):  # torch
+            values = values.detach().cpu()
+            values = values.dequantize() if values.is_quantized else values.to_dense().resolve_conj().resolve_neg()
+            values = values.float() if values.is_floating_point() and values.itemsize <= 2 else values
+        array = np.asarray(values)
+    except Exception as error:  # of any library
+        why = str(error).partition("\n")[0].rstrip(".")
+        what = f"no array can be made of this {type(values).__name__} ({why})"
+        raise ValueError(f"`{name}`: {what}. Give numbers in rows of one length.") from error
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array  # which numpy cannot sort
 
 
 def _checked(references: Any, scores: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return references as int8 and scores as numbers that sort exactly, after all checks."""
-    labels, values = _array(references), _array(scores)
+    labels, values = _array("references", references), _array("predictions", scores)
     if labels.shape != values.shape:
         raise ValueError(f"`references` and `predictions` differ in shape: {labels.shape} and {values.shape}.")
     if labels.size and labels.dtype.kind not in "iub":
@@ -183,7 +195,9 @@ class Auroc(evaluate.Metric):
         """Keep one example: a score and a reference, or those of all its labels."""
         # `evaluate.combine` calls `add` with the plural names.
         example = {"predictions": prediction, "references": reference, **kwargs}
-        self.add_batch(**{name: None if value is None else _array(value)[None] for name, value in example.items()})
+        self.add_batch(
+            **{name: None if value is None else _array(name, value)[None] for name, value in example.items()}
+        )
 
     def add_batch(self, *, predictions: Any = None, references: Any = None, **kwargs: Any) -> None:
         """Keep a batch of examples."""

@@ -132,6 +132,9 @@ def test_scores_of_any_tensor(name: str, known: float) -> None:
         "gradient": exact.clone().requires_grad_(),
         "bfloat16": exact.to(torch.bfloat16),
         "half": exact.half(),
+        "sparse": exact.to_sparse(),
+        "sparse with gradient": exact.to_sparse().requires_grad_(),
+        "complex view": torch.complex(torch.zeros(4), -exact).conj().imag,
         "bfloat16 with gradient": exact.to(torch.bfloat16).requires_grad_(),
         "list of tensors": list(exact.clone().requires_grad_()),
         "foreign": _Foreign(scores),
@@ -156,6 +159,40 @@ def test_classes_of_any_tensor(name: str) -> None:
         given = torch.tensor([0, 1, 1, 2], dtype=dtype)
         assert metric.compute(predictions=given, references=torch.tensor([0, 1, 2, -100])) == expected
     assert metric.compute(predictions=_Foreign([0, 1, 1, 2]), references=[0, 1, 2, -100]) == expected
+
+
+class _Lost:
+    """What can no longer be read, as a tensor of a device that is gone."""
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        raise RuntimeError("device lost\nat 0x1")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_no_array_is_refused_in_one_sentence(name: str) -> None:
+    import torch
+
+    metric = bend_hf.load_metric(name)
+    given = {
+        "no array can be made of this Tensor": torch.empty(2, device="meta"),
+        r"no array can be made of this _Lost \(device lost\)\. Give": _Lost(),
+        "no array can be made of this list": [[0, 1], [1]],
+        "has masked values": np.ma.array([0, 1], mask=[True, False]),
+        "got object": np.array([0, None], dtype=object),
+        "got <U1": np.array(["0", "1"]),
+    }
+    for words, values in given.items():
+        for data in (
+            {"predictions": values, "references": [0, 1]},
+            {"predictions": [0, 1], "references": values},
+        ):
+            with pytest.raises(ValueError, match=words):
+                metric.compute(**data)
+
+
+def test_a_masked_array_without_masked_values_is_an_array() -> None:
+    whole = np.ma.array([0, 1, 1, 0], mask=False)
+    assert bend_hf.load_metric("mcc").compute(predictions=whole, references=[0, 1, 1, 0])["mcc"] == 1
 
 
 def test_classes_are_given_at_loading_too(load: Callable[..., Any]) -> None:
