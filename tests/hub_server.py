@@ -10,7 +10,8 @@ and tags; `resolve` with ranges and ETags; LFS uploads; the validation of cards;
 private repository, or any write, needs the token. As the real one it refuses a commit whose parent is no longer the
 head, or that holds a card whose metadata is not valid, a large or binary file outside LFS, or an LFS file of another
 content or size than was uploaded; `limit` makes it answer 429 to more requests in a window than it takes. Faults answer
-requests with a status, break the connection, or cut the answer short.
+requests with a status or a login page, break the connection, or cut the answer short; asked for a tunnel it refuses, as
+a proxy does that wants to know who asks.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ ANSWER_LOST = -1
 """A fault's status: the request is carried out, then the connection breaks."""
 MEANWHILE = -2
 """A fault's status: `on_fault` is called, and the request carried out."""
+LOGIN = -3
+"""A fault's status: the request is sent on to a login page, as hotels and firms do."""
+PAGE = -4
+"""A fault's status: such a page is the answer itself."""
 REGULAR = 10_000_000
 """Bytes from which on a file has to go by LFS."""
 LFS = (".parquet", ".arrow", ".safetensors")
@@ -47,6 +52,7 @@ DATE = "2024-05-07T12:00:00.000Z"
 _API = r"/api/(?P<type>model|dataset|space)s/(?P<id>[^/]+/[^/]+)"
 _GIT = r"/(?P<prefix>datasets/|spaces/)?(?P<id>[^/]+/[^/]+)"
 ROUTES = (
+    ("GET", "/login", "_login"),
     ("GET", "/api/whoami-v2", "_whoami"),
     ("POST", "/api/repos/create", "_create"),
     ("DELETE", "/api/repos/delete", "_delete"),
@@ -74,6 +80,10 @@ class Answer(Exception):  # noqa: N818
         self.headers = {"X-Error-Message": message} if message else {}
         if code:
             self.headers["X-Error-Code"] = code
+
+
+class Page(Exception):  # noqa: N818
+    """A login page, raised from anywhere in a handler."""
 
 
 @dataclass
@@ -247,6 +257,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self.raw += self.rfile.read(size)
                 self.rfile.readline()
             self.rfile.readline()
+        if self.command == "CONNECT":  # what a proxy is asked for
+            self.send_error(407, "Proxy Authentication Required")
+            return
         parts = urlsplit(self.path)
         self.query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         self.all_query = parse_qs(parts.query)
@@ -262,6 +275,8 @@ class _Handler(BaseHTTPRequestHandler):
                 fault = self._apply_faults(path)
                 if fault is not None or self.command == "GET":
                     status, headers, body = self._answer(path)
+        except Page:
+            status, headers, body = self._login()
         except Answer as answer:
             status, headers, body = answer.status, answer.headers, json.dumps(answer.body).encode()
         with self.hub.lock:
@@ -286,7 +301,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
         self.wfile.flush()
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_CONNECT = _serve  # noqa: N815
 
     def _apply_faults(self, path: str) -> int | None:
         """Return 0, or None or `ANSWER_LOST` where the connection is to break."""
@@ -302,8 +317,17 @@ class _Handler(BaseHTTPRequestHandler):
                         return 0
                     if fault.status in (None, ANSWER_LOST):
                         return fault.status
+                    if fault.status == PAGE:
+                        raise Page
+                    if fault.status == LOGIN:
+                        answer = Answer(302)
+                        answer.headers["Location"] = f"{self.hub.url}/login"
+                        raise answer
                     raise Answer(fault.status, f"injected {fault.status}")
         return 0
+
+    def _login(self) -> tuple[int, dict[str, str], bytes]:
+        return 200, {"Content-Type": "text/html"}, b"<!DOCTYPE html><html><body>Accept our terms</body></html>"
 
     def _token(self) -> str:
         return self.headers.get("Authorization", "").removeprefix("Bearer ")

@@ -16,8 +16,8 @@ from typing import Any
 from bend_hf.embed.reading import read_scheme
 from bend_hf.embed.stock import quiet
 from bend_hf.embed.tokens import Scheme, block_scheme, character_scheme, overlapping_scheme
-from bend_hf.errors import BendError
-from bend_hf.models.checkpoint import cached_only, find_file
+from bend_hf.errors import BendError, hub_answer
+from bend_hf.models.checkpoint import cached_only, find_file, in_part
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -101,14 +101,14 @@ def load_scheme(
         builder = transformers.AutoTokenizer
     else:
         raise BendError(
-            f"{source!r} has no tokenizer (none of {', '.join(TOKENIZER_FILES)}): DNA cannot be turned into its "
-            "tokens. Name the folder or model that has it with tokenizer=."
+            f"{source!r} has no tokenizer (none of {', '.join(TOKENIZER_FILES)}{in_part(source, revision)}): DNA "
+            "cannot be turned into its tokens. Name the folder or model that has it with tokenizer=."
         )
     try:
         with quiet():
             tokenizer = builder.from_pretrained(source, **options)
     except Exception as error:  # tokenizers raise plain Exception for a damaged file
-        raise BendError(f"{source!r}: its tokenizer cannot be loaded ({error}).") from error
+        raise BendError(f"{source!r}: its tokenizer cannot be loaded ({hub_answer(error) or error}).") from error
     tokenizer.model_max_length = 10**30  # windows are cut here; its warning about long text would be wrong
     return read_scheme(tokenizer, source, prefix=prefix, scheme=scheme)
 

@@ -96,6 +96,13 @@ def cached_only(source: str | Path, revision: str | None = None) -> bool:
     return known and not _reachable(constants.ENDPOINT)
 
 
+def in_part(source: str | Path, revision: str | None = None) -> str:
+    """Return what to say of a missing file where what is cached may be a part of the repository, else nothing."""
+    if Path(source).is_dir() or not cached_only(source, revision):
+        return ""
+    return " in the cache, which may hold a part of it: load it once with a connection (unset HF_HUB_OFFLINE)"
+
+
 @cache
 def _reachable(endpoint: str) -> bool:
     """Whether the Hub answers at all, asked once in a process."""
@@ -148,7 +155,8 @@ def weight_files(source: str | Path, revision: str | None = None) -> list[Path]:
             f"{source} holds its weights as GGUF, which is quantised for generating text: give the folder of the "
             "original weights (safetensors)."
         )
-    raise BendError(f"{source} holds no weights: none of {', '.join(WEIGHT_FILES)} is there.")
+    part = in_part(source, revision)
+    raise BendError(f"{source} holds no weights: none of {', '.join(WEIGHT_FILES)} is there{part}.")
 
 
 def _only_file_of_tensors(folder: Path) -> Path | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import ssl
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -205,6 +207,62 @@ def test_answers_of_the_hub_are_told_apart(hub, tmp_path, status, words):
         assert "Traceback" not in str(caught.value)
     finally:
         hub.faults.clear()
+
+
+FIND = (*IMPATIENT, "from bend_hf.models.checkpoint import find_file, weight_files")
+A_PAGE = r"a page that is no file of the Hub's \(a login page, .*log in, or check HTTPS_PROXY"
+
+
+def test_a_login_page_is_told_however_it_comes(hub, tmp_path):
+    """Sent on to it, or given it for an answer, or for the file itself; nothing of it passes for the model's."""
+    with Client(tmp_path, hub.environment(token=None)) as process:
+        process.run(*FIND, "None")
+        for method, status in (("HEAD", hub_server.LOGIN), ("HEAD", hub_server.PAGE), ("GET", hub_server.PAGE)):
+            hub.fault(method, r"tester/esm/resolve/", status=status)
+            try:
+                with pytest.raises(ClientError, match=A_PAGE) as caught:
+                    process.run("find_file('tester/esm', 'config.json')")
+            finally:
+                hub.faults.clear()
+            assert caught.value.kind == "HubError"
+        found = process.run("open(find_file('tester/esm', 'config.json')).read()")
+    assert found.encode() == hub.files("model", "tester/esm")["config.json"]
+
+
+def test_a_proxy_that_wants_a_password_is_told_without_one(hub, tmp_path):
+    proxy = {
+        "HF_ENDPOINT": "https://hub.invalid",
+        "HTTPS_PROXY": hub.url.replace("//", "//me:pass5word@"),
+        "NO_PROXY": "",
+    }
+    with Client(tmp_path, hub.environment(token=None) | proxy) as process:
+        with pytest.raises(
+            ClientError, match=r"the proxy wants to know who asks \(407\)\. Give .* HTTPS_PROXY"
+        ) as caught:
+            process.run(*FIND, "find_file('tester/esm', 'config.json')")
+    assert "pass5word" not in str(caught.value) + (tmp_path / "stderr.txt").read_text()
+
+
+def test_a_part_of_a_model_in_the_cache_is_told_offline(hub, tmp_path):
+    with Client(tmp_path, hub.environment(token=None)) as process:
+        process.run(*FIND, "find_file('tester/esm', 'config.json')", "None")
+    with Client(tmp_path, hub.environment(token=None) | {"HF_HUB_OFFLINE": "1"}) as process:
+        with pytest.raises(ClientError, match=r"holds no weights: .* in the cache, .* \(unset HF_HUB_OFFLINE\)\.$"):
+            process.run(*FIND, "weight_files('tester/esm')")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_a_certificate_that_nobody_has_signed_is_told(tmp_path):
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out own.pem -days 2 -subj /CN=localhost"
+    subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "own.pem", tmp_path / "key.pem")
+    with hub_server.Hub() as server:
+        server.server.socket = context.wrap_socket(server.server.socket, server_side=True)
+        secure = server.environment(token=None) | {"HF_ENDPOINT": server.url.replace("http:", "https:")}
+        with Client(tmp_path, secure) as process:
+            with pytest.raises(ClientError, match=r"a certificate that cannot be trusted\. Name .* SSL_CERT_FILE"):
+                process.run(*FIND, "find_file('tester/esm', 'config.json')")
 
 
 def test_one_line_evaluates_a_model_of_the_hub(client, toy_dir, tmp_path):
