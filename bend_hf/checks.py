@@ -7,6 +7,7 @@ folder = output_folder(output)                   # absolute, made, and shown to 
 
 from __future__ import annotations
 
+import math
 import numbers
 import os
 import re
@@ -24,17 +25,42 @@ SEEDS = 1 << 32
 TRACKERS = ("tensorboard", "trackio", "wandb", "comet_ml", "aim", "mlflow", "clearml", "dvclive", "swanlab")
 
 
+MOST = 1 << 40
+"""No count, length or position is larger."""
+
+
 def whole(name: str, value: Any, least: int = 1) -> int | None:
     """Return an integer of at least `least`, or None for None.
 
     Raises:
-        BendError: It is none: a fraction, a truth value, a text, or too small.
+        BendError: It is none: a fraction, a truth value, a text, too small, or larger than `MOST`.
     """
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise BendError(f"{name}={value!r} (--{name.replace('_', '-')}) is no whole number of at least {least}.")
+        raise BendError(f"{name}={value!r} ({_flag(name)}) is no whole number of at least {least}.")
+    if int(value) > MOST:
+        raise BendError(f"{name}={value!r} ({_flag(name)}) is larger than anything counted here: at most {MOST:,}.")
     return int(value)
+
+
+def number(name: str, value: Any, least: float = -math.inf, most: float = math.inf) -> float | None:
+    """Return a finite number from `least` to `most`, or None for None.
+
+    Raises:
+        BendError: It is none: NaN, a truth value, a text, or out of range.
+    """
+    if value is None:
+        return None
+    found = float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else math.nan
+    if not (math.isfinite(found) and least <= found <= most):
+        wanted = "finite number" if math.isinf(most) else f"number from {least:g} to {most:g}"
+        raise BendError(f"{name}={value!r} ({_flag(name)}) is no {wanted}.")
+    return found
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def seconds(name: str, value: Any) -> float | None:

@@ -20,23 +20,35 @@ from __future__ import annotations
 
 import difflib
 import errno
+import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/?#\s'\"]*@")
+# Breaks lines, colours a terminal, turns the direction of writing, or is no text at all (a name of undecodable bytes).
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_BREAK = re.compile(r"\s*[\r\n]\s*")
+_ENDLESS = re.compile(r"(\S{400})\S{600,}(\S{100})")
 
 
 class BendError(ValueError):
     """Bad input or a state that cannot give a trustworthy result; the message says what to do.
 
-    A user name and password in a URL never reach the message.
+    The message is one line that can be read: a user name and password in a URL are left out, and so is the middle of a
+    word of more than a thousand characters; what cannot be printed is written as an escape.
     """
 
     code = "input"
 
     def __init__(self, message: object) -> None:
-        super().__init__(without_credentials(str(message)))
+        super().__init__(readable(str(message)))
+
+
+def readable(text: str) -> str:
+    """Return a text as one line without credentials, endless words and what cannot be printed."""
+    short = _ENDLESS.sub(r"\1…\2", _BREAK.sub(" ", without_credentials(text).strip()))
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), short)
 
 
 def without_credentials(text: str) -> str:
@@ -158,13 +170,19 @@ def hub_answer(error: BaseException, *, writing: bool = False) -> str | None:
         if response is not None and hasattr(response, "status_code"):
             return _of_status(int(response.status_code), str(seen), dict(response.headers), writing)
         # The client speaks of certificates in what it says of pages that are none of the Hub's, too.
-        untrusted = "certificate verify failed" in str(seen).lower()
-        if name in ("FileMetadataError", "SSLError", "SSLCertVerificationError") or untrusted:
-            login = name == "FileMetadataError"
-            what = "a page that is no file of the Hub's" if login else "a certificate that cannot be trusted"
-            return f"something between here and the Hub answers with {what} ({_NETWORK})."
+        if name in ("FileMetadataError", "TooManyRedirects") or _is_of_a_page(seen):
+            return f"{_BETWEEN} a page that is no file of the Hub's ({_LOGIN})."
+        if name in ("SSLError", "SSLCertVerificationError") or "certificate verify failed" in str(seen).lower():
+            return (
+                f"{_BETWEEN} a certificate that cannot be trusted. Name the file of your network's certificates in "
+                "SSL_CERT_FILE and REQUESTS_CA_BUNDLE."
+            )
+        if name == "ProxyError" and "407" in str(seen):
+            return _of_status(407, "", {}, writing)
         if name == "ProxyError":
-            return f"the proxy does not let the request through ({_NETWORK})."
+            return "the proxy does not let the request through. Check HTTPS_PROXY."
+        if name in ("UnsupportedProtocol", "InvalidURL", "MissingSchema", "InvalidSchema") or "proxy URL" in str(seen):
+            return f"an address is none ({_short(seen)}). Check HF_ENDPOINT and HTTPS_PROXY."
         # The client's HTTP library has changed its name between versions.
         if type(seen).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore", "requests"):
             return f"the connection to the Hub broke ({name}). Try again; what is cached is used with HF_HUB_OFFLINE=1."
@@ -172,11 +190,28 @@ def hub_answer(error: BaseException, *, writing: bool = False) -> str | None:
     return None
 
 
-_NETWORK = "a login page, a proxy or a firewall; check HTTPS_PROXY and REQUESTS_CA_BUNDLE"
+_BETWEEN = "something between here and the Hub answers with"
+_LOGIN = "a login page, a proxy or a firewall: open a page in a browser and log in, or check HTTPS_PROXY"
+
+
+def _is_of_a_page(error: BaseException) -> bool:
+    """Whether the client was given a page where it had asked for a file of known size, or for JSON."""
+    if isinstance(error, OSError) and "Consistency check failed" in str(error):
+        return True
+    if not isinstance(error, json.JSONDecodeError):
+        return False
+    frame = error.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_globals.get("__name__", "").startswith("huggingface_hub."):
+            return True
+        frame = frame.tb_next
+    return False
 
 
 def _of_status(status: int, detail: str, headers: Mapping[str, str], writing: bool) -> str:
-    wait = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
+    told = {name.lower(): value for name, value in headers.items()}
+    window = re.search(r"\bt=(\d+)", told.get("ratelimit", ""))  # of the Hub: "api";r=0;t=55
+    wait = told.get("retry-after") or (window[1] if window else None)
     if status == 401:
         return (
             "the Hub does not accept the token, or there is none (401). Log in with: hf auth login, or set HF_TOKEN to "
@@ -190,7 +225,7 @@ def _of_status(status: int, detail: str, headers: Mapping[str, str], writing: bo
     if status == 404:
         return "the Hub has no such repository or revision, or it is private (404). Check the name."
     if status == 407:
-        return f"the proxy wants to know who asks (407; {_NETWORK})."
+        return "the proxy wants to know who asks (407). Give a user name and a password in HTTPS_PROXY."
     if status in (409, 412):
         return f"the repository was changed meanwhile ({status}). Run the command again."
     if status == 429:

@@ -11,6 +11,7 @@ lies beside a file, ``.seal`` in a folder, where it lists the folder's files. `d
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -45,10 +46,13 @@ def atomic(path: Path) -> Iterator[Path]:
     Raises:
         DiskError: `path` is a device or a pipe, which must not be replaced by a file.
     """
-    path = path.resolve() if path.is_symlink() else path
+    path = _behind_links(path)
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise DiskError(f"{path} is a device or a pipe, where a file is meant. Give the path of a file.")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # the file in the way is not to be removed
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent)) from error
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
         yield temporary
@@ -63,6 +67,30 @@ def atomic(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
         else:
             temporary.unlink(missing_ok=True)
+
+
+def _behind_links(path: Path) -> Path:
+    """Return what a link points to, the path itself where it is none."""
+    if not path.is_symlink():
+        return path
+    try:
+        return path.resolve(strict=False)
+    except RuntimeError as error:  # Python before 3.13 says so of a circle
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
+
+
+def ending(path: Path) -> str:
+    """Return the ending of an output's name, which tells its format; ``.CSV`` is ``.csv``."""
+    return path.suffix.casefold()
+
+
+def no_file(path: Path, what: str = "file") -> str | None:
+    """Say why a path cannot be read as a file, or None where it can."""
+    if path.is_file():
+        return None
+    if path.exists():
+        return f"it is a folder, a device or a pipe, where a {what} is meant. Give the path of a file"
+    return f"there is no such {what}{', only a link to nothing' if path.is_symlink() else ''}"
 
 
 def flush(path: Path) -> None:

@@ -100,6 +100,38 @@ def test_outputs_that_are_no_files(tmp_path):
         temporary.write_text("new")
     assert link.is_symlink()
     assert target.read_text() == "new"
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(OSError) as caught, files.atomic(loop):
+        pass
+    assert str(described(caught.value)) == f"{loop}: its links go round in a circle. Remove the link."
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("a\n  b\r\nc", "a b c"),
+        ("\x1b[31mred\x00\u202e", r"\x1b[31mred\x00\u202e"),
+        (os.fsdecode(b"chr\xff.fa"), r"chr\udcff.fa"),
+        (f"name {'x' * 999} end", f"name {'x' * 999} end"),
+        (f"name {'x' * 2_000_000} end", f"name {'x' * 400}…{'x' * 100} end"),
+        ("https://me:secret@host/x?token=1", "https://host/x?token=1"),
+    ],
+)
+def test_a_message_is_one_line_that_can_be_read(message, said):
+    assert str(BendError(message)) == said
+    said.encode()
+
+
+def test_what_cannot_be_read_as_a_file_is_told_apart(tmp_path):
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "sound").write_text("")
+    assert files.no_file(tmp_path / "sound") is None
+    assert files.no_file(tmp_path / "no", "FASTA file") == "there is no such FASTA file"
+    assert files.no_file(tmp_path / "link") == "there is no such file, only a link to nothing"
+    assert files.no_file(tmp_path) == (
+        "it is a folder, a device or a pipe, where a file is meant. Give the path of a file"
+    )
 
 
 @pytest.mark.parametrize(
@@ -210,6 +242,13 @@ def test_wrong_usage_is_json_where_the_output_is(words, capsys):
         assert said["command"] == (words[0] if words[0] != "compear" else "")
 
 
+def test_the_hubs_own_header_says_how_long_to_wait():
+    class RefusedError(Exception):
+        response = httpx.Response(429, headers={"RateLimit": '"api";r=0;t=55'})
+
+    assert "Wait 55 seconds and run the command again." in str(hub_answer(RefusedError()))
+
+
 def chained(outer, inner):
     outer.__cause__ = inner
     return outer
@@ -226,7 +265,12 @@ def chained(outer, inner):
             ConnectionError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: own"),
             "cannot be trusted",
         ),
-        (chained(ValueError("SSL certificates"), httpx.ProxyError("407")), "the proxy does not let"),
+        (chained(ValueError("SSL certificates"), httpx.ProxyError("403 Forbidden")), "the proxy does not let"),
+        (httpx.ProxyError("407 Proxy Authentication Required"), "the proxy wants to know who asks (407)"),
+        (httpx.TooManyRedirects("20"), "no file of the Hub"),
+        (OSError("Consistency check failed: file should be of size 810 but has size 57"), "no file of the Hub"),
+        (httpx.UnsupportedProtocol("Request URL is missing a protocol"), "Check HF_ENDPOINT and HTTPS_PROXY."),
+        (ValueError("Unknown scheme for proxy URL URL('nonsense://x')"), "Check HF_ENDPOINT and HTTPS_PROXY."),
         (chained(ValueError("SSL certificates"), httpx.ConnectError("refused")), "the connection to the Hub broke"),
         (OfflineModeIsEnabled("x"), "offline mode is on"),
     ],

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bend_hf import checks
 from bend_hf.build.easy import SOLVED, composition_score
 from bend_hf.build.matched import composition
 from bend_hf.build.near import COVERED, SEED, Found, near_duplicates
@@ -155,6 +156,8 @@ def audit(
     Raises:
         BendError: The files are not as declared.
     """
+    checks.whole("queries", queries, 0)
+    checks.whole("seed", seed, 0)
     task, genome = files.task, Genome(files.fasta)
     tables = {name: table for name, table in read(files, genome).items() if len(table)}
     windows = {name: _windows(table, genome, task.kind.variants) for name, table in tables.items()}

@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from bend_hf.build.counts import Counts
 from bend_hf.build.matched import counterparts
+from bend_hf.build.options import checked
 from bend_hf.build.splits import Windows
 from bend_hf.build.work import Work, building_of
 from bend_hf.build.write import Built, finish, write
@@ -63,9 +64,12 @@ def control(
     Raises:
         BendError: The task's windows differ in length and so cannot exchange labels, or the genome has no other places.
     """
-    arguments = dict(locals())  # each decides the rows
+    arguments = checked(locals())  # each decides the rows
     output = Path(output)
-    [found] = get_tasks(task)
+    chosen = get_tasks(task)
+    if len(chosen) > 1:
+        raise BendError(f"{task} names several tasks ({', '.join(each.name for each in chosen)}): name one.")
+    [found] = chosen
     files = locate(found, data_dir, genome, genome_checked=True)
     work = Work.begin(output, files.paths, arguments, command)
     if work.has_rows():

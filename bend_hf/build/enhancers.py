@@ -19,6 +19,7 @@ import pyarrow as pa
 from bend_hf.build.control import Kind, finish_with_controls
 from bend_hf.build.counts import Counts
 from bend_hf.build.located import locate_chromosomes
+from bend_hf.build.options import checked
 from bend_hf.build.readers.links import Links, Starts, read_links, read_starts
 from bend_hf.build.splits import Split, Windows, assigned_once
 from bend_hf.build.work import Work, leaves_nothing
@@ -71,10 +72,8 @@ def enhancers(
     Raises:
         BendError: A table is malformed, no linked gene has a start site, or nothing is left.
     """
-    arguments = dict(locals())  # each decides the rows
+    arguments = checked(locals())  # each decides the rows
     output = Path(output)
-    if bins < 1 or bin_size < 1:
-        raise BendError(f"{bins} bins of {bin_size} bases: give at least 1.")
     split = split or Split("folds", seed=seed)
     paths: dict[str, str | Path | None] = {f"links {number}": path for number, path in enumerate(links, start=1)}
     paths |= {"tss": tss, "genome": genome, "aliases": aliases, "splits": split.file}

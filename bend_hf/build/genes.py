@@ -25,6 +25,7 @@ from bend_hf.build.control import Kind, finish_with_controls
 from bend_hf.build.counts import Counts
 from bend_hf.build.located import locate_chromosomes
 from bend_hf.build.nucleotides import labels_of
+from bend_hf.build.options import checked
 from bend_hf.build.readers.annotation import Annotation, annotation_once
 from bend_hf.build.readers.text import read_table
 from bend_hf.build.splits import Split, Windows, assigned_once
@@ -85,7 +86,7 @@ def genes(
     Raises:
         BendError: Anything in the inputs that is not as it should be, or nothing is left.
     """
-    arguments = dict(locals())  # each decides the rows
+    arguments = checked(locals())  # each decides the rows
     output = Path(output)
     split = split or Split("homology")
     listed = None if transcripts in ("canonical", "longest") else transcripts

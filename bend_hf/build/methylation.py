@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from bend_hf.build.control import Kind, finish_with_controls
 from bend_hf.build.counts import Counts
+from bend_hf.build.options import checked
 from bend_hf.build.peaks import named_tracks
 from bend_hf.build.readers.intervals import Located, read_methylation
 from bend_hf.build.splits import Split, Windows, assigned_once
@@ -75,10 +76,8 @@ def methylation(
     Raises:
         BendError: A track is malformed, empty, of another build, or named twice; nothing is left.
     """
-    arguments = dict(locals())  # each decides the rows
+    arguments = checked(locals())  # each decides the rows
     output = Path(output)
-    if width < 2 or width % 2:
-        raise BendError(f"A width of {width} bases: give an even number.")
     if not 0 < threshold <= 1:
         raise BendError(f"A threshold of {threshold} is no share of reads: give above 0 to 1 (--threshold).")
     files = named_tracks(tracks)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -19,9 +19,11 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
+from bend_hf import checks
 from bend_hf.build.control import Kind, finish_with_controls
 from bend_hf.build.counts import Counts
 from bend_hf.build.matched import matched_windows
+from bend_hf.build.options import checked
 from bend_hf.build.readers.intervals import Located, read_peaks
 from bend_hf.build.splits import Split, Windows, assigned_once
 from bend_hf.build.work import Work, leaves_nothing
@@ -79,10 +81,8 @@ def peaks(
     Raises:
         BendError: A track is malformed, empty, or named twice; nothing is left.
     """
-    arguments = dict(locals())  # each decides the rows
+    arguments = checked(locals())  # each decides the rows
     output = Path(output)
-    if width < 2 or width % 2:
-        raise BendError(f"A width of {width} bases: give an even number.")
     files = named_tracks(tracks)
     split = split or Split("chromosomes", seed=seed)
     paths: dict[str, str | Path | None] = {f"track {name}": path for name, path in files.items()}
@@ -156,11 +156,13 @@ def named_tracks(tracks: Mapping[str, str | Path] | Sequence[str | Path]) -> dic
     Raises:
         BendError: There are none, or two have one name.
     """
+    if isinstance(tracks, str | bytes | Path) or not isinstance(tracks, Mapping | Iterable):
+        raise BendError(f"tracks={tracks!r} are no files of tracks: give a list, or a mapping from name to file.")
     if isinstance(tracks, Mapping):
-        found = {str(name): Path(path) for name, path in tracks.items()}
+        found = {str(name): checks.path_of(f"tracks[{name!r}]", path) for name, path in tracks.items()}
     else:
         found = {}
-        for path in map(Path, tracks):
+        for path in [checks.path_of("tracks", path) for path in tracks]:
             name = path.name
             while name.endswith(SUFFIXES):
                 name = name.removesuffix(next(suffix for suffix in SUFFIXES if name.endswith(suffix)))
@@ -168,7 +170,10 @@ def named_tracks(tracks: Mapping[str, str | Path] | Sequence[str | Path]) -> dic
                 raise BendError(f"{found[name]} and {path} are both named {name!r}. Give name=file, with two names.")
             found[name] = path
     if not found:
-        raise BendError("There are no tracks. Give at least one file of peaks.")
+        raise BendError("There are no tracks. Give at least one file.")
+    for name in found:
+        if not name.strip() or not name.isprintable():
+            raise BendError(f"{name!r} is no name of a track: it becomes a label's.")
     return found
 
 
@@ -190,6 +195,8 @@ def _windows(
     lengths = np.array(list(genome.lengths.values()))
     fits = lengths[code] >= width
     counts.add(f"peak on a chromosome shorter than {width:,} bp", int((~fits).sum()))
+    if not fits.any():
+        return code[fits], start[fits], []
     code, start, end, track = code[fits], start[fits], end[fits], track[fits]
     limit = lengths[code] - width
     first = np.clip((start + end) // 2 - width // 2, 0, limit)

@@ -9,6 +9,7 @@ decided by the windows, the options and the seed.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from bend_hf import checks
 from bend_hf.build.counts import Counts
 from bend_hf.build.programs import partition
 from bend_hf.build.readers.text import read_table
@@ -62,6 +64,39 @@ class Split:
     coverage: float = 0.5
     tool: Literal["auto", "own", "mmseqs", "graphpart"] = "auto"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        checks.one_of("scheme of splits", self.scheme, _DECIDE)
+        checks.one_of("tool", self.tool, ("auto", "own", "mmseqs", "graphpart"))
+        for name in ("validation", "test"):
+            if isinstance(getattr(self, name), str) or not isinstance(getattr(self, name), Sequence):
+                raise BendError(f"{name}={getattr(self, name)!r} (--{name}) are no chromosomes: give a list.")
+        shares = self.fractions
+        if not isinstance(shares, Sequence) or isinstance(shares, str) or len(shares) != 3:
+            raise BendError(f"fractions={shares!r} (--fractions) are no three numbers above 0.")
+        for share in shares:
+            checks.number("fractions", share)
+        checks.whole("block", self.block)
+        checks.whole("buffer", self.buffer, 0)
+        checks.whole("seed", self.seed, 0)
+        for field in dataclasses.fields(self):
+            of_others = field.name not in ("scheme", "seed", *_DECIDE[self.scheme])
+            if of_others and getattr(self, field.name) != field.default:
+                flag = "--split-file" if field.name == "file" else f"--{field.name}"
+                raise BendError(
+                    f"{field.name} ({flag}) changes nothing where the scheme of splits is {self.scheme}: leave it out."
+                )
+
+
+_DECIDE: dict[str, tuple[str, ...]] = {
+    "chromosomes": ("validation", "test", "fractions"),
+    "blocks": ("fractions", "block", "buffer"),
+    "folds": (),
+    "file": ("file",),
+    "homology": ("fractions", "identity", "coverage", "tool"),
+    "none": (),
+}
+"""Scheme of splits → the options that decide with it."""
 
 
 @dataclass(frozen=True)
@@ -244,8 +279,6 @@ def _chromosomes(split: Split, windows: Windows, genome: Genome) -> tuple[np.nda
 
 
 def _blocks(split: Split, windows: Windows) -> np.ndarray:
-    if split.block < 1:
-        raise BendError(f"A block of {split.block} bases: give at least 1.")
     middle = (windows.start + windows.end) // 2 // split.block
     _, groups = np.unique(windows.code << 40 | middle, return_inverse=True)
     return np.array(SPLITS, dtype=object)[allot(groups, split.fractions, split.seed, windows.labels)]

@@ -19,11 +19,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from bend_hf import checks
 from bend_hf.build.consequences import Consequences, distances
 from bend_hf.build.control import Kind, finish_with_controls
 from bend_hf.build.counts import Counts
 from bend_hf.build.located import locate_chromosomes
 from bend_hf.build.matched import composition
+from bend_hf.build.options import checked
 from bend_hf.build.readers.annotation import annotation_once
 from bend_hf.build.readers.intervals import Located
 from bend_hf.build.readers.text import read_bytes, read_table
@@ -69,6 +71,7 @@ class Labels:
             raise BendError("Say how variants are labelled: by terms, by a threshold, or by a table (one of them).")
         if self.table is None and not self.field:
             raise BendError("Terms and thresholds need the INFO field that they are about.")
+        checks.number("threshold", self.threshold)
         if not set(self.terms.values()) <= {0, 1}:
             raise BendError("Terms stand for 1 (effect) or 0 (no effect).")
 
@@ -126,8 +129,12 @@ def variants(
     Raises:
         BendError: The file is malformed or of another build, no variant has a label, or only one label is left.
     """
-    arguments = dict(locals())  # each decides the rows
+    arguments = checked(locals())  # each decides the rows
     output = Path(output)
+    if not isinstance(labels, Labels):
+        raise BendError(
+            f"labels={labels!r} does not say how variants are labelled: give build.Labels, or build.CLINVAR."
+        )
     if matched and annotation is None:
         raise BendError(
             "Matched negatives need an annotation (--annotation): they are matched by distance to a gene's start."

@@ -43,7 +43,7 @@ def check_output(output: Path) -> None:
     name = output.name
     if not name or not all(letter.isascii() and (letter.isalnum() or letter in "_-") for letter in name):
         raise BendError(f"{output}: the folder's name becomes the task's: letters, digits, - and _ only.")
-    if output.exists():
+    if output.exists() or output.is_symlink():
         raise BendError(f"{output} exists. Give another folder (-o), or remove it first.")
 
 
@@ -101,8 +101,8 @@ class Work:
                 check_output(each)
         given = {name: Path(path) for name, path in paths.items() if path is not None}
         for path in given.values():
-            if not path.is_file():
-                raise BendError(f"{path}: there is no such file.")
+            if (problem := files.no_file(path)) is not None:
+                raise BendError(f"{path}: {problem}.")
         states = {name: files.identity(path) for name, path in given.items()}
         sources = digests(given)
         decided = [__version__, sources, json.dumps(dict(options), default=_plain, sort_keys=True), command]

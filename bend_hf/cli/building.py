@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bend_hf.cli.options import Command, data_arguments, data_options, refuse, tasks_option
 from bend_hf.cli.output import Answer
+from bend_hf.errors import BendError
 
 if TYPE_CHECKING:
     from bend_hf.build.splits import Scheme
@@ -129,8 +130,6 @@ def _tracks(sub: argparse.ArgumentParser, formats: str) -> None:
 
 def _named_files(values: Sequence[str]) -> list[Path] | dict[str, Path]:
     """Read ``FILE …`` or ``NAME=FILE …``."""
-    from bend_hf.errors import BendError
-
     pairs = [value.partition("=") for value in values]
     if not any(sign for _, sign, _ in pairs):
         return [Path(value) for value in values]
@@ -150,7 +149,12 @@ def audit(args: Namespace) -> Answer:
 
     arguments = data_arguments(args) | {"strict": False}
     found = []
-    for task in steps(get_tasks(args.tasks), "task", name=lambda task: task.name):
+    chosen = get_tasks(args.tasks)
+    if not any(task.kind.variants for task in chosen):
+        refuse(args, "where no task is of variants", "annotation")
+    if args.annotation is None:
+        refuse(args, "without --annotation", "aliases")
+    for task in steps(chosen, "task", name=lambda task: task.name):
         files = locate(task, **arguments)
         found.append(audit(files, queries=args.queries, annotation=args.annotation, aliases=args.aliases))
         if args.write:

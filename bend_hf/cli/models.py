@@ -212,9 +212,10 @@ def embed(args: Namespace) -> Answer:
     chosen = [task for task in get_tasks(chosen_tasks(args)) if task.recipe is not None]
     if not chosen:
         raise BendError(f"{' '.join(chosen_tasks(args))}: variant tasks keep no vectors; name a supervised task.")
-    files = [locate(task, **data_arguments(args)) for task in chosen]
     rules = get_protocol(args.protocol)
+    limit = parse_size(args.store_limit)
     embedder = load_embedder(args.model, protocol=rules, **loading(args))
+    files = [locate(task, **data_arguments(args)) for task in chosen]
     rows: list[dict[str, Any]] = []
     for task, found in zip(chosen, files, strict=True):
         sequences = merged(build(found, num_proc=args.num_proc))["sequence"]
@@ -223,7 +224,7 @@ def embed(args: Namespace) -> Answer:
             sequences,
             store_dir=args.store or cache_dir("vectors"),
             share=args.shard,
-            limit_bytes=parse_size(args.store_limit),
+            limit_bytes=limit,
             precision=rules.kept_vectors if args.vectors == "auto" else args.vectors,
         )
         size = sum(path.stat().st_size for path in plan.folder.glob("*.safetensors")) if plan.folder.is_dir() else 0

@@ -82,7 +82,7 @@ def refuse(args: Namespace, reason: str, *names: str) -> None:
     for name in names:
         value = getattr(args, name)
         if value is not None and value is not False and value != []:
-            raise BendError(f"--{name.replace('_', '-')} changes nothing {reason}: leave out one of the two.")
+            raise BendError(f"--{name.replace('_', '-')} changes nothing {reason}: leave out what is not meant.")
 
 
 def tasks_option(parser: argparse.ArgumentParser, *, positional: bool = False) -> None:

@@ -61,10 +61,8 @@ class Genome:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        if not self.path.is_file():
-            raise BendError(
-                f"{self.path}: there is no such FASTA file. Pass genome=, or put it in genomes/ of the data folder."
-            )
+        if (problem := files.no_file(self.path, "FASTA file")) is not None:
+            raise BendError(f"{self.path}: {problem}. Pass genome=, or put it in genomes/ of the data folder.")
         if self.path.stat().st_size == 0:
             raise BendError(f"{self.path} is empty. Download it again.")
         self._fasta = _plain(self.path)
@@ -284,7 +282,9 @@ def _index(fasta: Path, data: mmap.mmap) -> Entries:
     own = files.cache_dir("indexes") / f"{files.digest_of(files.identity(fasta))}.fai"
     if own.is_file() and (entries := _read_index(own, fasta, data)):
         return entries
-    target = own if beside.exists() or not os.access(fasta.parent, os.W_OK) else beside
+    # Whatever stands beside the FASTA is not written over, nor is a link there followed.
+    taken = beside.exists() or beside.is_symlink()
+    target = own if taken or not os.access(fasta.parent, os.W_OK) else beside
     with files.atomic(target) as temporary:
         try:
             pyfaidx.Faidx(str(fasta), indexname=str(temporary)).close()

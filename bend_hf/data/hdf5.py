@@ -8,6 +8,7 @@ The labels have to lie in the file itself: what it points to elsewhere is not in
 
 from __future__ import annotations
 
+import itertools
 import mmap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -80,7 +81,7 @@ def _dataset(path: Path, opened: Any) -> Any:
 
     link = opened.get(NAME, getlink=True)
     if link is None:
-        raise BendError(f"{path} has no dataset {NAME!r}, only: {', '.join(opened) or 'nothing'}.")
+        raise BendError(f"{path} has no dataset {NAME!r}, only: {_listed(opened)}. Download it again.")
     elsewhere = isinstance(link, h5py.ExternalLink)
     data = None if elsewhere else opened.get(NAME)
     if data is None and not elsewhere:
@@ -88,7 +89,8 @@ def _dataset(path: Path, opened: Any) -> Any:
     if data is not None and not isinstance(data, h5py.Dataset):
         raise BendError(
             f"{path}: {NAME!r} is a {type(data).__name__.lower()}, no dataset"
-            + (f" (it holds: {', '.join(data) or 'nothing'})." if isinstance(data, h5py.Group) else ".")
+            + (f" (it holds: {_listed(data)})" if isinstance(data, h5py.Group) else "")
+            + ". Download it again."
         )
     if data is None or data.file.filename != opened.filename or data.is_virtual or data.external:
         raise BendError(
@@ -96,6 +98,12 @@ def _dataset(path: Path, opened: Any) -> Any:
             "into one file."
         )
     return data
+
+
+def _listed(group: Any) -> str:
+    """Return the first names in a group, as text for a message."""
+    names = [repr(name) for name in itertools.islice(group, 11)]
+    return ", ".join([*names[:10], *(["…"] * (len(names) > 10))]) or "nothing"
 
 
 def _check(path: Path, data: Any, count: int) -> None:
@@ -117,7 +125,10 @@ def _check(path: Path, data: Any, count: int) -> None:
     inner = h5py.check_vlen_dtype(data.dtype)
     kind = np.dtype(inner if inner is not None else data.dtype).base
     if h5py.check_string_dtype(data.dtype) is not None or kind.kind not in "biuf":
-        raise BendError(f"{path}, dataset {NAME!r}: values of type {data.dtype} are no labels; they are whole numbers.")
+        raise BendError(
+            f"{path}, dataset {NAME!r}: values of type {data.dtype} are no labels, which are whole "
+            "numbers. Download it again."
+        )
     if inner is not None:
         _check_sizes(path, data, np.dtype(inner).itemsize)
         return  # a row that was never written has no labels, which is seen

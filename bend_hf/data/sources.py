@@ -112,9 +112,9 @@ def locate(
     if folders:
         labels = [folders[0] / f"{task.stem}{ending}" for ending in endings]
         for path in labels:
-            if not path.is_file():
+            if (problem := files.no_file(path)) is not None:
                 raise BendError(
-                    f"{path}: there is no such file. {task.name} needs "
+                    f"{path}: {problem}. {task.name} needs "
                     f"{' and '.join(task.stem + ending for ending in endings)} in the data folder {folders[0]}."
                 )
     else:
@@ -148,8 +148,8 @@ def _locate_own(
     labels = label_file(task)
     assert task.folder is not None
     hdf5 = task.folder / f"{task.name}.hdf5" if task.labels_in_hdf5 else None
-    if hdf5 is not None and not hdf5.is_file():
-        raise BendError(f"{hdf5}: there is no such file, and {task.name} has its labels in HDF5 (labels_in_hdf5).")
+    if hdf5 is not None and (problem := files.no_file(hdf5)) is not None:
+        raise BendError(f"{hdf5}: {problem}; {task.name} has its labels in HDF5 (labels_in_hdf5).")
     fasta = _find_genome(
         task.build, [folder for folder in (task.folder, *folders) if (folder / "genomes").is_dir()], genome
     )
@@ -179,9 +179,8 @@ def _build_known(found: TaskFiles, checked: bool) -> Known:
 def _find_genome(build: Build, folders: list[Path], genome: Path | dict[str, Path] | None) -> Path | None:
     path = genome.get(build) if isinstance(genome, dict) else genome
     if path is not None:
-        if not path.is_file():
-            what = "a folder, a device or a pipe is no FASTA" if path.exists() else "there is no such FASTA"
-            raise BendError(f"{path} (genome for {build}): {what} file.")
+        if (problem := files.no_file(path, "FASTA file")) is not None:
+            raise BendError(f"{path} (genome for {build}): {problem}.")
         return path
     for folder in (folder / "genomes" for folder in folders):
         found = sorted(path for path in folder.glob(f"{build}*") if path.name.endswith((".fa", ".fasta", ".fa.gz")))

@@ -192,7 +192,7 @@ class CallableEmbedder:
         """Call the callable; where it fails on a batch, one by one, to name the sequence."""
         try:
             result = self.function(list(texts))
-        except Exception as error:  # whatever somebody else's code raises
+        except (Exception, SystemExit) as error:  # whatever somebody else's code raises
             if len(texts) == 1:
                 raise BendError(
                     f"{self.name} failed on sequence {rows[0]} ({len(texts[0])} nucleotides, {texts[0][:24]}…): "
@@ -211,7 +211,9 @@ class CallableEmbedder:
 
     def _checked(self, text: str, found: Any, runs: Any, row: int) -> Tokens:
         try:
-            vectors = torch.as_tensor(found).detach().cpu()
+            if np.ma.is_masked(found):
+                raise ValueError("some are masked")
+            vectors = torch.as_tensor(found).detach().cpu().to_dense()
             partition = np.ones(len(vectors), np.int64) if runs is None else _integers(runs)
         except (TypeError, ValueError, RuntimeError) as error:
             raise BendError(f"{self.name}: sequence {row} gave no arrays of numbers ({error}).") from error
@@ -219,7 +221,7 @@ class CallableEmbedder:
             raise BendError(f"{self.name}: sequence {row} gave complex vectors.")
         if vectors.dtype not in FLOATS:
             vectors = vectors.float()
-        width = self.dim or (vectors.shape[-1] if vectors.ndim == 2 else -1)
+        width = self.dim or ((vectors.shape[-1] or -1) if vectors.ndim == 2 else -1)
         if vectors.shape != (len(partition), width) or partition.sum() != len(text) or (partition < 1).any():
             raise BendError(
                 f"{self.name}: sequence {row} ({len(text)} nucleotides as given to it) gave vectors of shape "

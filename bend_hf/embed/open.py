@@ -45,6 +45,10 @@ BASELINES = ("onehot", "composition", "resnet-supervised", "basset")
 """Names that no model of somebody's own may bear, since results under them are taken for the baselines'."""
 
 
+LONGEST = 300
+"""Letters of a model's name."""
+
+
 def load_embedder(model: Any, *, protocol: Protocol, **options: Any) -> SequenceEmbedder:
     """Return the embedder behind what a user may name.
 
@@ -72,6 +76,8 @@ def load_embedder(model: Any, *, protocol: Protocol, **options: Any) -> Sequence
 
             refuse_options("onehot", options)
             return OneHotEmbedder()
+        if model in BASELINES:
+            raise BendError(f"{model} is a baseline, which has no vectors to look at or to keep: evaluate it.")
         return Embedder.from_pretrained(model, protocol=protocol, **options)
     return _of_object(model, protocol, options)
 
@@ -122,6 +128,8 @@ def _reading(protocol: Protocol) -> tuple[Any, ...]:
 def _named(embedder: Any) -> Any:
     from bend_hf.embed.onehot import OneHotEmbedder
 
+    if not isinstance(embedder.name, str) or not embedder.name.isprintable() or len(embedder.name) > LONGEST:
+        raise BendError(f"name={embedder.name!r} is no name of a model: a text of one line, {LONGEST} letters at most.")
     if embedder.name in BASELINES and not isinstance(embedder, OneHotEmbedder):
         raise BendError(f"A model of yours cannot be called {embedder.name!r}, which is a baseline's name: give name=.")
     return embedder
@@ -176,7 +184,7 @@ def find_object(name: str) -> Any:
             return thing() if inspect.isclass(thing) else thing
     except BendError:
         raise
-    except Exception as error:  # whatever somebody else's code raises
+    except (Exception, SystemExit) as error:  # whatever somebody else's code raises
         raise BendError(f"{name}: importing it failed: {type(error).__name__}: {error}") from error
 
 

@@ -40,7 +40,7 @@ def plot(result: Result, *, row: int = 0, output: str | Path | None = None) -> P
         raise BendError(f"{result!r} is no result: read one with read_result.")
     name = str(result.path).removesuffix(".json") + f".row{row}.svg"
     path = path_of("output", name if output is None else output)
-    if path.suffix != ".svg":
+    if files.ending(path) != ".svg":
         raise BendError(f"{path}: pictures are SVG files; give a name that ends in .svg.")
     picture = draw(read_predictions(result), row, title=result.model, style=True)
     with files.atomic(path) as temporary:

@@ -56,7 +56,7 @@ def write_report(
             `browse` is no number of rows.
     """
     output, browse = path_of("output", output), whole("browse", browse)
-    kind = format or next((name for name, ending in FORMATS.items() if ending == output.suffix), None)
+    kind = format or next((name for name, ending in FORMATS.items() if ending == files.ending(output)), None)
     if kind is None:
         raise BendError(f"{output}: no format has this ending; choose one with format= of {', '.join(FORMATS)}.")
     if not isinstance(kind, str) or kind not in FORMATS:

@@ -93,7 +93,8 @@ def _check(predictions: Predictions, names: Mapping[str, str], lengths: Mapping[
             )
         if end + (last == "start") > lengths[names[name]]:
             raise BendError(
-                f"{predictions.task.name}: a row ends at {int(end):,} on {name}, which has {lengths[names[name]]:,} bp."
+                f"{predictions.task.name}: a row ends at {int(end):,} on {name}, which has {lengths[names[name]]:,} bp:"
+                " the results were made on another genome. Give its FASTA with genome= (--genome)."
             )
 
 

@@ -46,6 +46,8 @@ def write_tracks(
     Raises:
         BendError: There is nothing to write, a result has no predictions, or the genome is another than a record's.
     """
+    if not isinstance(results, Sequence) or not all(isinstance(result, Result) for result in results):
+        raise BendError(f"{results!r} are no results: read them with read_results.")
     scored = [result for result in results if result.failure is None]
     for result in results:
         if result.failure is not None:

@@ -58,6 +58,27 @@ def test_malformed_lines_are_named(tmp_path, rows, message):
         read(path)
 
 
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_a_byte_order_mark_is_no_text(tmp_path, block, ending):
+    path = tmp_path / "a.bed"
+    path.write_bytes(b"\xef\xbb\xbf" + ROWS.replace("\n", ending).encode().rstrip(b"\n"))
+    assert [row[0] for row in read(path)[1]] == ["c1", "c1", "c2"]
+
+
+@pytest.mark.parametrize("rows", ["c1\t5\t9\rc1\t7\t8\r", "c1\t5\t9\nc1\t7\t8\rc1\t7\t8\n", "#a\rc1\t5\t9\n"])
+def test_carriage_returns_alone_end_no_line(tmp_path, block, rows):
+    (tmp_path / "a.bed").write_bytes(rows.encode())
+    with pytest.raises(BendError, match=r"a\.bed has carriage returns that end no line"):
+        read(tmp_path / "a.bed")
+
+
+@pytest.mark.parametrize("coding", ["utf-16", "utf-16-be"])
+def test_utf_16_is_told(tmp_path, block, coding):
+    (tmp_path / "a.bed").write_bytes(("\ufeff" * coding.endswith("be") + ROWS).encode(coding))
+    with pytest.raises(BendError, match=r"a\.bed is UTF-16 text\. Convert it to UTF-8"):
+        read(tmp_path / "a.bed")
+
+
 def test_a_truncated_file_is_no_shorter_file(tmp_path):
     path = tmp_path / "a.bed.gz"
     path.write_bytes(gzip.compress(ROWS.encode() * 500)[:-30])

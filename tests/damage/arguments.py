@@ -208,7 +208,7 @@ KINDS = (
     Kind(
         "a report below a file",
         cli("report {results} -o {harmed}/x.csv", lambda b: b.put("file", "x")),
-        "it is there already. Choose another path, or remove it.",
+        "a part of the path is a file, where a folder is meant. Check the path.",
         "disk",
     ),
 )

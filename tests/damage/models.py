@@ -197,8 +197,12 @@ KINDS = (
         cli(DOCTOR, file("tokenizer_config.json", "[]")),
         "holds a list, not an object with fields: download it again.",
     ),
-    Kind("a model that is a file", cli("doctor {model}/config.json"), "give the path of a folder with a config.json."),
-    Kind("a model that is nowhere", cli("doctor {here}/nothing"), "give the path of a folder with a config.json."),
+    Kind(
+        "a model that is a file",
+        cli("doctor {model}/config.json"),
+        "config.json' is no file of weights that is read here",
+    ),
+    Kind("a model that is nowhere", cli("doctor {here}/nothing"), "give the path of a folder with a config.json, or"),
     Kind(
         "a model that is an empty folder",
         cli("doctor {harmed}", lambda b: (b.here / "empty").mkdir() or b.here / "empty"),

@@ -201,7 +201,7 @@ def test_labels_in_hdf5_must_be_classes(data: DataFolder, value: float) -> None:
 def test_hdf5_without_labels(data: DataFolder) -> None:
     with h5py.File(data.hdf5(GENE), "w") as file:
         file["other"] = np.zeros(3)
-    with pytest.raises(BendError, match="has no dataset 'labels', only: other"):
+    with pytest.raises(BendError, match="has no dataset 'labels', only: 'other'"):
         tables(data, GENE)
 
 
@@ -428,7 +428,7 @@ def _sparse(file: h5py.File, values: np.ndarray) -> None:
 
 
 BAD_HDF5: dict[str, tuple[Callable[[h5py.File, np.ndarray], object], str]] = {
-    "a group": (lambda f, v: f.create_dataset("labels/values", data=v), r"'labels' is a group.*it holds: values"),
+    "a group": (lambda f, v: f.create_dataset("labels/values", data=v), r"'labels' is a group.*it holds: 'values'"),
     "a link to nothing": (lambda f, v: f.__setitem__("labels", h5py.SoftLink("/gone")), "a link to '/gone'"),
     "an external link": (
         lambda f, v: f.__setitem__("labels", h5py.ExternalLink("other.h5", "labels")),

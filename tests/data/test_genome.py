@@ -234,6 +234,16 @@ class TestIndex:
         assert Genome(path).window("chr1", 0, 4) == "CCGT"
         assert "is older than its FASTA" in caplog.text
 
+    def test_that_is_a_link_is_not_written_through(self, tmp_path: Path, caches: Path) -> None:
+        """A folder from a stranger must not have us write where its links point."""
+        write(tmp_path / "g.fa", {"chr1": "ACGTN"})
+        for target in ("nowhere", "g.fa.fai"):
+            (tmp_path / "g.fa.fai").unlink(missing_ok=True)
+            (tmp_path / "g.fa.fai").symlink_to(target)
+            assert Genome(tmp_path / "g.fa").window("chr1", 0, 5) == "ACGTN"
+            assert (tmp_path / "g.fa.fai").is_symlink()
+            assert not (tmp_path / "nowhere").exists()
+
     @pytest.mark.parametrize(
         "index",
         [

@@ -78,7 +78,7 @@ def test_no_browser_runs_a_name(results: Path, tmp_path: Path):
 
 
 def test_no_spreadsheet_computes_a_name(results: Path, tmp_path: Path):
-    rows = list(csv.reader(write_report(results, tmp_path / "x.csv", resamples=10).open(newline="")))
+    rows = list(csv.reader(write_report(results, tmp_path / "x.CSV", resamples=10).open(newline="")))
     cells = [cell for row in rows for cell in row]
     assert "'" + HOSTILE[0] in cells
     for cell in cells:

@@ -21,6 +21,7 @@ from bend_hf.build.counts import Counts
 from bend_hf.build.readers.annotation import read_annotation
 from bend_hf.build.readers.text import Lines, read_bytes, read_table
 from bend_hf.errors import BendError
+from bend_hf.files import no_file
 
 _CRISPRI = ["chrom", "chromStart", "chromEnd", "measuredGeneSymbol", "Regulated"]
 _ABC = ["chr", "start", "end", "TargetGene"]
@@ -48,8 +49,8 @@ class Links:
 
 
 def _header(path: Path) -> list[str]:
-    if not path.is_file():
-        raise BendError(f"{path}: there is no such file.")
+    if (problem := no_file(path)) is not None:
+        raise BendError(f"{path}: {problem}.")
     first = next(read_bytes(path), b"").split(b"\n", 1)[0]
     return first.decode(errors="replace").lstrip("#").rstrip("\r").split("\t")
 

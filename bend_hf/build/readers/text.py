@@ -10,6 +10,7 @@ value.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import re
@@ -25,6 +26,7 @@ import pyarrow.csv
 
 from bend_hf.console import progress
 from bend_hf.errors import BendError
+from bend_hf.files import no_file
 
 _BLOCK = 1 << 24
 _COMMENTS = re.compile(rb"(?m)^(?:#|track[ \t]|browser[ \t]).*\n?")
@@ -65,12 +67,18 @@ class Lines:
         self._source = source
         self._stop = stop
         self.width = 0
-        if source is None and not self.path.is_file():
-            raise BendError(f"{self.path}: there is no such {what} file.")
+        if source is None and (problem := no_file(self.path, f"{what} file")) is not None:
+            raise BendError(f"{self.path}: {problem}.")
 
     def __iter__(self) -> Iterator[pa.Table]:
         self.before, self.width = 0, 0
         for block in self._blocks():
+            # Arrow would take a lone carriage return for the end of a line, and line numbers would be wrong.
+            if block.count(b"\r") != block.count(b"\r\n") + block.endswith(b"\r"):
+                raise BendError(
+                    f"{self.path} has carriage returns that end no line, as lines of another system do. Convert it: "
+                    "tr '\\r' '\\n'."
+                )
             text = _COMMENTS.sub(b"", block)
             if not text.strip(b"\r\n"):
                 continue
@@ -184,10 +192,10 @@ class Lines:
 
 
 def read_bytes(path: Path) -> Iterator[bytes]:
-    """Yield a file's bytes, decompressed where it is gzip or bgzip, with a progress bar.
+    """Yield a text file's bytes, decompressed where it is gzip or bgzip, with a progress bar.
 
     Raises:
-        BendError: The file is missing, truncated or damaged.
+        BendError: The file is missing, truncated or damaged, or text in UTF-16.
     """
     try:
         with (
@@ -199,7 +207,9 @@ def read_bytes(path: Path) -> Iterator[bytes]:
             handle = gzip.GzipFile(fileobj=raw) if packed else raw
             first = True
             while data := handle.read(_BLOCK):
-                yield data.removeprefix(b"\xef\xbb\xbf") if first else data  # the mark that Windows puts first
+                if first and data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                    raise BendError(f"{path} is UTF-16 text. Convert it to UTF-8: iconv -f UTF-16 -t UTF-8.")
+                yield data.removeprefix(codecs.BOM_UTF8) if first else data
                 first = False
                 bar.update(raw.tell() - bar.n)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
