@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import hub_server
+import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
@@ -73,3 +75,26 @@ def test_results_are_kept_in_a_repository_and_not_made_again(toy_dir: Path, tmp_
         assert second.returncode == 0, second.stderr
         assert [result["score"] for result in json.loads(second.stdout)] == [score]
         assert hub.files("dataset", "bend/results") == kept
+
+
+def test_the_command_of_the_page_is_one_that_hf_takes() -> None:
+    """As far as it goes without submitting a job."""
+    lines = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8").splitlines()
+    [line] = [line for line in lines if line.startswith("$ hf jobs uv run ")]
+    hf, *words = shlex.split(line.removeprefix("$ "))
+    program = str(Path(sys.executable).parent / hf)
+    if (
+        "--dry-run"
+        not in subprocess.run([program, *words[:3], "--help"], capture_output=True, text=True, check=False).stdout
+    ):
+        pytest.skip("this version of huggingface_hub has no dry run of jobs")
+    with hub_server.Hub() as hub:
+        environment = os.environ | {"HF_HUB_OFFLINE": "0"} | dict(hub.environment())
+        words.insert(3, "--dry-run")
+        done = subprocess.run([program, *words], env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said = {
+        line.split(maxsplit=1)[0]: line.split(maxsplit=1)[1] for line in done.stdout.splitlines() if line[:2] == "  "
+    }
+    assert (said["script"], said["args"]) == ("examples/hf_jobs/job.py", "MODEL --results YOU/bend-results")
+    assert said["timeout"] == "12h"
