@@ -37,6 +37,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from bend_hf.console import log
+
 # from glibc's malloc.h
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 KEPT = 2**30
@@ -152,8 +154,11 @@ def fit_threads() -> int:
     """
     import torch
 
-    if "OMP_NUM_THREADS" not in os.environ and torch.get_num_threads() > usable_cores():
-        torch.set_num_threads(usable_cores())
+    usable, usual = usable_cores(), torch.get_num_threads()
+    if "OMP_NUM_THREADS" not in os.environ and usual > usable:
+        torch.set_num_threads(usable)
+        limits = ", ".join(f"{name} {number:g}" for name, number in core_limits().items())
+        log.info("threads: %d instead of %d (cores: %s).", usable, usual, limits)
     return torch.get_num_threads()
 
 

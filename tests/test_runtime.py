@@ -223,15 +223,17 @@ def test_the_least_of_all_limits_is_shared_with_the_processes_beside(tmp_path, m
 
 
 @pytest.mark.parametrize(("told", "threads"), [(None, 1), ("2", 2)])
-def test_an_embedder_takes_no_more_threads_than_cores_unless_it_is_told(told, threads, tmp_path, monkeypatch):
+def test_an_embedder_takes_no_more_threads_than_cores_unless_it_is_told(told, threads, tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if told:
         monkeypatch.setenv("OMP_NUM_THREADS", told)
+    caplog.set_level("INFO", logger="bend_hf")
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         Embedder.from_pretrained(str(tiny_models.esm(tmp_path)), device="cpu", dtype="float32")
         assert torch.get_num_threads() == threads
+        assert ("threads: 1 instead of 2 (cores: " in caplog.text) == (threads == 1)
     finally:
         torch.set_num_threads(before)
