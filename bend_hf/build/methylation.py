@@ -93,7 +93,7 @@ def methylation(
     keys, bits = np.empty(0, np.int64), np.empty((0, 0), np.uint64)
     for label, (name, path) in enumerate(files.items()):
         step = work.step(
-            f"track {name}", counts, partial(_track, path, located, percent, min_coverage, threshold, counts)
+            f"track {name}", counts, partial(called, path, located, percent, min_coverage, threshold, counts)
         )
         found, methylated = step["cpg"].to_numpy(), step["methylated"].to_numpy(zero_copy_only=False)
         if label == 0:
@@ -157,7 +157,7 @@ def methylation(
     return finish_with_controls(work, controls, seed)
 
 
-def _track(
+def called(
     path: Path, located: Located, percent: bool, min_coverage: int, threshold: float, counts: Counts
 ) -> dict[str, np.ndarray]:
     """Return the CpGs that a track covers (chromosome << 40 | position, ascending), and whether each is methylated."""

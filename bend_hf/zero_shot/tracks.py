@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from bend_hf.data.bigwig import open_bigwig, reading
 from bend_hf.errors import BendError
 
 
@@ -25,18 +26,11 @@ class TrackValues:
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            import pybigtools
-        except ImportError as error:
-            raise BendError(f"{path} is bigWig: install what reads it with pip install 'bend_hf[build]'.") from error
         self._path = path
-        self._damaged = (OSError, ValueError, RuntimeError, pybigtools.BBIReadError)
-        try:
-            self._opened: Any = pybigtools.open(str(path))
+        with reading(f"track {path} (--track) cannot be read as bigWig"):
+            self._opened: Any = open_bigwig(path)
             self._sizes: dict[str, int] = dict(self._opened.chroms())
             self._opened.records(next(iter(self._sizes)))  # a bigBed has records of another shape
-        except (*self._damaged, StopIteration) as error:
-            raise BendError(f"track {path} (--track) cannot be read as bigWig: {error}") from error
 
     def at(self, chromosomes: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, int]:
         """Return the track's values; 0 where it has none.
@@ -70,8 +64,6 @@ class TrackValues:
     def _value(self, name: str, position: int) -> float:
         if position >= self._sizes[name]:
             return float("nan")
-        try:
+        with reading(f"track {self._path} (--track) is damaged"):
             covering = list(self._opened.records(name, position, position + 1))
-        except self._damaged as error:
-            raise BendError(f"track {self._path} (--track) is damaged ({error}). Download it again.") from error
         return float(covering[0][2]) if covering else float("nan")

@@ -1,6 +1,6 @@
 """Changes files of every kind at seeded random places, and uses them: 2,000 times, or for hours.
 
-    python tests/damage/fuzz.py                          # 2,000 mutations, in less than a minute
+    python tests/damage/fuzz.py                          # 2,560 mutations, in a minute or two
     python tests/damage/fuzz.py --long 8                 # hours, with other mutations in each round
     python tests/damage/fuzz.py --only "BED of variants" --seed 3
 
@@ -29,11 +29,13 @@ from unittest import mock
 TESTS = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "store")]
 from damage import mutations  # noqa: E402
+from damage.sources import SOURCES  # noqa: E402
 from damage.subjects import SUBJECTS, Subject  # noqa: E402
 
 from bend_hf import files  # noqa: E402
 from bend_hf.errors import BendError  # noqa: E402
 
+EVERY = SUBJECTS | SOURCES
 REFUSED, UNDISTURBED, AS_READ = "one error", "undisturbed", "as others read it"
 GOOD = (REFUSED, UNDISTURBED, AS_READ)
 
@@ -81,7 +83,7 @@ def end_of(subject: Subject, sound: object) -> str:
 def trials(name: str, count: int, seed: int, work: Path) -> Iterator[tuple[int, str]]:
     """Yield number and end of each mutation of a subject; `work` is an empty folder."""
     with quiet(work / "cache"):
-        subject = SUBJECTS[name][1](work / "files")
+        subject = EVERY[name][1](work / "files")
         content = subject.victim.read_bytes()
         beside = {path: path.read_bytes() for path in subject.victim.parent.iterdir() if path.is_file()}
         sound = subject.use()
@@ -101,7 +103,7 @@ def run(names: list[str], seed: int, times: float, say: Callable[[str], None] = 
     for name in names:
         began, ends = time.monotonic(), Counter[str]()
         with tempfile.TemporaryDirectory() as work:
-            for number, end in trials(name, round(SUBJECTS[name][0] * times), seed, Path(work)):
+            for number, end in trials(name, round(EVERY[name][0] * times), seed, Path(work)):
                 ends[end if end in GOOD else "ANYTHING ELSE"] += 1
                 if end not in GOOD:
                     say(f"    {name!r}, seed {seed}, number {number}: {end}")
@@ -115,11 +117,11 @@ def main() -> int:
     """Print a line per subject."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=0, help="of the mutations (0); with --long the first one")
-    parser.add_argument("--only", choices=SUBJECTS, help="one subject")
-    parser.add_argument("--times", type=float, default=1.0, help="times 2,000 mutations in a round (1)")
+    parser.add_argument("--only", choices=EVERY, help="one subject")
+    parser.add_argument("--times", type=float, default=1.0, help="times 2,560 mutations in a round (1)")
     parser.add_argument("--long", type=float, metavar="HOURS", help="round after round, each with the next seed")
     args = parser.parse_args()
-    names = [args.only] if args.only else list(SUBJECTS)
+    names = [args.only] if args.only else list(EVERY)
     began, well, seed = time.monotonic(), True, args.seed
     while True:
         heads = " ".join(f"{good:>17}" for good in (*GOOD, "anything else"))

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from bend_hf.build.counts import Counts
 from bend_hf.build.located import locate_chromosomes
 from bend_hf.build.readers.text import Lines
+from bend_hf.data.bigwig import open_bigwig, reading
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
 
@@ -237,23 +238,20 @@ def _check_level(lines: Lines, table: pa.Table, column: str, level: np.ndarray, 
 def _bigwig(
     path: Path, located: Located, percent: bool
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    try:
-        import pybigtools
-    except ImportError as error:
-        raise BendError(f"{path} is bigWig: install what reads it with pip install 'bend_hf[build]'.") from error
-
     def text() -> Iterator[bytes]:
-        try:
-            opened = pybigtools.open(str(path))
+        with reading(f"{path} is a damaged bigWig file"):
+            opened = open_bigwig(path)
+            said, read = opened.info()["summary"]["basesCovered"], 0
             for name in opened.chroms():
                 block = []
                 for start, end, value in opened.records(name):
+                    read += end - start
                     block.append(f"{name}\t{start}\t{end}\t{value:.9g}\n")
                     if len(block) == _BATCH:
                         yield "".join(block).encode()
                         block = []
                 yield "".join(block).encode()
-        except (OSError, ValueError, RuntimeError, pybigtools.BBIReadError) as error:
-            raise BendError(f"{path} is a damaged bigWig file ({error}). Download it again.") from error
+            if read != said:  # a damaged index leaves out blocks
+                raise ValueError(f"it should cover {said:,} bases, and {read:,} can be read")
 
     yield from _bedgraph(Lines(path, BEDGRAPH, "bigWig", more=False, source=text()), located, percent)
