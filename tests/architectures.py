@@ -37,11 +37,13 @@ HALVES |= {"decoder_attention_heads": 4, "encoder_ffn_dim": 48, "decoder_ffn_dim
 T5 = {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_heads": 4, "decoder_start_token_id": 0}
 MOE = GQA | {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
 
-OTHERWISE = {("funnel", "num_hidden_layers"), ("xlnet", "max_position_embeddings")}
+OTHERWISE = {("funnel", "num_hidden_layers"), ("xlnet", "max_position_embeddings"), ("prophetnet", "num_hidden_layers")}
 """Common settings that a configuration refuses."""
 
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "albert": {"embedding_size": 16},
+    "bamba": GQA
+    | {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 4, "mamba_n_groups": 1, "attn_layer_indices": [1]},
     "bart": HALVES,
     "bert": {},
     "bert-generation": {},
@@ -49,6 +51,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "bigbird_pegasus": HALVES | {"block_size": 4, "num_random_blocks": 1, "attention_type": "original_full"},
     "bloom": {"n_layer": 2, "n_head": 4},
     "camembert": {"pad_token_id": 1},
+    "codegen": GPT | {"rotary_dim": 4},
     "convbert": {"embedding_size": 32, "conv_kernel_size": 3},
     "data2vec-text": {"pad_token_id": 1},
     "deberta": {"pos_att_type": ["c2p", "p2c"], "relative_attention": True},
@@ -57,12 +60,14 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "electra": {"embedding_size": 16},
     "ernie": {},
     "esm": {"position_embedding_type": "rotary", "mask_token_id": 2, "emb_layer_norm_before": True},
+    "eurobert": {},
     "falcon": {},
     "falcon_mamba": {"state_size": 4},
     "fnet": {},
     "funnel": {"block_sizes": [1, 1], "d_model": 32, "n_head": 4, "d_head": 8, "d_inner": 48},
     "gemma": GQA,
     "gemma2": GQA,
+    "gemma3_text": GQA,
     "gpt2": GPT,
     "gpt_bigcode": GPT,
     "gpt_neo": {"num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]], "window_size": 8},
@@ -72,6 +77,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "ibert": {"pad_token_id": 1},
     "jamba": GQA | {"num_experts": 4, "mamba_d_state": 4, "use_mamba_kernels": False, "num_hidden_layers": 8},
     "led": HALVES | {"attention_window": 8, "max_encoder_position_embeddings": 40},
+    "lfm2": GQA,
     "llama": GQA,
     "longformer": {"attention_window": 8, "pad_token_id": 1},
     "longt5": T5 | {"local_radius": 7},
@@ -84,17 +90,29 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "modernbert": {"local_attention": 8, "global_attn_every_n_layers": 2, "cls_token_id": 0, "sep_token_id": 0},
     "mpnet": {"pad_token_id": 1},
     "mpt": {"d_model": 32, "n_heads": 4, "n_layers": 2, "max_seq_len": 40},
+    "mra": {},
     "mt5": T5,
+    "nomic_bert": {},
     "nystromformer": {},
+    "olmo": GQA,
     "olmo2": GQA,
     "opt": {"ffn_dim": 48, "word_embed_proj_dim": 32},
     "pegasus": HALVES,
     "phi": {"num_key_value_heads": 4},
     "phi3": GQA,
+    "prophetnet": {
+        "num_encoder_layers": 2,
+        "num_decoder_layers": 1,
+        "num_encoder_attention_heads": 4,
+        "num_decoder_attention_heads": 4,
+        "encoder_ffn_dim": 48,
+        "decoder_ffn_dim": 48,
+    },
     "qwen2": GQA,
     "qwen2_moe": MOE | {"shared_expert_intermediate_size": 16},
     "qwen3": GQA,
     "qwen3_moe": MOE,
+    "recurrent_gemma": GQA | {"lru_width": 32, "attention_window_size": 16, "block_types": ["recurrent", "attention"]},
     "reformer": {
         "attn_layers": ["local", "lsh"],
         "attention_head_size": 8,
@@ -113,6 +131,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "roformer": {},
     "rwkv": {"attention_hidden_size": 32, "context_length": 40},
     "squeezebert": {"embedding_size": 32},
+    "stablelm": GQA,
     "starcoder2": GQA,
     "switch_transformers": T5 | {"num_experts": 2},
     "t5": T5,
@@ -120,6 +139,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "xlm": {"emb_dim": 32, "n_layers": 2, "n_heads": 4, "pad_index": 0, "eos_index": 0, "bos_index": 0},
     "xlm-roberta": {"pad_token_id": 1},
     "xlnet": {"d_model": 32, "n_layer": 2, "n_head": 4, "d_inner": 48, "d_head": 8},
+    "xlstm": {"num_heads": 4, "num_blocks": 2, "use_cache": False},
     "yoso": {},
 }
 

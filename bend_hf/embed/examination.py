@@ -92,6 +92,8 @@ def verdict(embedder: Embedder, rank: int, channels: str | None) -> str:
         cares.append(channels)
     if rank <= max(2, embedder.dim // 50):
         cares.append(f"its vectors have only {rank} directions")
+    if measured.isolated:
+        cares.append("no token's vector depends on any other token")
     if measured.wild:
         cares.append("the scale of its vectors is far from the recipe's: try standardize")
     if embedder.network.multiple > 1:

@@ -36,6 +36,7 @@ class Measured:
         dim: Width of a vector.
         layers: Layers above the embeddings; None where the model shows its output alone.
         causal: No token's output depends on what follows it.
+        isolated: No token's output depends on any other token.
         padding_safe: Padding on the right changes no vector (in float32, to 1e-4 of their root mean square).
         agreement: Mean cosine of vectors in half precision, by autocast, to those in float32 (of several layers, the
             least); None where not tried, or where the model has no half precision.
@@ -52,6 +53,7 @@ class Measured:
     held: float | None
     deviations: tuple[float, float, float]
     scale: float
+    isolated: bool = False
 
     @property
     def wild(self) -> bool:
@@ -103,6 +105,11 @@ def measure(network: Network, scheme: Scheme, half: torch.dtype | None = None, m
         changed[0, cut:end] = ids[0, cut:end].flip(0).roll(1)
         reached = (run(changed)[0][0, :cut] - whole[0][0, :cut]).abs().max()
         causal = bool(reached <= 1e-5 * _scale(whole[0]))
+        changed = ids.clone()
+        changed[0, len(scheme.prefix) : cut] = torch.from_numpy(probe_ids(scheme, size, 4)[len(scheme.prefix) : cut])
+        reached = (run(changed)[0][0, cut:] - whole[0][0, cut:]).abs().max()
+        told = size >= 16  # by fewer tokens, which may be the same by chance, it is not
+        isolated = told and causal and bool(reached <= 1e-5 * _scale(whole[0]))
 
         batch = np.full((2, len(long)), scheme.pad, np.int64)
         batch[0, : len(short)], batch[1] = short, long
@@ -126,7 +133,16 @@ def measure(network: Network, scheme: Scheme, half: torch.dtype | None = None, m
             agreement = _cosine(network.hidden(ids, None, network.layers), whole[1:])
             held = _held_in(network, half, ids, whole[1:])
         deviations, scale, dim = _spread(torch.cat(whole[1:], -1)[0, len(scheme.prefix) : end])
-        return Measured(dim, layers, causal, padding_safe, agreement, held, deviations, scale)
+        if (
+            isolated
+            and deviations[-1]
+            and any("attention" in type(part).__name__.lower() for part in network.model.modules())
+        ):
+            raise BendError(
+                f"{network.name} has attention, but no token's vector depends on any other token: what computes it is "
+                f"missing here (a kernel for GPUs, perhaps; this is {network.device}), so its vectors would be wrong."
+            )
+        return Measured(dim, layers, causal, padding_safe, agreement, held, deviations, scale, isolated)
     finally:
         network.dtype = own
 

@@ -25,6 +25,20 @@ WRITTEN_FILES = ("trainer_state.json", "generation_config.json", "results.json",
 """How the names of files end that training or generation leaves there and that no vector depends on."""
 
 
+LIBRARIES = {
+    "bitsandbytes": " and bitsandbytes",
+    "torchao": " and torchao",
+    "gptq": " and gptqmodel",
+    "awq": " and gptqmodel",
+    "compressed-tensors": " and compressed-tensors",
+    "hqq": " and hqq",
+    "quanto": " and optimum-quanto",
+    "fp8": " on a GPU",
+    "mxfp4": " on a GPU",
+}
+"""What transformers needs to read weights of a ``quant_method``."""
+
+
 class Place(NamedTuple):
     """A folder or a Hub repository, and the branch, tag or commit there."""
 
@@ -122,7 +136,8 @@ def read_config(source: str, revision: str | None = None, name: str = "config.js
         method = quantised.get("quant_method", "?") if isinstance(quantised, Mapping) else quantised
         raise BendError(
             f"{source!r} holds weights quantised by {method!r} (quantization_config of config.json): load it with "
-            "transformers, call model.dequantize(), save it and give that folder, or give the original weights."
+            f"transformers{LIBRARIES.get(str(method), '')}, call model.dequantize(), save it and give that folder, or "
+            "give the original weights."
         )
     return config
 

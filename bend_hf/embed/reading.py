@@ -39,6 +39,8 @@ DNA_SHARE = 0.1
 IUPAC = set("ACGTUNRYSWKMBDHV")
 AMINO_ACIDS = set("LKEIFPQWYVRDH")
 """Letters of amino acids that are no nucleotides."""
+LETTERS_ONLY = 128
+"""Vocabularies of single letters have fewer tokens, those of bytes more."""
 MARKS = ("<dna>", "<+>", "[START_DNA]")
 """Marks after which a tokenizer of several languages reads DNA, where its vocabulary has them: Carbon's (6-mers;
 without it DNA is English to it), gLM2's for the forward strand, Galactica's."""
@@ -75,11 +77,13 @@ class _Tokenizer:
         """A C G T N as the vocabulary writes them: in lower case, or with U for T."""
         pieces = {surface(token) for token in self.vocabulary}
         forms = [LETTERS, "ACGUN", LETTERS.lower(), "acgun"]
-        if pieces >= AMINO_ACIDS and pieces >= set("acgt"):
+        if pieces >= AMINO_ACIDS and pieces >= set("acgt") and len(self.vocabulary) < LETTERS_ONLY:
             return LETTERS.lower()  # of proteins and DNA: upper case are amino acids
-        for form in forms:
-            if any(form[3] in piece and set(piece) <= set(form) for piece in pieces):
-                return form
+        several = {piece for piece in pieces if len(piece) > 1}  # of bytes, every single letter is a piece
+        for kept in (several, pieces):
+            for form in forms:
+                if any(form[3] in piece and set(piece) <= set(form) for piece in kept):
+                    return form
         return LETTERS
 
     @cached_property
@@ -214,7 +218,7 @@ def read_scheme(tokenizer: Any, name: str, *, prefix: str | None = None, scheme:
         )
     if known.mark:
         log.info("%s: %r is put before every sequence (prefix=).", name, known.mark)
-    if known.vocabulary.keys() >= AMINO_ACIDS and len(known.vocabulary) < 128 and known.letters == LETTERS:
+    if known.vocabulary.keys() >= AMINO_ACIDS and len(known.vocabulary) < LETTERS_ONLY and known.letters == LETTERS:
         raise BendError(
             f"{name} is a protein model: its vocabulary has the amino acids {' '.join(sorted(AMINO_ACIDS))} as tokens, "
             "so A, C, G and T would be read as alanine, cysteine, glycine and threonine. Use a model of DNA."

@@ -7,11 +7,23 @@ from pathlib import Path
 import architectures
 import pytest
 
+from bend_hf.errors import BendError
+
 EQUAL_TO_ROUNDING = {"esm": 1e-5}
 """ESM's GELU is computed in one step; see `stock.fuse_gelu`."""
 
 
-@pytest.mark.parametrize("kind", sorted(architectures.ARCHITECTURES))
+REFUSED = {"mra": "mra has attention, but no token's vector depends on any other token"}
+"""Which transformers runs without a word where their kernels are missing."""
+
+
+@pytest.mark.parametrize("kind", sorted(REFUSED))
+def test_what_cannot_be_right_is_refused(kind, tmp_path):
+    with pytest.raises(BendError, match=REFUSED[kind]):
+        architectures.examine(architectures.build(kind, tmp_path / kind))
+
+
+@pytest.mark.parametrize("kind", sorted(architectures.ARCHITECTURES.keys() - REFUSED.keys()))
 def test_vectors_are_those_of_automodel(kind, tmp_path):
     found = architectures.examine(architectures.build(kind, tmp_path / kind))
     assert "transformers'" in found.how
@@ -20,7 +32,18 @@ def test_vectors_are_those_of_automodel(kind, tmp_path):
     assert found.how.startswith("the encoder of") == (kind in HALVES)
 
 
-HALVES = {"bart", "bigbird_pegasus", "led", "longt5", "mt5", "pegasus", "switch_transformers", "t5", "umt5"}
+HALVES = {
+    "bart",
+    "bigbird_pegasus",
+    "led",
+    "longt5",
+    "mt5",
+    "pegasus",
+    "prophetnet",
+    "switch_transformers",
+    "t5",
+    "umt5",
+}
 
 
 def test_the_documentation_lists_them():

@@ -13,7 +13,7 @@ from torch import nn
 from bend_hf.embed import devices
 from bend_hf.embed.devices import pick_device
 from bend_hf.embed.embedder import Embedder
-from bend_hf.embed.examination import scale_text
+from bend_hf.embed.examination import scale_text, verdict
 from bend_hf.embed.loading import Loaded
 from bend_hf.embed.measure import agrees_with_cpu
 from bend_hf.embed.strands import average_strands, fold
@@ -273,3 +273,24 @@ def test_float32_is_no_tf32_while_a_model_runs():
     assert seen
     assert not any(seen)
     assert torch.backends.cudnn.allow_tf32
+
+
+class Neighbours(Toy):
+    """Each vector is the sum of those up to its own."""
+
+    def forward(self, input_ids):
+        return (self.embedding(input_ids).cumsum(1),)
+
+
+class Attention(Toy):
+    """Named so, and sees nothing else: what computes it is missing."""
+
+
+def test_a_model_whose_tokens_see_nothing_else():
+    alone = of_model(Toy(lambda logits, hidden: hidden))
+    assert (alone.measured.isolated, alone.measured.causal) == (True, True)
+    assert "no token's vector depends on any other token" in verdict(alone, 6, None)
+    assert not of_model(Neighbours(None)).measured.isolated
+    assert not of_model(Toy(lambda logits, hidden: hidden), context=8).measured.isolated  # too short to tell
+    with pytest.raises(BendError, match="toy has attention, but no token's vector depends on any other token"):
+        of_model(Attention(lambda logits, hidden: hidden))

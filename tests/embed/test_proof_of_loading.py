@@ -94,10 +94,11 @@ def test_quantised_weights_and_gguf_are_refused(tmp_path):
     change(folder, lambda state: state.update({"pooler.dense.weight": torch.ones(32, 32, dtype=torch.int8)}))
     with pytest.raises(BendError, match=r"holds pooler\.dense\.weight in int8"):
         load(str(folder))
-    config = json.loads((folder / "config.json").read_text()) | {"quantization_config": {"quant_method": "fp8"}}
-    (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(BendError, match="quantised by 'fp8'"):
-        load(str(folder))
+    for method, library in (("fp8", " on a GPU"), ("bitsandbytes", " and bitsandbytes"), ("unheard-of", "")):
+        config = json.loads((folder / "config.json").read_text()) | {"quantization_config": {"quant_method": method}}
+        (folder / "config.json").write_text(json.dumps(config))
+        with pytest.raises(BendError, match=rf"quantised by '{method}' .* with transformers{library}, call model\.deq"):
+            load(str(folder))
     with pytest.raises(BendError, match="is a GGUF file"):
         load("model.gguf")
 
