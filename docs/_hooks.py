@@ -16,7 +16,7 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).resolve().parent.parent
 OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)[^)]+\)")
 CLASSES = (
-    ("bend_hf.report.collection.Results", "of, to_pandas, summary, scores, genes, tracks"),
+    ("bend_hf.report.collection.Results", "of, to_pandas, to_polars, summary, scores, genes, plot, tracks"),
     ("bend_hf.results.record.Result", ""),
     ("bend_hf.results.predictions.Predictions", "to_pandas, by, scores, labels"),
     ("bend_hf.results.compare.Comparison", "to_pandas, to_json"),

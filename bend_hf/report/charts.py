@@ -209,6 +209,49 @@ def strips(
     return _svg("".join(body), title, WIDTH, height)
 
 
+def forest(
+    rows: Sequence[tuple[str, int, float, Sequence[float] | None]],
+    *,
+    title: str,
+    x_label: str,
+    chance: float | None = None,
+) -> str:
+    """One line per model: its score, as a dot with its number, on its interval.
+
+    Args:
+        rows: Model, series, score, interval (None: a dot alone).
+        title: For screen readers, and above the lines.
+        x_label: Under the axis.
+        chance: Marked on the axis.
+    """
+    top, step, left = 24, 40, 8
+    height = top + step * len(rows) + 44
+    values = [[score, *(interval or ())] for _, _, score, interval in rows]
+    low, high = _ends(values, margin=0.06, also=chance)
+    x_at = _scale(low, high, 3 * left, WIDTH - 60)
+    body = [f'<text class="name" x="{left}" y="14">{escape(title)}</text>']
+    for tick in ticks(low, high):
+        x = f"{x_at(tick):.1f}"
+        body.append(f'<line class="grid" x1="{x}" x2="{x}" y1="{top}" y2="{height - 36}"/>')
+        body.append(f'<text x="{x}" y="{height - 22}" text-anchor="middle">{tick:g}</text>')
+    if chance is not None:
+        x = f"{x_at(chance):.1f}"
+        body.append(f'<line class="chance" x1="{x}" x2="{x}" y1="{top}" y2="{height - 36}"/>')
+    for k, (model, series, score, interval) in enumerate(rows):
+        y = top + 26 + step * k
+        body.append(f'<g class="{series_class(series)}"><title>{escape(model)}: {score:.3f}</title>')
+        body.append(f'<text x="{left}" y="{y - 10}">{escape(model.rpartition("/")[2] or model)}</text>')
+        if interval is not None:
+            first, last = (x_at(end) for end in interval)
+            body.append(f'<line class="forest" x1="{first:.1f}" x2="{last:.1f}" y1="{y}" y2="{y}"/>')
+        body.append(f'<circle class="score" cx="{x_at(score):.1f}" cy="{y}" r="4.5"/>')
+        body.append(f'<text class="name" x="{WIDTH - 4}" y="{y + 4}" text-anchor="end">{score:.3f}</text></g>')
+    body.append(
+        f'<text class="axis" x="{(WIDTH - 60) / 2}" y="{height - 5}" text-anchor="middle">{escape(x_label)}</text>'
+    )
+    return _svg("".join(body), title, WIDTH, height)
+
+
 def _ends(
     groups: Sequence[Sequence[float] | np.ndarray], *, margin: float, also: float | None = None
 ) -> tuple[float, float]:

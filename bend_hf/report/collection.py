@@ -13,7 +13,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
-from bend_hf.errors import unknown
+from bend_hf.errors import BendError, unknown
 from bend_hf.report.table import TOY, table
 from bend_hf.results import record
 from bend_hf.results.board import board
@@ -22,6 +22,17 @@ from bend_hf.results.transcripts import VALUES
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
+
+    from bend_hf.report.picture import Picture
+
+
+COLUMNS: dict[str, type] = {
+    **dict.fromkeys(("model", "task", "protocol"), str),
+    **{"toy": bool, "seed": int, "metric": str, "score": float, "low": float, "high": float, "chance": float},
+    **{"failure": str, "layer": int, "path": str},
+}
+"""What a frame has of a record."""
 
 
 class Results(list[Result]):
@@ -54,6 +65,7 @@ class Results(list[Result]):
         protocol: str | None = None,
         seed: int | None = None,
         layer: int | None = None,
+        score: str | None = None,
     ) -> Results:
         """Return the records that have all the values given.
 
@@ -63,6 +75,7 @@ class Results(list[Result]):
             protocol: Name of a protocol.
             seed: Of the head's training.
             layer: Index of the hidden state that alone was read, from 0 (the embeddings).
+            score: Name of a score of variants, such as ``"llr"``: the records that have it.
 
         Raises:
             BendError: No record at all has one of the values; the message names the nearest that is there.
@@ -75,6 +88,11 @@ class Results(list[Result]):
             if value not in (there := {_value(result, name) for result in self}):
                 raise unknown(name, str(value), sorted(str(each) for each in there if each is not None))
             chosen = [result for result in chosen if _value(result, name) == value]
+        if score is not None:
+            there = {name for result in self for name in result.secondary.get("by_score", {})}
+            if score not in there:
+                raise unknown("score", score, sorted(there))
+            chosen = [result for result in chosen if score in result.secondary.get("by_score", {})]
         return Results(chosen)
 
     def to_pandas(self) -> pd.DataFrame:
@@ -84,14 +102,31 @@ class Results(list[Result]):
         """
         import pandas as pd
 
+        return pd.DataFrame(self._lines(), columns=list(COLUMNS))
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return the same lines as a frame of polars; ``path`` is text there.
+
+        Raises:
+            BendError: polars is not installed.
+        """
+        try:
+            import polars as pl
+        except ModuleNotFoundError as error:
+            raise BendError("polars is not installed: pip install polars, or take to_pandas().") from error
+        types = {str: pl.String, bool: pl.Boolean, int: pl.Int64, float: pl.Float64}
+        lines = [line | {"path": None if line["path"] is None else str(line["path"])} for line in self._lines()]
+        return pl.DataFrame(lines, schema={name: types[kind] for name, kind in COLUMNS.items()})
+
+    def _lines(self) -> list[dict[str, Any]]:
+        """One line per record: what is in `COLUMNS`."""
         names = ("model", "task", "protocol", "toy", "seed", "metric", "score", "chance", "failure")
         lines = []
         for result in self:
             low, high = result.interval or (None, None)
             values = {name: getattr(result, name) for name in names}
             lines.append(values | {"low": low, "high": high, "layer": _value(result, "layer"), "path": result.path})
-        columns = [*names[:7], "low", "high", *names[7:], "layer", "path"]
-        return pd.DataFrame(lines, columns=columns)
+        return lines
 
     def summary(self) -> pd.DataFrame:
         """Return one line per model, task and protocol, as the leaderboard has it.
@@ -142,6 +177,12 @@ class Results(list[Result]):
                     line |= {value: found[value], f"{value}_low": low, f"{value}_high": high}
                 lines.append(line | {count: found[count] for count in ("true", "called", "matched")})
         return pd.DataFrame(lines)
+
+    def plot(self) -> Picture:
+        """Draw scores with their intervals and chance, a panel for each task (`bend_hf.report.picture.scores`)."""
+        from bend_hf.report.picture import scores
+
+        return scores(self)
 
     def tracks(self, folder: str | Path, genome: str | Path | None = None) -> list[Path]:
         """Write the predictions as files for genome browsers: see `bend_hf.tracks.write.write_tracks`."""

@@ -32,9 +32,12 @@ def page(groups: Sequence[Group], references: Sequence[Row], browse: int | None 
         browse: Test rows of every task to browse; None for as many as find room.
     """
     package = package_files("bend_hf.report") / "assets"
-    style, picture, browser, script, browsing, reading = (
+    colours, style, chart, picture, browser, script, browsing, reading = (
         Markup((package / name).read_text(encoding="utf-8"))
-        for name in ("report.css", "picture.css", "locus.css", "report.js", "locus.js", "reading.html")
+        for name in (
+            *("colours.css", "report.css", "chart.css", "picture.css", "locus.css"),
+            *("report.js", "locus.js", "reading.html"),
+        )
     )
     series = number_models(groups)
     tasks = [task for task in TASKS.values() if any(task.name in group.tasks for group in groups)]
@@ -57,7 +60,7 @@ def page(groups: Sequence[Group], references: Sequence[Row], browse: int | None 
         toy=TOY if any(group.toy for group in groups) else "",
         date=datetime.now(UTC).date().isoformat(),
         version=__version__,
-        style=picture + style + browser,
+        style=colours + chart + picture + style + browser,
         script=script + browsing,
     )
 

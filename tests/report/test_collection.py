@@ -1,6 +1,8 @@
 """Results one can hold: a list that is a table, slices of it, data frames with coordinates."""
 
+import sys
 from dataclasses import asdict
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -134,3 +136,47 @@ def test_predictions_of_bins_and_nucleotides_have_their_own_coordinates():
     second = bins[bins["row"] == 1].reset_index(drop=True)
     assert second.loc[[0, 1, 781], "start"].tolist() == [1000, 1128, 1000 + 781 * 128]
     assert second.loc[781, "end"] == 1000 + 782 * 128
+
+
+def test_a_frame_of_polars(results):
+    pl = pytest.importorskip("polars")
+    frame = results.to_polars()
+    assert frame.columns == list(results.to_pandas().columns)
+    assert frame["score"].to_list() == [0.4, 0.6, 0.3, 0.5, None]
+    assert frame["layer"].to_list() == [4, 4, None, None, None]
+    assert frame.schema["failure"] == pl.String
+    assert Results().to_polars().schema == frame.schema
+
+
+def test_without_polars(results, monkeypatch):
+    monkeypatch.setitem(sys.modules, "polars", None)
+    with pytest.raises(BendError, match="pip install polars"):
+        results.to_polars()
+
+
+def test_of_a_score(results):
+    assert [each.task for each in results.of(score="llr")] == [VARIANTS]
+    assert list(results.of(score="llr", model="onehot")) == []
+    with pytest.raises(BendError, match="Did you mean 'cosine'"):
+        results.of(score="cosin")
+
+
+def test_a_picture_of_the_scores(results, tmp_path):
+    picture = results.plot()
+    found = ElementTree.fromstring(picture._repr_svg_())
+    texts = [each.text for each in found.iter() if each.tag.endswith("text")]
+    assert texts[0] == "Gene finding · toy data"
+    assert [text for text in texts if text in ("a<b", "onehot", "one-hot CNN", "0.500", "0.300")][:4][1::2] == [
+        "0.500",
+        "0.300",
+    ]
+    assert "a<b" in texts
+    assert len([each for each in found.iter() if each.get("class") == "score"]) == 3  # what failed is none
+    assert ":root" not in picture.svg
+    assert "http" not in picture.svg.replace("http://www.w3.org/2000/svg", "")
+    assert picture.save(tmp_path / "scores.svg").read_text() == picture.svg
+    assert len(repr(picture)) < 200
+    with pytest.raises(BendError, match=r"ends in \.svg"):
+        picture.save(tmp_path / "scores.png")
+    with pytest.raises(BendError, match="None of these"):
+        results.of(task="cpg_methylation").plot()
