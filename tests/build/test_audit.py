@@ -66,10 +66,11 @@ def test_it_says_the_shares_that_are_known_of_bend(tmp_path, genome):
     found = audit(files, queries=0, easy=False)
     assert found.next_overlaps["train"] == {"windows": 519, "of": 1000, "share": 0.519}
     assert "51.9% of the train windows (519) overlap the next one" in str(found)
-    # 1,000 test windows of 300 bp: 183 share exactly one base with the training window before them.
-    windows = [(k * 550, k * 550 + 200, "train") for k in range(1000)]
+    # 1,000 test windows of 300 bp: 183 share one base with the training window before them, the others touch that one
+    # and the next and share none.
+    windows = [(k * 500, k * 500 + 200, "train") for k in range(1000)]
     for k in range(1000):
-        first = k * 550 + (199 if k < 183 else 200)
+        first = k * 500 + (199 if k < 183 else 200)
         windows.append((first, first + 300, "test"))
     windows.append((560_000, 560_300, "valid"))
     found = audit(genes(tmp_path, genome, windows), queries=0, easy=False)
