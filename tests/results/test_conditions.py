@@ -17,7 +17,7 @@ from bend_hf.report.table import table
 from bend_hf.report.write import write_report
 from bend_hf.results import record
 from bend_hf.results.compare import compare
-from bend_hf.results.conditions import departures, footnotes, settings
+from bend_hf.results.conditions import alike_in_seeds, departures, footnotes, settings
 from bend_hf.tasks import TASKS
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -71,6 +71,28 @@ def test_records_of_the_first_schema_load_and_say_so() -> None:
         "histone_modification": "trained for 5 epochs instead of the recipe's 100",
         "variant_effects_disease": "",
     }
+
+
+@pytest.mark.parametrize(
+    ("models", "kept"),
+    [
+        ({"a": (0, 1), "b": (0, 1)}, "ab"),
+        ({"a": (0, 1), "b": (7,), "c": (7,)}, "a"),  # several before one,
+        ({"a": (0, 1), "b": (2, 3), "c": (2, 3)}, "bc"),  # then the most models,
+        ({"a": (0, 1), "b": (3, 4, 5)}, "b"),  # then the most seeds,
+        ({"a": (3, 4), "b": (0, 1)}, "b"),  # then the lowest
+        ({"a": (0, 1), "b": (1,), "c": (2,)}, "ab"),
+        ({"a": (4,), "b": (7,), "c": (7,)}, "bc"),
+    ],
+)
+def test_models_with_the_same_seeds_go_together(models: dict[str, tuple[int, ...]], kept: str) -> None:
+    results = [make_result("histone_modification", model=model, seed=k) for model in models for k in models[model]]
+    results += [make_result("histone_modification", model="composition", provenance=trained("composition"), seed=9)]
+    found, note = alike_in_seeds(results)
+    assert {result.model for result in found} == {*kept, "composition"}
+    left = [model for model in models if model not in kept]
+    assert all(f"{model} (seed" in note for model in left)
+    assert bool(note) == bool(left)
 
 
 def test_letters_do_not_run_out() -> None:
