@@ -23,7 +23,7 @@ from bend_hf import checks
 from bend_hf.build.counts import Counts
 from bend_hf.build.programs import partition
 from bend_hf.build.readers.text import read_table
-from bend_hf.build.work import Work
+from bend_hf.build.work import Work, strings
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
 from bend_hf.tasks import FOLDS
@@ -153,7 +153,7 @@ def assigned_once(work: Work, split: Split, windows: Windows, genome: Genome, co
         return {"names": pa.array(found.names, pa.string()), "facts": pa.array([json.dumps(found.facts)])}
 
     step = work.step("splits", counts, make)
-    return Assigned(step["names"].to_numpy(zero_copy_only=False), json.loads(step["facts"][0].as_py()))
+    return Assigned(strings(step["names"]), json.loads(step["facts"][0].as_py()))
 
 
 def assign(split: Split, windows: Windows, genome: Genome, counts: Counts) -> Assigned:

@@ -31,7 +31,7 @@ from bend_hf.build.readers.intervals import Located
 from bend_hf.build.readers.text import read_bytes, read_table
 from bend_hf.build.readers.vcf import Block, read_variants
 from bend_hf.build.splits import Windows
-from bend_hf.build.work import Work, leaves_nothing
+from bend_hf.build.work import Work, leaves_nothing, strings
 from bend_hf.build.write import Built, declare, write
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
@@ -158,7 +158,8 @@ def variants(
         codes = locate_chromosomes(read.path, read.chromosomes, fasta, aliases=aliases, skip=True)
         model = Consequences(read, codes)
     step = work.step("variants", counts, lambda: vars(_labelled(Path(vcf), located, labels, model, counts)))
-    found = _Variants(*(step[name].to_numpy(zero_copy_only=False) for name in _Variants.__dataclass_fields__))
+    columns = (step[name] for name in _Variants.__dataclass_fields__)
+    found = _Variants(*(strings(each) if pa.types.is_string(each.type) else each.to_numpy() for each in columns))
     if matched and model is not None:
         found = _matched(found, model, fasta, matched, seed, counts)
     table = _table(found, fasta, bool(labels.terms))

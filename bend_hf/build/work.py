@@ -218,6 +218,12 @@ class Work:
                 raise BendError(f"{path} was changed while the task was built from it. Build again.")
 
 
+def strings(values: pa.Array) -> np.ndarray:
+    """Return strings as (n,) objects, equal ones as one object: a genome's rows have millions of a few."""
+    encoded = values.dictionary_encode()
+    return np.array(encoded.dictionary.to_pylist(), object)[encoded.indices.to_numpy()]
+
+
 def _grown(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:
     return {reason: number - before.get(reason, 0) for reason, number in after.items() if number != before.get(reason)}
 
