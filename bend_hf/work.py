@@ -9,7 +9,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -166,56 +167,57 @@ def ready(**arguments: Any) -> Work:
         BendError: Unknown names, missing files or a model that cannot be loaded; nothing has been computed then.
     """
     asked = SimpleNamespace(**arguments)
-    model = asked.model
-    chosen = _applicable(model, asked.tasks)
-    if asked.train_rows is not None and not any(task.recipe for task in chosen):
-        raise BendError("train_rows= (--train-rows) is for tasks whose heads are trained: leave it out.")
-    if asked.layers is not None and asked.layer not in (-1, "last"):
-        raise BendError("Give layer= or layers= (--layer, --layers): one run, or one of each layer.")
-    rules = get_protocol(asked.protocol)
-    seeds = checks.seed_numbers(asked.seeds)
-    epochs, batch_size = checks.whole("epochs", asked.epochs), checks.whole("batch_size", asked.batch_size)
-    patience, num_proc = checks.whole("patience", asked.patience), checks.whole("num_proc", asked.num_proc)
-    checks.whole("sampling_seed", asked.sampling_seed, 0)
-    limit, sizes = checks.whole("limit", asked.limit), subsets.sizes(asked.train_rows)
-    trackers = checks.tracker_names(asked.trackers)
-    track = None if asked.track is None else checks.path_of("track", asked.track).expanduser().absolute()
-    if track is not None:
-        if all(task.recipe for task in chosen):
-            raise BendError("track= (--track) is for variant tasks: leave it out.")
-        TrackValues(track)  # opens, or says why not
-    checks.one_of("choice of what seeds vary", asked.vary, VARY)
-    checks.one_of("precision", asked.precision, PRECISIONS)
-    checks.one_of("precision of vectors", asked.vectors, VECTORS)
-    # Paths mean what they mean now, whatever the working directory will be.
-    output = checks.output_folder(asked.output)
-    store = None if asked.store is None else pinned(asked.store)
-    genome = by_build(asked.genome, [task.build for task in chosen])
-    files = {
-        task.name: locate(task, asked.data_dir, genome, genome_checked=asked.genome_checked, strict=asked.strict)
-        for task in chosen
-    }
+    with _as_one("the run was checked"):
+        model = asked.model
+        chosen = _applicable(model, asked.tasks)
+        if asked.train_rows is not None and not any(task.recipe for task in chosen):
+            raise BendError("train_rows= (--train-rows) is for tasks whose heads are trained: leave it out.")
+        if asked.layers is not None and asked.layer not in (-1, "last"):
+            raise BendError("Give layer= or layers= (--layer, --layers): one run, or one of each layer.")
+        rules = get_protocol(asked.protocol)
+        seeds = checks.seed_numbers(asked.seeds)
+        epochs, batch_size = checks.whole("epochs", asked.epochs), checks.whole("batch_size", asked.batch_size)
+        patience, num_proc = checks.whole("patience", asked.patience), checks.whole("num_proc", asked.num_proc)
+        checks.whole("sampling_seed", asked.sampling_seed, 0)
+        limit, sizes = checks.whole("limit", asked.limit), subsets.sizes(asked.train_rows)
+        trackers = checks.tracker_names(asked.trackers)
+        track = None if asked.track is None else checks.path_of("track", asked.track).expanduser().absolute()
+        if track is not None:
+            if all(task.recipe for task in chosen):
+                raise BendError("track= (--track) is for variant tasks: leave it out.")
+            TrackValues(track)  # opens, or says why not
+        checks.one_of("choice of what seeds vary", asked.vary, VARY)
+        checks.one_of("precision", asked.precision, PRECISIONS)
+        checks.one_of("precision of vectors", asked.vectors, VECTORS)
+        # Paths mean what they mean now, whatever the working directory will be.
+        output = checks.output_folder(asked.output)
+        store = None if asked.store is None else pinned(asked.store)
+        genome = by_build(asked.genome, [task.build for task in chosen])
+        files = {
+            task.name: locate(task, asked.data_dir, genome, genome_checked=asked.genome_checked, strict=asked.strict)
+            for task in chosen
+        }
 
-    keep_freed_memory()
-    # Imported below the checks above, which answer at once.
-    from bend_hf.data.builder import build
-    from bend_hf.embed.catalogue import resolve
-    from bend_hf.embed.estimate import parse_size
-    from bend_hf.embed.layers import layers_of
-    from bend_hf.embed.open import BASELINES, in_python
-    from bend_hf.train.processes import main_first, process_state, trained_in
-    from bend_hf.zero_shot.variants import offered
+        keep_freed_memory()
+        # Imported below the checks above, which answer at once.
+        from bend_hf.data.builder import build
+        from bend_hf.embed.catalogue import resolve
+        from bend_hf.embed.estimate import parse_size
+        from bend_hf.embed.layers import layers_of
+        from bend_hf.embed.open import BASELINES, in_python
+        from bend_hf.train.processes import main_first, process_state, trained_in
+        from bend_hf.zero_shot.variants import offered
 
-    most = parse_size(str(asked.store_limit)) if asked.store_limit is not None else None
-    loading = ("revision", "trust_remote_code", "dtype", "layer", "config", "tokenizer", "prefix", "scheme", "name")
-    options = {name: arguments[name] for name in (*loading, "strand", "device", "device_map")}
-    opened = None
-    if isinstance(model, str | os.PathLike) and str(model) not in BASELINES and not in_python(str(model)):
-        resolve(str(model))
-    else:  # what lies in no folder is opened before any row is built
-        opened = _open(model, rules, options)
-    process_state()
-    trained_in(asked.precision, asked.device, rules)
+        most = parse_size(str(asked.store_limit)) if asked.store_limit is not None else None
+        loading = ("revision", "trust_remote_code", "dtype", "layer", "config", "tokenizer", "prefix", "scheme", "name")
+        options = {name: arguments[name] for name in (*loading, "strand", "device", "device_map")}
+        opened = None
+        if isinstance(model, str | os.PathLike) and str(model) not in BASELINES and not in_python(str(model)):
+            resolve(str(model))
+        else:  # what lies in no folder is opened before any row is built
+            opened = _open(model, rules, options)
+        process_state()
+        trained_in(asked.precision, asked.device, rules)
     data: dict[str, datasets.DatasetDict | BendError] = {}
     for task in chosen:
         log.info("%s: rows from %s", task.name, files[task.name].bed)
@@ -230,14 +232,15 @@ def ready(**arguments: Any) -> Work:
                 raise
             data[task.name] = described(error)
 
-    shown, embedder, network = opened or _open(model, rules, options)
-    if asked.scores is not None and (embedder is None or all(task.recipe for task in chosen)):
-        raise BendError("scores= (--scores) is for models on variant tasks: leave it out.")
-    if embedder is not None:
-        offered(asked.scores, embedder)
-    layers = None if asked.layers is None else layers_of(asked.layers, embedder)
-    if layers and embedder.dtype != "float32":  # half precision has to agree with float32 at every one of them
-        shown, embedder, network = _open(model, rules, options | {"layer": layers})
+    with _as_one("the model was opened"):
+        shown, embedder, network = opened or _open(model, rules, options)
+        if asked.scores is not None and (embedder is None or all(task.recipe for task in chosen)):
+            raise BendError("scores= (--scores) is for models on variant tasks: leave it out.")
+        if embedder is not None:
+            offered(asked.scores, embedder)
+        layers = None if asked.layers is None else layers_of(asked.layers, embedder)
+        if layers and embedder.dtype != "float32":  # half precision has to agree with float32 at every one of them
+            shown, embedder, network = _open(model, rules, options | {"layer": layers})
     road = Road(
         name=shown,
         embedder=embedder,
@@ -263,6 +266,18 @@ def ready(**arguments: Any) -> Work:
     share = Share(limit, None if layers is None else tuple(layers))
     shares = {task.name: share for task in chosen}
     return Work(chosen, files, data, road, seeds, sizes, asked.scores, shares, output, asked.overwrite)
+
+
+@contextmanager
+def _as_one(doing: str) -> Iterator[None]:
+    """Leave the block as the worst of the processes does, where there are several; without their imports where not."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield
+        return
+    from bend_hf.train.processes import together
+
+    with together(doing):
+        yield
 
 
 def _applicable(model: Any, tasks: Folder | Iterable[Folder]) -> tuple[Task, ...]:

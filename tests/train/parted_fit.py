@@ -2,7 +2,7 @@
 
     torchrun --nproc-per-node 2 tests/train/parted_fit.py FOLDER
 
-Writes how each of `SCENES` ended for this process into ``FOLDER/<rank>.json``.
+Writes how each of `SCENES` and `EVALUATIONS` ended for this process into ``FOLDER/<rank>.json``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from training_data import Memory, make, splits
 
+import bend_hf
 from bend_hf.errors import BendError
 from bend_hf.protocols import get_protocol
 from bend_hf.train import checkpoint
@@ -33,6 +34,18 @@ SCENES = {
     "0 fails where it goes first": "e",
 }
 """What happens, and the folder of the state it happens to."""
+EVALUATIONS = {"1 has no data": ("nowhere", "sound"), "1 has no weights": ("toy", "without")}
+"""What happens, and the folders of the data and of the model that process 1 is given."""
+
+
+def evaluate(what: str, folder: Path) -> str:
+    """Evaluate a model, process 1 with something missing, and return what came of it."""
+    data, model = EVALUATIONS[what] if process_state().process_index == 1 else ("toy", "sound")
+    options = {"epochs": 1, "seeds": 1, "data_dir": folder / data, "output": folder / "results", "device": "cpu"}
+    try:
+        return f"{len(bend_hf.evaluate(str(folder / model), 'cpg_methylation', **options))} results"
+    except BendError as error:
+        return f"told: {error}"
 
 
 def play(what: str, folder: Path) -> str:
@@ -81,4 +94,5 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     folder = Path(sys.argv[1])
     ends = {scene: play(scene, folder / name) for scene, name in SCENES.items()}
+    ends |= {scene: evaluate(scene, folder) for scene in EVALUATIONS}
     (folder / f"{process_state().process_index}.json").write_text(json.dumps(ends))  # a shared stdout mixes lines

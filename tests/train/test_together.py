@@ -5,16 +5,26 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import tiny_models
+from faults.corrupt_caches import SIZES
+
+from bend_hf.data import toy
+
 HERE = Path(__file__).parent
 
 
 def test_stops_errors_and_states_are_everybody_s(tmp_path: Path) -> None:
-    """Seven scenes, one after the other, in two processes; who waited for the other would wait for ever."""
+    """Nine scenes, one after the other, in two processes; who waited for the other would wait for ever."""
+    toy.make(tmp_path / "toy", **SIZES)
+    tiny_models.gpt2(tmp_path / "sound", layers=1, width=8)
+    shutil.copytree(tmp_path / "sound", tmp_path / "without")
+    (tmp_path / "without" / "model.safetensors").unlink()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -47,4 +57,8 @@ def test_stops_errors_and_states_are_everybody_s(tmp_path: Path) -> None:
     assert ends["1 cannot read a row"] == [heard(1, training), "failed: no such shard"]
     saving = "the state of histone_modification's training was saved"
     assert ends["0 cannot write the state"] == ["failed: no space left", heard(0, saving)]
+    assert ends["1 has no data"][0] == heard(1, "the run was checked")
+    assert f"{tmp_path / 'nowhere'} (data_dir) is no folder" in ends["1 has no data"][1]
+    assert ends["1 has no weights"][0] == heard(1, "the model was opened")
+    assert "without holds no weights: none of" in ends["1 has no weights"][1]
     assert ends["0 fails where it goes first"] == ["failed: no such genome", heard(0, "the main process went first")]
