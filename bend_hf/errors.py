@@ -25,7 +25,12 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s'\"]*@")
+_SECRETS = (
+    (re.compile(r"(?<=://)[^/?#\s'\"]*@"), ""),
+    (re.compile(r"(://[^\s?'\"<>]+\?)[^\s'\"<>)]+"), r"\1…"),  # signed addresses carry their key in the query
+    (re.compile(r"\b(hf|api_org)_[A-Za-z0-9]{16,}"), r"\1_…"),
+    (re.compile(r"(\bBearer|(?i:authorization)['\":= ]+\w+)\s+[^\s'\",;]{6,}"), r"\1 …"),
+)
 # Breaks lines, colours a terminal, turns the direction of writing, or is no text at all (a name of undecodable bytes).
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _BREAK = re.compile(r"\s*[\r\n]\s*")
@@ -52,8 +57,10 @@ def readable(text: str) -> str:
 
 
 def without_credentials(text: str) -> str:
-    """Return a text with ``user:password@`` taken out of every URL in it."""
-    return _CREDENTIALS.sub("", text)
+    """Return a text without the secrets in it: ``user:password@`` and queries of URLs, tokens, what follows Bearer."""
+    for secret, instead in _SECRETS:
+        text = secret.sub(instead, text)
+    return text
 
 
 class DataError(BendError):

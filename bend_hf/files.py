@@ -21,7 +21,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from bend_hf.console import log
@@ -237,10 +237,12 @@ def _write_seal(seal: Path, digests: Mapping[str, list[str]]) -> None:
 
 
 def _read_seal(seal: Path) -> dict[str, list[str]] | None:
-    """Return file → accepted SHA-256, or None where there is no seal that can be trusted."""
+    """Return file → accepted SHA-256, or None where there is no seal that can be trusted: one that names its own."""
     try:
         content = read_json(seal)
-        return content["sha256"] if content["check"] == digest_of(content["sha256"]) else None
+        found: dict[str, list[str]] = content["sha256"]
+        own = all(not PurePath(name).is_absolute() and ".." not in PurePath(name).parts for name in found)
+        return found if own and content["check"] == digest_of(found) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

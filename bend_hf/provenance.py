@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bend_hf import __version__
+from bend_hf.errors import without_credentials
 from bend_hf.runtime import core_limits
 
 PACKAGES = (
@@ -41,7 +42,7 @@ def machine() -> dict[str, Any]:
             **{name: version(name) for name in PACKAGES},
         },
         "hardware": _hardware(),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": without_credentials(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

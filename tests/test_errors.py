@@ -115,7 +115,15 @@ def test_outputs_that_are_no_files(tmp_path):
         (os.fsdecode(b"chr\xff.fa"), r"chr\udcff.fa"),
         (f"name {'x' * 999} end", f"name {'x' * 999} end"),
         (f"name {'x' * 2_000_000} end", f"name {'x' * 400}…{'x' * 100} end"),
-        ("https://me:secret@host/x?token=1", "https://host/x?token=1"),
+        ("https://me:secret@host/x", "https://host/x"),
+        ("see https://cdn.co/a?X-Amz-Signature=abc&b=1.", "see https://cdn.co/a?…"),
+        ("HTTPS://me:pass@word@host", "HTTPS://host"),
+        (
+            f"refused hf_{'aB3' * 12}, {{'Authorization': 'Bearer abc.def-123'}}",
+            "refused hf_…, {'Authorization': 'Bearer …'}",
+        ),
+        ("authorization: Basic bWU6c2VjcmV0", "authorization: Basic …"),
+        ("a basic model, hf_small: bearer statistics", "a basic model, hf_small: bearer statistics"),
     ],
 )
 def test_a_message_is_one_line_that_can_be_read(message, said):

@@ -10,6 +10,7 @@ Everything is written and checked before anything is uploaded; each repository t
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Upload", "describe", "publish", "push_results"]
 
+OF_A_DATASET = re.compile(r"README\.md|eval\.yaml|[\w-]+/\w+-\d{5}-of-\d{5}\.parquet")
+"""Paths of what a dataset's repository holds."""
 SPACE_FILES = ("README.md", "app.py", "requirements.txt")
 WRITING_ROLES = ("admin", "write", "contributor")
 
@@ -179,6 +182,9 @@ def check(repository: Repository, *, toy: bool, incomplete: bool) -> None:
         inside = (path, *(parent for parent in path.parents if parent == where or where in parent.parents))
         if linked := next((part for part in inside if part.is_symlink()), None):
             raise BendError(f"{linked} is a symbolic link, which is not uploaded. {AGAIN}")
+    # Whoever made the folder could seal anything.
+    if repository.kind == "dataset" and (others := sorted(name for name in names if not OF_A_DATASET.fullmatch(name))):
+        raise BendError(f"{where / others[0]} is no file that bend-hf prepare writes for a dataset. {AGAIN}")
     written = {where / name for name in (*names, MARKER, file_tools.FOLDER_SEAL)}
     for path in sorted(path for path in where.rglob("*") if not path.is_dir() and path not in written):
         log.warning("%s was not written by bend-hf prepare: it is not uploaded.", path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv as csv_module
 import io
 import json as json_module
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -119,11 +120,17 @@ def csv(groups: Sequence[Group], references: Sequence[Row]) -> str:
     return text.getvalue()
 
 
+# Signs of full width begin a formula too, unseen letters before them are left out, and where the comma is the decimal
+# point a semicolon ends the cell.
+_FORMULA = re.compile("(^|[;\t\r\n])([\\s\x00\u200b-\u200f\u2060\ufeff]*)(?=[=+\\-@\uff1d\uff0b\uff0d\uff20])")
+
+
 def inert(value: Any) -> Any:
     """A cell that no spreadsheet takes for a formula: text that would begin one is led by an apostrophe."""
     if not isinstance(value, str):
         return value
-    return f"'{value}" if value.lstrip(" ").startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else value
+    marked = _FORMULA.sub(r"\1'\2", value)
+    return f"'{marked}" if marked.startswith(("\t", "\r", "\n")) else marked
 
 
 def json(groups: Sequence[Group], references: Sequence[Row]) -> str:

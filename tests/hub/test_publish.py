@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -181,7 +182,24 @@ def _marker(folder: Path) -> str:
     return r"\.bend_hf\.json does not match"
 
 
+def _smuggled(folder: Path) -> str:
+    """Sealed anew by whoever made the mirror: a script beside the rows."""
+    (folder / DATASET / "default" / "rows.py").write_text("import os")
+    file_tools.seal_folder(folder / DATASET)
+    return r"default/rows\.py is no file that bend-hf prepare writes for a dataset"
+
+
+def _outside(folder: Path) -> str:
+    """Sealed anew: a file beside the mirror whose content is known."""
+    (folder / "known").write_text("known")
+    digests = {name: [file_tools.digest_file(folder / DATASET / name)] for name in ("README.md", "../../known")}
+    seal = {"sha256": digests, "check": file_tools.digest_of(digests)}
+    (folder / DATASET / file_tools.FOLDER_SEAL).write_text(json.dumps(seal))
+    return r"its seal \.seal is damaged"
+
+
 HARM = [_truncated, _swapped, _missing_shard, _card, _app, _edited_metric, _link, _linked_folder, _no_seal, _marker]
+HARM += [_smuggled, _outside]
 
 
 def test_nothing_is_uploaded_that_was_not_written_by_prepare(

@@ -87,6 +87,16 @@ def test_no_spreadsheet_computes_a_name(results: Path, tmp_path: Path):
             float(cell)
 
 
+@pytest.mark.parametrize("before", ["", " ", "\u00a0", "\u200b", "\ufeff", "\0", "\r", "a;", "a\t", "a;\u00a0", "a\n"])
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "＝", "＋", "－", "＠"])
+def test_a_formula_is_none_wherever_a_cell_may_begin(before: str, sign: str):
+    """In some countries signs of full width begin one, and semicolons or tabs end a cell."""
+    cell = inert(f"{before}{sign}cmd|' /c calc'!A1")
+    kept = before.rstrip(" \u00a0\u200b\ufeff\0\r\n") if before[:1] != "a" else before[:2]
+    assert cell.removeprefix(kept).startswith("'")
+    assert cell.replace("'", "", 1) == f"{before}{sign}cmd|' /c calc'!A1"
+
+
 def test_markdown_and_latex_show_names_as_they_are(results: Path, tmp_path: Path):
     text = write_report(results, tmp_path / "x.md", resamples=10).read_text()
     assert "<script" not in text
