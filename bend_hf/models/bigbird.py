@@ -61,6 +61,7 @@ def _full_twins(trunk: Any) -> list[nn.Module]:
     for index, sparse in enumerate(_attentions(trunk)):
         with torch.device("meta"):
             full = BigBirdSelfAttention(trunk.config, layer_idx=index)
-        full.query, full.key, full.value = sparse.query, sparse.key, sparse.value
+        for name in ("query", "key", "value"):
+            setattr(full, name, getattr(sparse, name))
         twins.append(full.train(sparse.training))
     return twins
