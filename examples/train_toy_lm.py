@@ -3,7 +3,8 @@
     python examples/train_toy_lm.py toy-lm                # trains for about a minute on one core, then evaluates
     bend-hf evaluate toy-lm/model --data-dir toy-lm/toy --layers all
 
-Dilated convolutions over single nucleotides learn what is planted in the toy's genes and peaks. Then, with the package:
+Dilated convolutions over single nucleotides learn the order of codons, introns and motifs (the model of `bend-hf demo`,
+trained for longer). Then, with the package:
 
 * score by layer, and the layer that *validation* chooses (`--layers all`);
 * every distance at every layer and the likelihood of the same variants, from one pass and one more
@@ -20,16 +21,12 @@ import logging
 from pathlib import Path
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from tokenizers import Regex, Tokenizer, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 
 import bend_hf
 from bend_hf.data import toy
+from bend_hf.demo import train_toy_model
 from bend_hf.embed.open import load_embedder
 from bend_hf.metric import load_metric
-from bend_hf.models.gpn import GPNConfig, GPNForMaskedLM
 from bend_hf.protocols import get_protocol
 from bend_hf.results.board import board
 from bend_hf.results.crossfit import cross_fit
@@ -38,70 +35,7 @@ from bend_hf.results.record import Result, read_predictions
 from bend_hf.results.sweeps import by_layer
 from bend_hf.zero_shot.variants import score_variants
 
-WORDS = ("[PAD]", "[MASK]", "[UNK]", "A", "C", "G", "T")
-COMPLEMENT = np.array([0, 1, 2, 6, 5, 4, 3])
-TASK, VARIANTS = "histone_modification", "variant_effects_disease"
-LENGTH, BATCH, MASKED, RATE = 128, 32, 0.2, 4e-3
-TRAINED_ON = ("gene_finding", "histone_modification")
-"""Tasks whose windows are read, without their labels: between them the toy genome is random letters."""
-
-
-def windows(folder: Path) -> list[np.ndarray]:
-    """Return the ids of the windows of `TRAINED_ON` in a toy genome."""
-    table = np.full(256, WORDS.index("[UNK]"))
-    table[[ord(letter) for letter in "ACGT"]] = [WORDS.index(letter) for letter in "ACGT"]
-    found = []
-    for task in TRAINED_ON:
-        for split in bend_hf.load_dataset(task, data_dir=folder).values():
-            found += [table[np.frombuffer(text.encode(), np.uint8)] for text in split["sequence"]]
-    return found
-
-
-def train(folder: Path, sequences: list[np.ndarray], *, steps: int, seed: int = 0) -> float:
-    """Train by masked language modelling on both strands, write a checkpoint, and return the last steps' mean loss.
-
-    Args:
-        folder: Of the checkpoint, in the layout of a Hub repository.
-        sequences: Ids.
-        steps: Of `BATCH` windows of `LENGTH` nucleotides.
-        seed: Of weights, windows and masks.
-    """
-    torch.manual_seed(seed)
-    random = np.random.default_rng(seed)
-    config = GPNConfig(
-        vocab_size=len(WORDS),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=5,
-        dilation_cycle=4,
-        architectures=["GPNForMaskedLM"],
-    )
-    model = GPNForMaskedLM(config)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
-    sizes = np.array([len(sequence) - LENGTH for sequence in sequences], float)
-    losses = []
-    for _ in range(steps):
-        chosen = random.choice(len(sequences), BATCH, p=sizes / sizes.sum())
-        starts = (random.random(BATCH) * (sizes[chosen] + 1)).astype(int)
-        ids = np.stack([sequences[k][start : start + LENGTH] for k, start in zip(chosen, starts, strict=True)])
-        turned = random.random(BATCH) < 0.5
-        ids[turned] = COMPLEMENT[ids[turned]][:, ::-1]
-        hidden = torch.from_numpy((random.random(ids.shape) < MASKED) & (ids > WORDS.index("[UNK]")))
-        targets = torch.from_numpy(ids)
-        logits = model(targets.masked_fill(hidden, WORDS.index("[MASK]"))).logits
-        loss = F.cross_entropy(logits[hidden], targets[hidden])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        losses.append(float(loss.detach()))
-    model.save_pretrained(folder)
-    tokenizer = Tokenizer(models.WordLevel({word: k for k, word in enumerate(WORDS)}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
-    special = {"unk_token": "[UNK]", "pad_token": "[PAD]", "mask_token": "[MASK]"}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special).save_pretrained(folder)
-    return float(np.mean(losses[-20:]))
+TASK, VARIANTS = "gene_finding", "variant_effects_expression"
 
 
 def curve(results: list[Result]) -> None:
@@ -156,28 +90,36 @@ def main() -> None:
     """Train, evaluate and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--variants", type=int, default=200, help="with an effect, in the toy that is evaluated")
-    parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--limit", type=int, default=80, help="most rows of each split, of the task with heads")
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--limit", type=int, default=112, help="most rows of each split, of the task with heads")
     parser.add_argument("--times", type=int, default=20, help="permutations of the control")
     asked = parser.parse_args()
     logging.getLogger("bend_hf").setLevel(logging.ERROR)
 
     data = toy.make(asked.folder / "toy", variants=asked.variants, genes=16)
     model = str(asked.folder / "model")
-    print(f"trained for {asked.steps} steps: loss {train(Path(model), windows(data), steps=asked.steps):.3f} nats")
+    print(f"trained for {asked.steps} steps: loss {train_toy_model(Path(model), data, steps=asked.steps):.3f} nats")
     options = {"data_dir": data, "output": asked.folder / "results"}
     curve(
         bend_hf.evaluate(
-            model, TASK, layers="all", seeds=1, epochs=asked.epochs, batch_size=32, limit=asked.limit, **options
+            model,
+            TASK,
+            layers="all",
+            seeds=1,
+            epochs=asked.epochs,
+            batch_size=1,
+            limit=asked.limit,
+            standardize=True,
+            **options,
         )
     )
 
     scores = ["cosine", "distances@all", "llr"]
     [result] = bend_hf.evaluate(model, VARIANTS, scores=scores, **options)
     other = toy.make(asked.folder / "other", seed=1, variants=asked.variants, genes=16)
-    rows = bend_hf.load_dataset("variant_effects", "disease", split="test", data_dir=other)
+    rows = bend_hf.load_dataset("variant_effects", "expression", split="test", data_dir=other)
     protocol = get_protocol("default")
     true = score_variants(load_embedder(model, protocol=protocol), rows, protocol=protocol, scores=scores)
     choice(result, areas(dict(true), np.asarray(rows["label"])))

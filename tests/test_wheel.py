@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+import bend_hf
+from bend_hf.results.record import read_predictions
+from bend_hf.results.statistics import summarise
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -95,6 +99,15 @@ def test_demo_from_an_empty_folder(environment, tmp_path):
     assert "TOY DATA" in done.stdout
     for title in ("Gene finding", "Enhancer annotation", "Variant effects (disease)"):
         assert done.stdout.count(title) == 1
-    assert [done.stdout.count(name) for name in ("one-hot CNN", "composition", "untrained-6mer")] == [7, 7, 7]
+    assert [done.stdout.count(name) for name in ("one-hot CNN", "composition", "toy-lm")] == [7, 7, 9]
+    assert done.stdout.count("by likelihood") == 2
     assert (tmp_path / "empty" / "bend-demo" / "report.html").stat().st_size > 10_000
     assert sorted(path.name for path in (tmp_path / "empty").iterdir()) == ["bend-demo"]
+    results = bend_hf.read_results(tmp_path / "empty" / "bend-demo" / "results")
+    found = {(result.task, Path(result.model).name): result for result in results}
+    for task in ("gene_finding", "enhancer_annotation"):
+        low = found[task, "toy-lm"].interval[0]
+        assert all(low > found[task, other].interval[1] for other in ("onehot", "composition")), task
+    for task in ("variant_effects_expression", "variant_effects_disease"):
+        assert found[task, "onehot"].score == found[task, "composition"].score == 0.5
+        assert summarise(read_predictions(found[task, "toy-lm"]).by("llr"), resamples=200).interval[0] > 0.6

@@ -17,13 +17,13 @@ def add(command: Command) -> None:
 
 def demo(args: Namespace) -> Answer:
     """Run all seven tasks on a toy genome."""
-    from bend_hf.demo import run
+    from bend_hf.demo import run, said_of_variants
     from bend_hf.report.collection import Results
 
     results = run(args.output)
     page = args.output / "report.html"
     return Answer(
-        Results(results),
+        f"{Results(results)}\n\n{said_of_variants(results)}",
         {"report": page, "results": [result.to_json() for result in results]},
         [page],
         code=int(any(result.failure for result in results)),

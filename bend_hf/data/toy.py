@@ -6,11 +6,11 @@
 
 Scores on it say that a pipeline learns and generalises, and nothing about a model's worth on real genomes.
 
-What is planted: genes (start and stop codon, GT–AG introns, codon usage) on both strands; CpG islands, unmethylated
-in most cell types; clusters of motifs that decide accessibility and histone labels; enhancers, denser clusters of
-motifs of their own; variants that break a motif, a splice site or a reading frame, and as controls variants with the
-same exchange of bases that do not. Ten chromosomes, each with windows of its own, are the ten folds; chr2 validates
-and chr1 and chr8 test the tasks with fixed splits. Coordinates are 0-based half-open.
+What is planted: genes (start and stop codon, GT–AG introns, bases in order) on both strands, between decoys; islands of
+CpG, unmethylated in most cell types; clusters of motifs that decide accessibility and histone labels; enhancers, arrays
+of motifs in order, and decoys out of order; variants that break a motif, a splice site or the order of codons, and
+controls with the same exchange of bases. Ten chromosomes, each with windows of its own, are the ten folds; chr2
+validates and chr1 and chr8 test the tasks with fixed splits. Coordinates are 0-based half-open.
 """
 
 from __future__ import annotations
@@ -36,19 +36,24 @@ from bend_hf.tasks.bend import (
 )
 from bend_hf.tasks.task import FOLDS, Task
 
-VERSION = 1
+VERSION = 2
 MANIFEST = "toy.json"
+ELEMENTS = "elements.bed"
+"""Where features lie, decoys among them, and not which: what a track of conservation tells of a real genome."""
 CHROMOSOMES = tuple(range(1, len(FOLDS) + 1))
 SPLIT_OF = {number: {1: "test", 2: "valid", 8: "test"}.get(number, "train") for number in CHROMOSOMES}
 
 # One motif (a consensus of a well-known factor) for each programme that labels of the peak tasks follow.
 CHROMATIN_MOTIFS = ("CCACCAGGGGGC", "TGACTCA", "AGATAAGA")  # CTCF, AP-1, GATA
 HISTONE_MOTIFS = ("ACCGGAAGT", "TAATTAA", "CAGCTG")  # ETS, homeobox, E-box
-ENHANCER_MOTIFS = ("GGGTGTGGC", "GGGGAGGGGC")  # KLF, MAZ
+ENHANCER_MOTIFS = ("CCACACCC", "AGATAA")  # KLF1, GATA1
+OFTEN = {"missense_variant": 4, "stop_gained": 2}
+"""Consequences that are drawn more than once in turn."""
 RARE_LABELS = range(100, 110)
 SILENT_LABELS = range(110, 115)
 
 ENHANCERS_PER_WINDOW = 2
+DECOYS = 3  # of each enhancer
 MARGIN = 600  # before the first and behind the last enhancer window of a chromosome
 WINDOW = 512
 
@@ -59,7 +64,7 @@ Candidate = tuple[str, int, int, str]  # chromosome, position, alternate base (A
 class Feature(NamedTuple):
     """Something planted: its sequence (ASCII), a gene's structure, a motif cluster's motifs and where they lie."""
 
-    kind: Literal["gene", "peak", "enhancer", "island", "repeat", "gap"]
+    kind: Literal["gene", "peak", "enhancer", "decoy", "island", "repeat", "gap"]
     sequence: np.ndarray
     gene: biology.Gene | None = None
     programmes: tuple[int, ...] = ()
@@ -162,6 +167,7 @@ def _write(folder: Path, parameters: dict[str, int]) -> None:
 def _write_grch38(folder: Path, rng: np.random.Generator, sizes: dict[str, int]) -> None:
     genome: dict[str, np.ndarray] = {}
     rows: dict[str, list[tuple[object, ...]]] = defaultdict(list)
+    elements: list[str] = []
     gene_labels: list[np.ndarray] = []
     enhancer_labels: list[np.ndarray] = []
     candidates: dict[str, tuple[list[Candidate], list[Candidate]]] = {"expression": ([], []), "disease": ([], [])}
@@ -170,6 +176,7 @@ def _write_grch38(folder: Path, rng: np.random.Generator, sizes: dict[str, int])
         chromosome = f"chr{number}"
         sequence, planted = _chromosome(rng, sizes)
         genome[chromosome] = sequence
+        elements += [f"{chromosome}\t{start}\t{start + len(f.sequence)}\n" for start, f in planted]
         islands, enhancers = np.zeros((2, len(sequence)), dtype=bool)
         spans = [(start, start + len(f.sequence), f.gene.strand) for start, f in planted if f.gene]
         for start, feature in planted:
@@ -186,8 +193,8 @@ def _write_grch38(folder: Path, rng: np.random.Generator, sizes: dict[str, int])
                         (chromosome, start + v.position, v.alt, v.consequence) for v in variants
                     )
                 continue
-            if feature.kind == "island":
-                islands[start:end] = True
+            if feature.kind in ("island", "decoy"):
+                islands[start:end] = feature.kind == "island"
                 continue
             if feature.kind == "enhancer":
                 enhancers[start:end] = True
@@ -206,6 +213,7 @@ def _write_grch38(folder: Path, rng: np.random.Generator, sizes: dict[str, int])
             rows["cpg_methylation"].append((chromosome, start, start + WINDOW, strand, labels, SPLIT_OF[number]))
 
     _write_fasta(folder / "genomes" / "GRCh38.toy.fa", genome)
+    (folder / ELEMENTS).write_text("".join(elements), encoding="utf-8", newline="\n")
     for task in (GENE_FINDING, ENHANCER_ANNOTATION, HISTONE_MODIFICATION, CPG_METHYLATION):
         _write_bed(folder, task, rows[task.name])
     _write_hdf5(folder, GENE_FINDING, gene_labels)
@@ -258,10 +266,10 @@ def _chromosome(rng: np.random.Generator, sizes: dict[str, int]) -> tuple[np.nda
             gene = biology.make_gene(rng, "+-"[rng.integers(2)])
             features.append(Feature("gene", gene.sequence, gene=gene))
         features += [_peak(rng, HISTONE_MOTIFS) for _ in range(w, sizes["histone"], windows)]
-        for _ in range(ENHANCERS_PER_WINDOW):
-            length = int(rng.integers(400, 700))
-            cluster, in_motif = biology.motif_cluster(rng, length, ENHANCER_MOTIFS, 0.85)
-            features.append(Feature("enhancer", cluster, in_motif=in_motif))
+        for k in range(ENHANCERS_PER_WINDOW * (1 + DECOYS)):
+            ordered = k < ENHANCERS_PER_WINDOW
+            array, in_motif = biology.motif_array(rng, ENHANCER_MOTIFS, int(rng.integers(18, 32)), ordered)
+            features.append(Feature("enhancer" if ordered else "decoy", array, in_motif=in_motif))
         for length in rng.integers(700, 1100, 2):
             features.append(Feature("island", biology.random_bases(rng, int(length), biology.ISLAND)))
         for length in rng.integers(200, 600, 6):
@@ -333,14 +341,14 @@ def _variant_rows(
     for i in rng.permutation(len(without)).tolist():
         chromosome, position, alt, _ = without[i]
         controls[genome[chromosome][position], alt].append(without[i])
-    # By consequence in turn, so that the rare ones (start_lost) are there.
+    # By consequence in turn, so that the rare ones (start_lost) are there, too few to be learnt in a minute.
     by_consequence = defaultdict(list)
     for i in rng.permutation(len(with_effect)).tolist():
         by_consequence[with_effect[i][3]].append(with_effect[i])
     used: set[tuple[str, int]] = set()
     drawn: list[tuple[int, Candidate]] = []
     while len(drawn) < 4 * count and any(by_consequence.values()):
-        for queue in by_consequence.values():
+        for queue in (by_consequence[name] for name in by_consequence for _ in range(OFTEN.get(name, 1))):
             if not queue or len(drawn) == 4 * count:
                 continue
             chromosome, position, alt, _ = variant = queue.pop()

@@ -5,15 +5,21 @@
     gene.sequence, gene.labels        # both on the forward strand
 
 A sequence is a ``uint8`` array of the ASCII codes of A, C, G and T. The signals are stronger than in a real genome, so
-that a small head learns them from a few hundred windows: coding sequence is rich in purines, introns in thymine (on
-the strand of the gene), and motifs come in homotypic clusters.
+that small models learn them from a few hundred windows.
+
+What marks genes and enhancers is *order*, which a composition does not see: codons, the bases of introns and motifs
+follow an order, and beside them lie decoys of the same codons, bases and motifs out of order. The order of codons is a
+pattern of eight strong (G, C) and weak (A, T) bases in which each of the eight triplets of such kinds occurs once (a de
+Bruijn sequence), so that 3-mers are as frequent as in random sequence; backwards it is another one: it has a strand.
+That of an intron's purines and pyrimidines is one of sixteen, in which each quadruplet occurs once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
+from itertools import pairwise, product
 from typing import NamedTuple
 
 import numpy as np
@@ -27,22 +33,32 @@ _COMPLEMENT[BASES] = BASES[::-1]
 # Shares of A, C, G, T.
 BACKGROUND = (0.295, 0.205, 0.205, 0.295)
 ISLAND = (0.18, 0.32, 0.32, 0.18)
-INTRON = (0.17, 0.16, 0.12, 0.55)
-CODON_POSITIONS = ((0.34, 0.12, 0.49, 0.05), (0.50, 0.15, 0.27, 0.08), (0.18, 0.22, 0.55, 0.05))
+
+CODON_ORDER = "WWWSWSSS"
+INTRON_ORDER = "RRRRYRRYYRYRYYYY"
+KINDS = {"W": "AT", "S": "CG", "R": "AG", "Y": "CT"}
+KEPT = 0.95
+"""Share of codons, and of bases of introns, that follow the order; the others are any."""
 
 STOPS = ("TAA", "TAG", "TGA")
-CODONS = tuple(a + b + c for a in "ACGT" for b in "ACGT" for c in "ACGT")
+CODONS = tuple(a + b + c for a in "ACGT" for b in "ACGT" for c in "ACGT" if a + b + c not in STOPS)
 FOURFOLD = ("CT", "GT", "TC", "CC", "AC", "GC", "CG", "GG")  # any third base gives the same amino acid
-CODON_USAGE = np.array(
-    [
-        0.0 if codon in STOPS else np.prod([CODON_POSITIONS[i]["ACGT".index(base)] for i, base in enumerate(codon)])
-        for codon in CODONS
-    ]
+# The kinds of eight codons in turn, after which order and reading frame begin anew.
+CODON_KINDS = tuple((3 * CODON_ORDER)[i : i + 3] for i in range(0, 24, 3))
+OF_KIND = np.array(
+    [[all(b in KINDS[k] for b, k in zip(codon, kind, strict=True)) for codon in CODONS] for kind in CODON_KINDS]
 )
-CODON_USAGE /= CODON_USAGE.sum()
+_CODONS = np.array([list(codon.encode()) for codon in CODONS], np.uint8)
+CODON_USAGE = KEPT * (OF_KIND / OF_KIND.sum(1, keepdims=True)).mean(0) + (1 - KEPT) / len(CODONS)
+
+SPACER = 4
+SPACER_BASES = (0.1, 0.4, 0.4, 0.1)
 
 EXON, DONOR, INTRON_CLASS, ACCEPTOR, INTERGENIC = 0, 1, 2, 3, 8
 FLANK = 1000
+EXON_CODONS = (50, 120)
+INTRON_LENGTHS = (60, 180)
+DONOR_SITE, ACCEPTOR_SITE = "GTAAGT", "TTTCTTTCAG"
 GENE_LENGTHS = (1_400, 6_000)
 
 
@@ -139,6 +155,35 @@ def motif_cluster(
     return sequence, covered
 
 
+def motif_array(
+    rng: np.random.Generator, motifs: Sequence[str], copies: int, ordered: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return copies of motifs in turn, `SPACER` bases apart; unless `ordered`, the same in another order and spacing.
+
+    Args:
+        rng: Source of randomness.
+        motifs: In their order.
+        copies: Of each motif.
+        ordered: False for a decoy.
+
+    Returns:
+        Sequence and mask of the positions that copies cover, (L,) uint8 and (L,) bool, of either strand at random.
+    """
+    array = [ascii_array(motif) for motif in motifs] * copies
+    spacers = np.full(len(array), SPACER)
+    if not ordered:
+        array = [array[i] for i in rng.permutation(len(array))]
+        spacers = 1 + rng.multinomial((SPACER - 1) * len(array), np.full(len(array), 1 / len(array)))
+    pieces = [
+        piece
+        for motif, spacer in zip(array, spacers, strict=True)
+        for piece in (motif, random_bases(rng, spacer, SPACER_BASES))
+    ]
+    sequence = np.concatenate(pieces)
+    covered = np.repeat(np.arange(len(pieces)) % 2 == 0, [len(piece) for piece in pieces])
+    return (sequence, covered) if rng.random() < 0.5 else (reverse_complement(sequence), covered[::-1])
+
+
 def label_drivers(rng: np.random.Generator, programmes: int, labels: int) -> np.ndarray:
     """Draw the probability that a label is on, (programmes + 1, labels): by programme; last without one that drives it.
 
@@ -190,6 +235,37 @@ def methylation(
     return rows
 
 
+def draw_codons(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Return codons behind a start codon, in their order but for the share that is any: (count, 3) uint8."""
+    kinds = np.arange(count) % len(CODON_KINDS)
+    drawn = np.cumsum(OF_KIND / OF_KIND.sum(1, keepdims=True), axis=1)[kinds]
+    ordered = np.argmax(drawn > rng.random((count, 1)), axis=1)
+    chosen = np.where(rng.random(count) < KEPT, ordered, rng.integers(len(CODONS), size=count))
+    return _CODONS[chosen]
+
+
+def draw_intron(rng: np.random.Generator, length: int) -> np.ndarray:
+    """Return the inside of an intron, in its order but for the share of bases that is any: (length,) uint8."""
+    kinds = (int(rng.integers(len(INTRON_ORDER))) + np.arange(length)) % len(INTRON_ORDER)
+    ordered = np.array([list(KINDS[kind].encode()) for kind in INTRON_ORDER], np.uint8)[
+        kinds, rng.integers(0, 2, length)
+    ]
+    return np.where(rng.random(length) < KEPT, ordered, random_bases(rng, length, (0.25,) * 4))
+
+
+def decoy(rng: np.random.Generator, length: int) -> np.ndarray:
+    """Return sequence between genes: codons and introns as theirs, out of order, on either strand."""
+    pieces: list[np.ndarray] = []
+    while sum(map(len, pieces)) < length:
+        codons = rng.permutation(draw_codons(rng, int(rng.integers(*EXON_CODONS))))
+        inside = rng.permutation(draw_intron(rng, int(rng.integers(*INTRON_LENGTHS))))
+        piece = np.concatenate([codons.ravel(), ascii_array(DONOR_SITE), inside, ascii_array(ACCEPTOR_SITE)])
+        pieces.append(piece if rng.random() < 0.5 else reverse_complement(piece))
+    whole = np.concatenate(pieces)
+    start = int(rng.integers(0, len(whole) - length + 1))
+    return whole[start : start + length]
+
+
 def make_gene(rng: np.random.Generator, strand: str) -> Gene:
     """Return a random gene: ATG, codons by usage, a stop codon, GT–AG introns, UTRs and 1,000 bp of flank in total.
 
@@ -198,43 +274,45 @@ def make_gene(rng: np.random.Generator, strand: str) -> Gene:
     strand has classes 4 to 7.
     """
     while True:
-        exons = int(rng.integers(2, 6))
-        codons = int(rng.integers(40 * exons, 130 * exons))
-        introns = rng.integers(60, 500, exons - 1)
-        utrs = rng.integers(30, 150, 2)
+        exons = int(rng.integers(3, 6))
+        codons = int(rng.integers(*EXON_CODONS, exons).sum())
+        introns = rng.integers(*INTRON_LENGTHS, exons - 1)
+        utrs = rng.integers(20, 80, 2)
         if GENE_LENGTHS[0] <= FLANK + 3 * (codons + 2) + introns.sum() + utrs.sum() <= GENE_LENGTHS[1]:
             break
     flank = int(rng.integers(100, FLANK - 100))
-    chosen = [CODONS[i] for i in rng.choice(len(CODONS), codons, p=CODON_USAGE)]
-    coding = ascii_array("ATG" + "".join(chosen) + STOPS[rng.integers(3)])
+    coding = np.concatenate([ascii_array("ATG"), draw_codons(rng, codons).ravel(), ascii_array(STOPS[rng.integers(3)])])
     # An intron may fall into a codon, but neither into the start codon nor into the stop codon.
     cuts = 30 + place(rng, [45] * (exons - 1), len(coding) - 60)
 
     pieces = [
-        (background(rng, flank), INTERGENIC, "upstream_gene_variant"),
-        (background(rng, int(utrs[0])), INTERGENIC, "5_prime_UTR_variant"),
+        (decoy(rng, flank), INTERGENIC, "upstream_gene_variant"),
+        (decoy(rng, int(utrs[0])), INTERGENIC, "5_prime_UTR_variant"),
     ]
     bounds = [0, *cuts, len(coding) - 3]
     for i, (start, end) in enumerate(pairwise(bounds)):
         if i:
-            body = random_bases(rng, int(introns[i - 1]), INTRON)
+            donor, acceptor = ascii_array(DONOR_SITE), ascii_array(ACCEPTOR_SITE)
+            inside = draw_intron(rng, int(introns[i - 1]))
             pieces += [
-                (ascii_array("G"), DONOR, "splice_donor_variant"),
-                (ascii_array("T"), INTRON_CLASS, "splice_donor_variant"),
-                (np.concatenate([ascii_array("AAGT"), body, ascii_array("TTTCTTTC")]), INTRON_CLASS, "intron_variant"),
-                (ascii_array("A"), INTRON_CLASS, "splice_acceptor_variant"),
-                (ascii_array("G"), ACCEPTOR, "splice_acceptor_variant"),
+                (donor[:1], DONOR, "splice_donor_variant"),
+                (donor[1:2], INTRON_CLASS, "splice_donor_variant"),
+                (donor[2:], INTRON_CLASS, "splice_region_variant"),
+                (inside, INTRON_CLASS, "intron_variant"),
+                (acceptor[:-2], INTRON_CLASS, "splice_region_variant"),
+                (acceptor[-2:-1], INTRON_CLASS, "splice_acceptor_variant"),
+                (acceptor[-1:], ACCEPTOR, "splice_acceptor_variant"),
             ]
         pieces.append((coding[start:end], EXON, "coding_sequence_variant"))
     pieces += [
         (coding[-3:], INTERGENIC, "stop_lost"),
-        (background(rng, int(utrs[1])), INTERGENIC, "3_prime_UTR_variant"),
-        (background(rng, FLANK - flank), INTERGENIC, "downstream_gene_variant"),
+        (decoy(rng, int(utrs[1])), INTERGENIC, "3_prime_UTR_variant"),
+        (decoy(rng, FLANK - flank), INTERGENIC, "downstream_gene_variant"),
     ]
     sequence = np.concatenate([piece for piece, _, _ in pieces])
     labels = np.concatenate([np.full(len(piece), label, dtype=np.int8) for piece, label, _ in pieces])
     where = np.repeat([consequence for *_, consequence in pieces], [len(piece) for piece, *_ in pieces])
-    damaging, harmless = _variants(rng, sequence, where, np.flatnonzero(labels == EXON), "".join(["ATG", *chosen]))
+    damaging, harmless = _variants(rng, sequence, where, np.flatnonzero(labels == EXON), coding[:-3].tobytes().decode())
 
     if strand == "-":
         sequence = reverse_complement(sequence)
@@ -245,6 +323,11 @@ def make_gene(rng: np.random.Generator, strand: str) -> Gene:
         )
     flanks = (flank, FLANK - flank) if strand == "+" else (FLANK - flank, flank)
     return Gene(sequence, labels, strand, *flanks, damaging, harmless)
+
+
+def of_one_kind(division: str, one: str, other: str) -> bool:
+    """Return whether two bases are on one side of a division of the four, ``"SW"`` or ``"RY"``."""
+    return any(one in KINDS[kind] and other in KINDS[kind] for kind in division)
 
 
 def _variants(
@@ -261,16 +344,16 @@ def _variants(
     damaging += [Variant(int(p), int(b), "start_lost") for p in exonic[:3] for b in BASES if b != sequence[p]]
     for i in range(3, len(coding), 3):
         codon = coding[i : i + 3]
-        for j in range(3):
-            for base in "ACGT":
-                if codon[:j] + base + codon[j + 1 :] in STOPS:
-                    damaging.append(Variant(int(exonic[i + j]), ord(base), "stop_gained"))
-        if codon[:2] in FOURFOLD:
-            position = int(exonic[i + 2])
-            harmless += [Variant(position, int(b), "synonymous_variant") for b in BASES if b != sequence[position]]
-    elsewhere = np.flatnonzero(
-        ~np.isin(where, ("splice_donor_variant", "splice_acceptor_variant", "coding_sequence_variant", "stop_lost"))
-    )
-    for position in rng.choice(elsewhere, 150, replace=False).tolist():
-        harmless += [Variant(position, int(b), str(where[position])) for b in BASES if b != sequence[position]]
+        for j, base in product(range(3), "ACGT"):
+            changed, kept = codon[:j] + base + codon[j + 1 :], of_one_kind("SW", codon[j], base)
+            variant = partial(Variant, int(exonic[i + j]), ord(base))
+            if changed in STOPS and not kept:
+                damaging.append(variant("stop_gained"))
+            elif j == 1 and base != codon[j] and changed not in STOPS and of_one_kind("RY", codon[j], base):
+                damaging.append(variant("missense_variant"))
+            elif kept and j == 2 and base != codon[j] and codon[:2] in FOURFOLD:
+                harmless.append(variant("synonymous_variant"))
+    for position in np.flatnonzero(where == "intron_variant").tolist():
+        base = {"A": "G", "G": "A", "C": "T", "T": "C"}[chr(sequence[position])]
+        harmless.append(Variant(position, ord(base), "intron_variant"))
     return damaging, harmless

@@ -23,7 +23,7 @@ TOY = "TOY DATA: these numbers show that every part works; they say nothing abou
 METRICS = {metric.name: metric.title for metric in metric.METRICS.values()}
 """Metrics, for headings."""
 AT_CHANCE = "°"
-NO_BETTER = "not told from chance: within the interval of random scores, or chance within the score's"
+NO_BETTER = "no better than chance: not above the interval of random scores, or its own interval not above chance"
 """The mark of a score that is no better than chance, and what it says."""
 HEADER = ("task", "metric", "model", "score", "95 % interval", "seeds", "chance", "one-hot", "time")
 

@@ -91,7 +91,7 @@ class Row:
 
     @property
     def at_chance(self) -> bool:
-        """Whether the score cannot be told from chance: within its interval, or chance within the score's."""
+        """Whether the score is no better than chance: not above its interval, or its own interval not above it."""
         if self.score is None:
             return False
         if self.chance_interval is not None:

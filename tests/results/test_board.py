@@ -153,4 +153,4 @@ def test_scores_no_better_than_chance_are_marked(name, score, interval, secondar
     (row,) = board.board([result])
     assert row.at_chance is expected
     assert (f"{score:.3f}°" in table([result])) is expected
-    assert ("not told from chance" in table([result])) is expected
+    assert ("no better than chance" in table([result])) is expected

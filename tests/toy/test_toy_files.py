@@ -52,6 +52,7 @@ def test_bytes_depend_on_seed_and_sizes_only(tmp_path: Path) -> None:
     # As in BEND: no folder for the second genome's task but its BED file, and a genome per build.
     assert {name for name in first if not name.startswith("genomes/")} == {
         "toy.json",
+        "elements.bed",
         "gene_finding/gene_finding.hdf5",
         "enhancer_annotation/enhancer_annotation.hdf5",
         *(f"{task.stem}.bed" for task in TASKS.values()),
@@ -116,7 +117,7 @@ def test_what_does_not_fit_is_said(tmp_path: Path, wrong: dict[str, int], said: 
 def test_manifest_names_parameters_and_digests(toy_dir: Path) -> None:
     manifest = json.loads((toy_dir / "toy.json").read_text())
     assert manifest["parameters"]["seed"] == 0
-    assert len(manifest["sha256"]) == 11
+    assert len(manifest["sha256"]) == 12
 
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)

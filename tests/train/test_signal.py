@@ -33,11 +33,12 @@ class Quick:
 
     epochs: int
     batch_size: int
+    standardize: bool = False
 
 
 QUICK = {
-    "gene_finding": Quick(2, 4),
-    "enhancer_annotation": Quick(6, 1),
+    "gene_finding": Quick(5, 1, standardize=True),
+    "enhancer_annotation": Quick(6, 1, standardize=True),
     "chromatin_accessibility": Quick(4, 16),
     "histone_modification": Quick(4, 16),
     "cpg_methylation": Quick(4, 16),
@@ -90,6 +91,7 @@ def test_signal_and_control(name: str, folder: Path) -> None:
             protocol=get_protocol("default"),
             epochs=quick.epochs,
             batch_size=quick.batch_size,
+            standardize=quick.standardize,
         )
         tested = rows.select(test)
         if task.split_scheme == "folds":
