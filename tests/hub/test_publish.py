@@ -328,7 +328,7 @@ def test_a_commit_that_someone_else_makes_meanwhile_is_not_written_over(
 def test_requests_beyond_the_hub_s_limit_are_told(hub: hub_server.Hub, client: Client, mirror: Path) -> None:
     hub.limit = hub_server.Limit(requests=3, seconds=1000)
     try:
-        with pytest.raises(ClientError, match=r"takes no more requests for now \(429\). Wait a few minutes"):
+        with pytest.raises(ClientError, match=r"takes no more requests for now \(429\). Wait 1000 seconds"):
             client.run(publish(mirror))
     finally:
         hub.limit = None

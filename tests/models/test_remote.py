@@ -94,7 +94,7 @@ def folder(tmp_path):
 
 def test_old_code_computes_what_it_did(folder):
     config, state = json.loads((folder / "config.json").read_text()), read_state_dict(folder)
-    model = load_remote(str(folder), config, state, None, False).eval()
+    model = load_remote(str(folder), None, config, state, False).eval()
     assert compare(model, state) == []
     ids = torch.tensor([[5, 7, 9]])
     expected = state["bert.embeddings.weight"][ids] * torch.linspace(0, 1, 8)
@@ -111,7 +111,7 @@ def test_no_name_stays_in_transformers(folder):
 
     before = PreTrainedModel.post_init, PreTrainedModel.init_weights
     config = json.loads((folder / "config.json").read_text())
-    load_remote(str(folder), config, read_state_dict(folder), None, False)
+    load_remote(str(folder), None, config, read_state_dict(folder), False)
     assert (PreTrainedModel.post_init, PreTrainedModel.init_weights) == before
     assert not hasattr(modeling_utils, "find_pruneable_heads_and_indices")
     assert not hasattr(pytorch_utils, "find_pruneable_heads_and_indices")
