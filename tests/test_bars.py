@@ -108,6 +108,8 @@ def test_a_line_above_the_bars_of_a_terminal(clock, monkeypatch, hidden):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(sys.modules["huggingface_hub.utils.tqdm"], "HF_HUB_DISABLE_PROGRESS_BARS", None)
+    monkeypatch.setattr(sys.modules["huggingface_hub.utils.tqdm"], "progress_bar_states", {})
+    monkeypatch.setattr(log, "handlers", [])  # both as no test has left them
     with told("warning" if hidden else "info", hidden=hidden):
         for _ in steps("ab", "task"):
             for _ in progress(range(3), name="bend_hf.test", desc="reading", file=terminal):
