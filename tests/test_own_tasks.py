@@ -215,7 +215,7 @@ def test_labels_by_position_are_the_same_in_every_kind_of_file(tmp_path, kind):
     write_document(folder / "task.json", make_task(label_kind=kind, labels_in_hdf5=True, **FIELDS[kind]))
     assert rows("hdf5") == expected
     (folder / "my_task.hdf5").unlink()
-    with pytest.raises(BendError, match=r"my_task\.hdf5: there is no such file, and my_task has its labels in HDF5"):
+    with pytest.raises(BendError, match=r"my_task\.hdf5: there is no such file; my_task has its labels in HDF5"):
         rows("hdf5")
 
 
