@@ -97,7 +97,7 @@ def test_demo_from_an_empty_folder(environment, tmp_path):
     done = run(environment, tmp_path, "hf-bend", "demo")
     assert done.returncode == 0, done.stderr
     assert "TOY DATA" in done.stdout
-    for title in ("Gene finding", "Enhancer annotation", "Variant effects (disease)"):
+    for title in ("Gene finding", "Enhancer annotation", "CpG methylation"):
         assert done.stdout.count(title) == 1
     assert [done.stdout.count(name) for name in ("one-hot CNN", "composition", "toy-lm")] == [7, 7, 9]
     assert done.stdout.count("by likelihood") == 2
