@@ -2,15 +2,17 @@
 
 epochs = whole("epochs", epochs)                 # an integer above 0, or None
 numbers = seed_numbers(seeds)                    # 3 -> (0, 1, 2); [7, 11] -> (7, 11)
-folder = output_folder(output)                   # absolute, made, and shown to be writable
+folder = output_folder(output)                   # absolute, and shown to be writable
 """
 
 from __future__ import annotations
 
+import errno
 import math
 import numbers
 import os
 import re
+import shutil
 import uuid
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
@@ -120,25 +122,30 @@ def path_of(name: str, value: Any) -> Path:
 
 
 def output_folder(path: str | os.PathLike[str]) -> Path:
-    """Return a folder's absolute path, made where it is missing, once a file could be written there.
+    """Return a folder's absolute path, once it has been shown that it could be made and a file be written there.
+
+    It is tried beside what is there already, under a name of its own, and leaves nothing: several processes may ask for
+    one folder at a time.
 
     Raises:
         BendError: It is no path.
         DiskError: It is a file, or cannot be written.
     """
     folder = path_of("output", path).expanduser().absolute()
-    probe = folder / f".{uuid.uuid4().hex}.partial"
-    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    there = next(parent for parent in (folder, *folder.parents) if os.path.lexists(parent))
+    probe = there / f".{uuid.uuid4().hex}.partial"
+    tried = probe / folder.relative_to(there)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"\0")
-        probe.unlink()
+        if not there.is_dir():
+            code = errno.EEXIST if there == folder else errno.ENOTDIR
+            raise OSError(code, os.strerror(code))
+        tried.mkdir(parents=True)
+        (tried / "file").write_bytes(b"\0")
     except OSError as error:
+        error.filename = str(folder)
         raise DiskError(f"output {folder} cannot be written: {described(error)}") from error
     finally:
-        for parent in missing:  # nothing is left of a run that ends before it has a result
-            if parent.is_dir() and not any(parent.iterdir()):
-                parent.rmdir()
+        shutil.rmtree(probe, ignore_errors=True)
     return folder
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import errors_page
 import h5py
@@ -180,6 +181,14 @@ def test_an_output_that_cannot_be_written_is_an_error_before_work(tmp_path):
         checks.output_folder(tmp_path / "file" / "out")
     assert checks.output_folder(tmp_path / "a" / "b") == tmp_path / "a" / "b"
     assert not (tmp_path / "a").exists()
+
+
+def test_an_output_is_tried_by_several_at_a_time(tmp_path):
+    """Processes of one run, or of an array of jobs, ask for one folder, which none of them may take from another."""
+    folders = [tmp_path / str(k // 8) / "a" / "b" for k in range(1600)]  # each for eight threads at about one time
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(checks.output_folder, folders)) == folders
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,6 @@ def test_stops_errors_and_states_are_everybody_s(tmp_path: Path) -> None:
     assert ends["0 cannot write the state"] == ["failed: no space left", heard(0, saving)]
     assert ends["1 has no data"][0] == heard(1, "the run was checked")
     assert f"{tmp_path / 'nowhere'} (data_dir) is no folder" in ends["1 has no data"][1]
-    assert ends["1 has no weights"][0] in (heard(1, "the run was checked"), heard(1, "the model was opened"))
+    assert ends["1 has no weights"][0] == heard(1, "the model was opened")
     assert "without holds no weights: none of" in ends["1 has no weights"][1]
     assert ends["0 fails where it goes first"] == ["failed: no such genome", heard(0, "the main process went first")]
