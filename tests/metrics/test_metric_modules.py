@@ -40,6 +40,23 @@ def load(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cal
     return lambda name, **options: evaluate.load(f"metrics/{name}", **options)
 
 
+@pytest.mark.parametrize(
+    ("function", "names"),
+    [
+        ("_array", NAMES),
+        ("_checked", ["auroc", "auprc"]),
+        ("_checked", ["pearson", "spearman"]),
+        *((function, ["mcc", "macro_f1"]) for function in ("_labels", "_pair", "confusion_matrix")),
+    ],
+)
+def test_what_metrics_share_is_the_same_in_each(function: str, names: list[str]) -> None:
+    """Each is one file that loads alone, so that what several need stands in each of them."""
+    files = [(ROOT / "metrics" / name / f"{name}.py").read_text() for name in names]
+    copies = [re.findall(rf"^def {function}\(.*?(?=\n\n\n)", text, flags=re.S | re.M) for text in files]
+    assert len(copies[0]) == 1
+    assert copies == [copies[0]] * len(copies)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_accumulation_equals_one_call(load: Callable[..., Any], name: str) -> None:
     metric = load(name)
