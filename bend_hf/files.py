@@ -73,10 +73,9 @@ def _behind_links(path: Path) -> Path:
     """Return what a link points to, the path itself where it is none."""
     if not path.is_symlink():
         return path
-    try:
-        return path.resolve(strict=False)
-    except RuntimeError as error:  # Python before 3.13 says so of a circle
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
+    with suppress(FileNotFoundError):  # a link to nothing is written at its end
+        path.stat()  # raises where the links go round in a circle; Path.resolve does not in every version of Python
+    return path.resolve()
 
 
 def ending(path: Path) -> str:
