@@ -20,8 +20,11 @@ from transformers.modeling_outputs import BaseModelOutput, MaskedLMOutput
 
 from bend_hf.models.parts import BertHead, heads_apart, real_tokens
 
-BIAS_NUMBERS = 2**25
-"""Numbers of bias in memory at a time; beyond, every layer takes the queries in pieces and no T x T bias is made."""
+ALIGNED = 8
+"""What the lengths of rows are multiples of where a GPU's fused attention takes them as they are."""
+
+FAR = -30_000.0
+"""What a padded key adds to its products, before they are divided by √d: in float16's range, and enough to weigh 0."""
 
 
 class MosaicBertConfig(PreTrainedConfig):
@@ -51,8 +54,11 @@ def alibi_slopes(heads: int) -> list[float]:
 class Alibi:
     """The bias of every attention of one forward pass: -slope · distance, and -inf towards padding.
 
-    Made once for all layers where it is small enough, else in pieces of some queries each.
+    Made once for all layers where it has no more than `most` numbers; beyond, every layer takes the queries in pieces,
+    and no T x T bias is made.
     """
+
+    most = 2**25
 
     def __init__(self, heads: int, like: Tensor, real: Tensor | None) -> None:
         """Prepare for vectors `like` (B, T, width) and the mask of real tokens (B, T) or None."""
@@ -62,8 +68,9 @@ class Alibi:
         # Row r of the windows over (-slope · distance) is the bias of query T - 1 - r.
         self.windows = (-slopes[:, None] * distance).to(like.dtype).unfold(1, self.length, 1)
         self.real = real
+        self.scale = (like.shape[-1] // heads) ** -0.5
         rows = heads * self.length * (1 if real is None else batch)
-        self.step = min(self.length, max(1, BIAS_NUMBERS // rows))
+        self.step = min(self.length, max(1, self.most // rows))
         self.whole = self.piece(0, self.length) if self.step == self.length else None
 
     def piece(self, start: int, stop: int) -> Tensor:
@@ -77,8 +84,40 @@ class Alibi:
         for start in range(0, self.length, self.step):
             stop = min(start + self.step, self.length)
             bias = self.piece(start, stop) if self.whole is None else self.whole
-            pieces.append(F.scaled_dot_product_attention(query[:, :, start:stop], key, value, attn_mask=bias))
+            pieces.append(
+                F.scaled_dot_product_attention(query[:, :, start:stop], key, value, attn_mask=bias, scale=self.scale)
+            )
         return torch.cat(pieces, dim=2).transpose(1, 2).flatten(2)
+
+
+class AlibiOnGpu(Alibi):
+    """The same for the fused attention of a GPU: one bias for the whole batch, which no layer has to copy.
+
+    Padding is not in it: queries and keys have `ALIGNED` channels more, whose product is `FAR` where a key is padded.
+    """
+
+    most = 2**29
+
+    def __init__(self, heads: int, like: Tensor, real: Tensor | None) -> None:
+        """Prepare for vectors `like` (B, T, width) and the mask of real tokens (B, T) or None."""
+        super().__init__(heads, like, None)
+        self.far: Tensor | None = None
+        if real is not None:
+            channel = torch.where(real, 0.0, FAR)
+            self.far = F.pad(channel[:, None, :, None], (0, ALIGNED - 1)).expand(-1, heads, -1, -1)
+
+    def piece(self, start: int, stop: int) -> Tensor:
+        """Return the bias of queries start to stop, (1, heads, stop - start, T), in rows of aligned length."""
+        bias = super().piece(start, stop)
+        rows = bias.new_empty(*bias.shape[:-1], self.length + -self.length % ALIGNED)
+        return rows[..., : self.length].copy_(bias)
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Return softmax(q kᵀ / √d + bias) v for three times (B, heads, T, d), as (B, T, heads * d)."""
+        if self.far is not None:
+            far = self.far.to(key.dtype)
+            query, key = torch.cat([query, torch.ones_like(far)], dim=-1), torch.cat([key, far], dim=-1)
+        return super().attend(query, key, value)
 
 
 class Layer(nn.Module):
@@ -145,7 +184,7 @@ class MosaicBertModel(MosaicBertPreTrainedModel):
         real = real_tokens(attention_mask)
         kind: Any = self.embeddings["token_type_embeddings"]
         x = self.embeddings["LayerNorm"](self.embeddings["word_embeddings"](input_ids) + kind.weight[0])
-        alibi = Alibi(self.config.num_attention_heads, x, real)
+        alibi = (AlibiOnGpu if x.is_cuda else Alibi)(self.config.num_attention_heads, x, real)
         states: tuple[Tensor, ...] = ()
         for layer in self.encoder.layer:  # type: ignore[union-attr]
             if output_hidden_states:

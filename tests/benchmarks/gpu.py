@@ -240,6 +240,66 @@ def one_forward(bench: Bench, embedder: Embedder, length: int) -> Values:
     return values
 
 
+TRANSFORMERS = ("nt-v2-500m", "dnabert-2-117m", "llama-1.2b")
+
+
+def compiled(bench: Bench) -> Iterator[Row]:
+    """Transformers with layers through torch.compile, and where their time goes without it."""
+    for name in TRANSFORMERS:
+        for what, length in LENGTHS.items():
+            if time.monotonic() > bench.until:
+                yield f"{name}, {what}", {"left out": "the budget is spent"}
+                continue
+            try:
+                yield f"{name}, {what}", one_compiled(bench, bench.model(name), length)
+            except Exception as error:
+                yield f"{name}, {what}", {"failed": reason(error)}
+
+
+def one_compiled(bench: Bench, embedder: Embedder, length: int) -> Values:
+    """Measure one model at one length: plain, compiled, and the kernels that take longest."""
+    per_sequence = int(embedder.count_tokens(sequences(length, 1))[0])
+    some = sequences(length, 4 if bench.tiny else max(1, embedder.batch_tokens // per_sequence))
+    batches = recorded(embedder, some)
+    network = embedder.network
+
+    def run() -> None:
+        exhaust(network.hidden(*batch) for batch in batches)
+
+    work = sum(arithmetic(embedder, *batch) for batch in batches)
+    plain, values = bench.sustained(run, 3), busiest(bench, run)
+    towers = [part for part in network.model.modules() if isinstance(part, torch.nn.ModuleList) and len(part) > 1]
+    layers: list[Any] = [layer for tower in towers for layer in tower]
+    for layer in layers:
+        layer.compile(dynamic=True)  # once for all of one class
+    try:
+        start = time.perf_counter()
+        run()
+        bench.wait()
+        first, fast = time.perf_counter() - start, bench.sustained(run, 3)
+    finally:
+        for layer in layers:
+            layer._compiled_call_impl = None
+    share = {"plain": plain, "compiled": fast}
+    told: Values = {key: f"{work / taken / bench.ceiling:.1%}" for key, taken in share.items() if bench.ceiling}
+    return told | {"faster": plain / fast, "first s": first} | values
+
+
+def busiest(bench: Bench, work: Callable[[], None]) -> Values:
+    """Return the share of the device's time that the kernels take that take longest."""
+    activity = torch.profiler.ProfilerActivity
+    kind = activity.CUDA if bench.device.type == "cuda" else activity.CPU
+    with torch.profiler.profile(activities=[kind]) as profile:
+        work()
+        bench.wait()
+    taken = {
+        event.key: event.self_device_time_total if kind is activity.CUDA else event.self_cpu_time_total
+        for event in profile.key_averages()
+    }
+    most = sorted(taken, key=lambda key: -taken[key])[:6]
+    return {key[:60]: f"{taken[key] / sum(taken.values()):.0%}" for key in most}
+
+
 def recorded(embedder: Embedder, some: list[str]) -> list[tuple[Any, ...]]:
     """Embed sequences, and return what the network was given, batch by batch."""
     given: list[tuple[Any, ...]] = []
@@ -462,6 +522,7 @@ SECTIONS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "heads": heads,
     "layers": layers,
     "memory": memory,
+    "compiled": compiled,
     "processes": processes,
 }
 PATHS = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "OMP_NUM_THREADS": "4"}

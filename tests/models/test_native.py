@@ -257,12 +257,24 @@ def test_lstm_in_stretches_equals_lstm_at_once(monkeypatch):
         assert (one - other).abs().max() < 1e-6
 
 
-def test_alibi_in_pieces_equals_alibi_at_once(monkeypatch):
+@pytest.mark.parametrize("most", [6 * 60 * 7, 2**29])
+@pytest.mark.parametrize("kind", ["Alibi", "AlibiOnGpu"])
+def test_alibi_in_pieces_and_for_a_gpu_equals_the_original(monkeypatch, kind, most):
     from bend_hf.models import mosaic_bert
 
     golden = dict(np.load(GOLDENS / "mosaic_bert" / "golden.npz"))
-    monkeypatch.setattr(mosaic_bert, "BIAS_NUMBERS", 6 * 60 * 7)
+    monkeypatch.setattr(mosaic_bert, "Alibi", getattr(mosaic_bert, kind))
+    monkeypatch.setattr(mosaic_bert.Alibi, "most", most)
     assert_reproduces(load("mosaic_bert"), golden)
+
+
+def test_the_bias_of_a_gpu_is_one_for_the_batch_in_aligned_rows():
+    from bend_hf.models.mosaic_bert import AlibiOnGpu
+
+    real = torch.arange(13) < torch.tensor([[13], [4]])
+    bias = AlibiOnGpu(12, torch.zeros(2, 13, 96), real).whole
+    assert bias.shape == (1, 12, 13, 13)
+    assert bias.stride(-2) == 16
 
 
 def test_inputs_longer_than_the_positions_are_refused():
