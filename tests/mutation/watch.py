@@ -173,7 +173,9 @@ class Slot:
         options = ["-q", "-p", "no:cacheprovider", "-o", "addopts=", f"--timeout={limit}", "--assert=plain"]
         options += [f"--basetemp={self.temporary / 'pytest'}", *([] if lines else ["-x"])]
         with (self.temporary / "log").open("w") as log, redirect_stdout(log), redirect_stderr(log):
-            pytest.main([*options, *files], plugins=[watch])
+            end = pytest.main([*options, *files], plugins=[watch])
+        if end in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
+            watch.failed = watch.failed or f"collecting {files[0]}"  # not even conftest.py can be imported
         package = sys.modules.get("bend_hf")
         if package is not None and not str(package.__file__).startswith(str(self.copy)):
             raise RuntimeError(f"the tests imported {package.__file__}")
