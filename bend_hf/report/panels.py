@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bend_hf.report.choices import CHOSEN, HEADLINE, marks
 from bend_hf.report.details import Detail
 from bend_hf.report.elements import BLANK, DASH, UNSORTED, Cell, Panel, short
 from bend_hf.report.groups import Group
-from bend_hf.report.table import METRICS
+from bend_hf.report.table import AT_CHANCE, METRICS
 from bend_hf.results.board import Row
 from bend_hf.results.breakdown import TOO_FEW
+from bend_hf.results.record import Result
 from bend_hf.results.transcripts import LEVELS, VALUES
 from bend_hf.tasks import BEND, Task
 from bend_hf.templates import one_line
@@ -17,6 +19,9 @@ from bend_hf.text import interval, number, p_value
 
 PAIRS = 45
 """Most differences shown; beyond it, only those to the best model."""
+
+FEW = 40
+"""Most scores whose table is unfolded at first."""
 
 BESIDE = METRICS | {"accuracy": "accuracy", "r2": "R²"}
 """Scores that records may hold beside the headline, and their titles."""
@@ -165,10 +170,7 @@ def _scores(rows: Sequence[Row]) -> Panel | None:
     if not names:
         return None
     seconds = [row.results[0].secondary for row in scored]
-    lines = [
-        (name, [_scored(*(of.get(key, {}).get(name) for key in ("by_score", "by_score_interval"))) for of in seconds])
-        for name in names
-    ]
+    lines = [(name, [_of_score(row.results[0], name) for row in scored]) for name in names]
     last = []
     for of in seconds:
         fitted = of.get("cross_fitted") or {}
@@ -178,9 +180,17 @@ def _scores(rows: Sequence[Row]) -> Panel | None:
         if fitted.get("unit") not in (None, "chromosome"):  # they do not divide into halves
             under += f"; chosen on half of the {fitted['unit']}s"
         last.append(Cell(UNSORTED, number(value), under=under))
-    caption = "AUROC of every score and control, with intervals. The highest is no score; cross-fitted is one."
+    caption = (
+        "AUROC of every score and control, with intervals. The highest is no score; cross-fitted is one. "
+        f"{HEADLINE}: the headline; {CHOSEN}: chosen by a half; {AT_CHANCE}: no better than chance."
+    )
     titles = ["Score", *_columns(scored)]
-    return Panel("All scores", caption, titles, lines, ("cross-fitted best", last), open=True)
+    return Panel("All scores", caption, titles, lines, ("cross-fitted best", last), open=len(lines) <= FEW)
+
+
+def _of_score(result: Result, name: str) -> Cell:
+    value, ends = (result.secondary.get(key, {}).get(name) for key in ("by_score", "by_score_interval"))
+    return Cell(value, f"{number(value)} {marks(result, name)}".strip(), under=interval(ends) if ends else "")
 
 
 def _folds(rows: Sequence[Row]) -> Panel | None:

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from bend_hf.report.choices import choices
 from bend_hf.report.details import Detail, detail
 from bend_hf.report.elements import html, span_of
 from bend_hf.report.figures import confusions, figures
@@ -59,6 +60,7 @@ def _part(
         "figures": figures(task, rows, details, series),
         "matrices": confusions(task, rows, details),
         "sweeps": sweeps(task, rows),
+        "choices": choices(rows),
         "browser": browser(
             task,
             [

@@ -49,9 +49,7 @@ class Sweep:
     @property
     def title(self) -> str:
         """The model's name for people, without what tells the runs apart."""
-        row = self.points[0].row
-        apart = [part for part in row.variant.strip(" []").split(", ") if part and not part.startswith(SWEPT)]
-        return row.title.removesuffix(row.variant) + (f" [{', '.join(apart)}]" if apart else "")
+        return title_of(self.points[0].row)
 
     @property
     def best(self) -> Point | None:
@@ -60,9 +58,15 @@ class Sweep:
         return found[max(found)] if all(point.validation is not None for point in self.points) else None
 
 
+def title_of(row: Row) -> str:
+    """The model's name of a row for people, without what tells the runs of a sweep apart."""
+    apart = [part for part in row.variant.strip(" []").split(", ") if part and not part.startswith(SWEPT)]
+    return row.title.removesuffix(row.variant) + (f" [{', '.join(apart)}]" if apart else "")
+
+
 def by_layer(rows: Sequence[Row]) -> list[Sweep]:
     """Return the sweeps over layers among the rows of a board."""
-    return _sweeps(rows, _without_layer, _layer)
+    return _sweeps(rows, _without_layer, layer_of)
 
 
 def by_training_rows(rows: Sequence[Row]) -> list[Sweep]:
@@ -98,8 +102,10 @@ def _without_layer(key: dict[str, Any]) -> dict[str, Any] | None:
     return {**key, "embedder": {**embedder, "layer": None}}
 
 
-def _layer(result: Result) -> tuple[int, str] | None:
-    assert result.key is not None
+def layer_of(result: Result) -> tuple[int, str] | None:
+    """The one layer that a result was read at, and its name; None where that is unknown or they are several."""
+    if result.key is None or _without_layer(result.key) is None:
+        return None
     [layer] = result.key["embedder"]["layer"]
     if layer != -1:
         return int(layer), str(layer)
