@@ -47,10 +47,11 @@ def within(work: Work, seconds: float, results: Sequence[Result] = ()) -> tuple[
         return work, replace(whole, notes=(f"The whole run fits the budget of {duration(seconds)}.",))
     plans = {plan.task: plan for plan in whole.tasks}
     smallest = {name: _cost(work, TASKS[name], rates[name], _smallest(work.shares[name])) for name in rates}
-    if sum(min(smallest[name], plans[name].total) for name in rates) > seconds:
+    least = sum(min(smallest[name], plans[name].total) for name in rates)
+    if least > seconds:
         raise BendError(
             f"budget={duration(seconds)} (--budget) is below the smallest plan: {LEAST} rows of each split at one "
-            f"layer take about {duration(sum(smallest.values()))}. Give more, or fewer tasks, seeds or epochs."
+            f"layer take about {duration(least)}. Give more, or fewer tasks, seeds or epochs."
         )
     each = _level({name: plans[name].total for name in rates}, smallest, seconds)
     shares = dict(work.shares)

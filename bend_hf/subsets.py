@@ -42,6 +42,7 @@ def sizes(asked: Any) -> tuple[int | None, ...]:
     if asked is None:
         return (None,)
     words = asked.split(",") if isinstance(asked, str) else list(asked) if isinstance(asked, Sequence) else [asked]
+    words = [word.strip() if isinstance(word, str) else word for word in words]
     found = [None if word == "all" else whole("train_rows", _number(word)) for word in words]
     if not found or len(set(found)) < len(found):
         raise BendError(f"train_rows={asked!r} (--train-rows): give one number of rows or more, each once, or all.")
@@ -49,7 +50,7 @@ def sizes(asked: Any) -> tuple[int | None, ...]:
 
 
 def _number(word: Any) -> Any:
-    return int(word) if isinstance(word, str) and word.strip().isdecimal() else word
+    return int(word) if isinstance(word, str) and word.isdecimal() else word
 
 
 def nested(strata: np.ndarray, seed: int = SEED) -> np.ndarray:

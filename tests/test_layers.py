@@ -28,7 +28,7 @@ def embedder(model):
 
 @pytest.mark.parametrize(
     ("asked", "found"),
-    [("all", [0, 1, 2, -1]), ("last", [-1]), ("every 2", [0, 2, -1]), ("2,0,last", [0, 2, -1]), ([3, 1], [1, 3])],
+    [(" all", [0, 1, 2, -1]), ("last", [-1]), ("every 2", [0, 2, -1]), ("2,0,last", [0, 2, -1]), ([3, 1], [1, 3])],
 )
 def test_layers_are_read(embedder, asked, found):
     assert layers_of(asked, embedder) == found
@@ -36,7 +36,13 @@ def test_layers_are_read(embedder, asked, found):
 
 @pytest.mark.parametrize(
     ("asked", "said"),
-    [("7", "it has 3 layers"), ("1,1", "each layer once"), ("every 0", "every 1 or more"), ("deep", "give an index")],
+    [
+        ("7", "it has 3 layers"),
+        ("1,1", "each layer once"),
+        ("3,last", "each layer once; 3 and last are one"),
+        ("every 0", "every 1 or more"),
+        *((asked, 'give "all", "last", "every 4", or') for asked in ("deep", "", [], [True], 1.5, "every -1")),
+    ],
 )
 def test_other_layers_are_refused(embedder, asked, said):
     with pytest.raises(BendError, match=said):

@@ -196,6 +196,13 @@ def test_layers_go_before_rows_and_small_tasks_stay_whole(model, toy_dir, tmp_pa
         within(work, 5)
 
 
+def test_what_is_there_already_is_not_counted_in_the_smallest_plan(model, toy_dir, tmp_path, fixed_rates, monkeypatch):
+    work, runs = of(model, [METHYLATION, DISEASE], toy_dir, tmp_path), planning._runs
+    monkeypatch.setattr(planning, "_runs", lambda *run: (1, 0) if run[1].name == METHYLATION else runs(*run))
+    with pytest.raises(BendError, match=r"take about 0\.7 s\. Give more"):  # 20 variants, and the fixed part
+        within(work, 0.01)
+
+
 def test_results_of_a_budget_are_marked_and_made_again_alike(toy_dir, tmp_path, fixed_rates, capsys):
     options = {"data_dir": toy_dir, "output": tmp_path / "out", "epochs": 1, "seeds": 1}
     [plan] = bend_hf.plan("onehot", METHYLATION, budget=4, **options).tasks

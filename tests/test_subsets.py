@@ -53,7 +53,7 @@ def test_folds_keep_the_numbers_of_their_parts():
 
 @pytest.mark.parametrize(
     ("asked", "found"),
-    [(None, (None,)), ("100,all,10", (10, 100, None)), (50, (50,)), ([5, "all"], (5, None)), ("all", (None,))],
+    [(None, (None,)), ("100,all,10", (10, 100, None)), (50, (50,)), ([5, "all"], (5, None)), (" 5, all", (5, None))],
 )
 def test_sizes_are_read(asked, found):
     assert sizes(asked) == found

@@ -40,18 +40,22 @@ def layers_of(asked: Any, embedder: Any) -> list[int]:
     last = getattr(embedder, "n_layers", None)
     if last is None or not hasattr(embedder, "at"):
         raise BendError(f"layers={asked!r} (--layers): {embedder.name} shows no layers but its output: leave it out.")
-    step = 1 if asked == "all" else None
-    if isinstance(asked, str) and (every := re.fullmatch(r"every (\d+)", asked.strip())):
+    text = asked.strip() if isinstance(asked, str) else ""
+    step = 1 if text == "all" else None
+    if every := re.fullmatch(r"every (\d+)", text):
         step = int(every[1])
     if step is not None:
         if not step:
             raise BendError("layers='every 0' (--layers): give every 1 or more.")
         return [*range(0, last, step), -1]
     words = asked.split(",") if isinstance(asked, str) else asked if isinstance(asked, Sequence) else [asked]
-    numbers = [int(word) if isinstance(word, str) and re.fullmatch(r"\s*-?\d+\s*", word) else word for word in words]
-    found = embedder.network.check_layers([word.strip() if isinstance(word, str) else word for word in numbers])
-    if len(set(found)) < len(found):
-        raise BendError(f"layers={asked!r} (--layers): each layer once.")
+    words = [word.strip() if isinstance(word, str) else word for word in words]
+    numbers = [int(word) if isinstance(word, str) and re.fullmatch(r"-?\d+", word) else word for word in words]
+    if not numbers or any(isinstance(word, bool) or not (isinstance(word, int) or word == "last") for word in numbers):
+        raise BendError(f'layers={asked!r} (--layers): give "all", "last", "every 4", or layers such as "0,6,last".')
+    found = embedder.network.check_layers(numbers)
+    if len({last if layer == -1 else layer for layer in found}) < len(found):
+        raise BendError(f"layers={asked!r} (--layers): each layer once; {last} and last are one.")
     return sorted(found, key=lambda layer: (layer == -1, layer))
 
 

@@ -12,7 +12,7 @@ a reference window shared by several variants once for all of them.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -107,7 +107,10 @@ def choose(scores: str | Sequence[str] | None, embedder: SequenceEmbedder) -> li
     if scores is None:
         return [name for name in every_distance() if not (embedder.causal and split(name)[0])]
     chosen: dict[str, None] = {}
-    for score in [scores] if isinstance(scores, str) else scores:
+    asked = [scores] if isinstance(scores, str) else list(scores) if isinstance(scores, Iterable) else [scores]
+    if wrong := [score for score in asked if not isinstance(score, str)]:
+        raise BendError(f"scores={scores!r} (--scores): {wrong[0]!r} is no name of a score.")
+    for score in asked:
         name, _, layer = score.partition("@")
         if name not in (*names(), "distances"):
             raise unknown("variant score", name, [*names(), "distances"])

@@ -81,6 +81,7 @@ def test_causal_models_get_the_variant_by_default_and_the_rest_when_asked(folder
         ("gpt2", "pll", TASK, r"is a causal language model, .* it can give llr, llr_left, llr_centred,"),
         ("gpt2", "llr_block", TASK, "reads DNA as characters, not in blocks of k-mers"),
         ("headless", "llr", TASK, "lm_head"),
+        ("esm", 1, TASK, r"scores=\[1\] \(--scores\): 1 is no name of a score"),
         ("esm", "cosine", "cpg_methylation", "is for models on variant tasks"),
         ("composition", "cosine", TASK, "is for models on variant tasks"),
         ("onehot", "llr", TASK, "has no language-model head"),
