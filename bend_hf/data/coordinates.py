@@ -31,6 +31,7 @@ from bend_hf.tasks import BEND, Task
 SHARED = "windows in two splits"
 
 _AT_ONCE = 1 << 18  # variants
+_BLOCK = 1 << 24  # bytes of text
 LABELS_AT_ONCE = 4_000_000
 """Labels of an HDF5 file that are held at once."""
 
@@ -56,7 +57,8 @@ def read(files: TaskFiles, genome: Genome) -> dict[str, pa.Table]:
     if "strand" in text.column_names:
         _choice(fail, "strand", ("+", "-", "."), "A strand is written")
     codes = _check_windows(task, fail, integers, genome)
-    _check_duplicates(fail, codes, integers["start"])
+    candidates = _same_start(codes, integers["start"])
+    _check_duplicates(fail, candidates)
     columns: dict[str, pa.ChunkedArray | pa.Array | np.ndarray] = {
         column.name: integers.get(column.name, text[column.name]) for column in task.columns if column.row
     }
@@ -65,7 +67,7 @@ def read(files: TaskFiles, genome: Genome) -> dict[str, pa.Table]:
         _check_variants(fail, codes, integers["start"], genome)
         columns["ref"], columns["alt"] = pc.utf8_upper(text["ref"]), pc.utf8_upper(text["alt"])
     columns[task.kind.column] = _labels(files, fail, integers["end"] - integers["start"])
-    shared = _windows_in_two_splits(fail, codes, integers, splits)
+    shared = _windows_in_two_splits(fail, candidates, codes, integers, splits)
     table = pa.table(columns).replace_schema_metadata({SHARED: json.dumps(shared)})
     tables = {name: table.filter(pa.array(splits == name)) for name in dict.fromkeys(task.split_names.values())}
     if not files.toy:
@@ -110,8 +112,7 @@ def read_text(task: Task, bed: Path) -> pa.Table:
                 f"{bed}, line 1: the header {problem} column{'s' * (len(names) > 1)} {', '.join(map(repr, names))}. "
                 f"The columns of {task.name} are: {' '.join(expected)}."
             )
-    with bed.open("rb") as handle:
-        lines = sum(1 for line in handle if line.strip(b"\r\n")) - 1
+    lines = _filled_lines(bed) - 1
     if not lines:
         raise BendError(f"{bed} has a header but no rows.")
     try:
@@ -128,6 +129,17 @@ def read_text(task: Task, bed: Path) -> pa.Table:
     if len(table) != lines:
         raise _unreadable(bed, len(header), f"{lines:,} lines give {len(table):,} rows")
     return table.select(expected)
+
+
+def _filled_lines(path: Path) -> int:
+    """Count the lines that hold more than their end: each begins where a byte of another kind follows an end."""
+    count, last = 0, b"\n"
+    with path.open("rb") as handle:
+        while block := handle.read(_BLOCK):
+            ends = np.frombuffer(last + block.translate(None, b"\r"), np.uint8) == ord("\n")
+            count += int(np.count_nonzero(ends[:-1] & ~ends[1:]))
+            last = b"\n" if ends[-1] else b"."
+    return count
 
 
 def _unreadable(bed: Path, fields: int, reason: str) -> BendError:
@@ -193,7 +205,7 @@ def _choice(fail: _Failure, column: str, choices: Any, said: str) -> np.ndarray:
             row = pc.index(fail.text[column], value).as_py()
             fail(row, column, f"is unknown. {said}: {', '.join(choices)}.")
     mapped = [choices[value] for value in values] if isinstance(choices, Mapping) else values
-    return np.array(mapped, dtype=object)[encoded.indices.to_numpy()]
+    return np.array(mapped)[encoded.indices.to_numpy()]
 
 
 def _check_windows(task: Task, fail: _Failure, integers: Values, genome: Genome) -> np.ndarray:
@@ -234,16 +246,21 @@ def _check_windows(task: Task, fail: _Failure, integers: Values, genome: Genome)
 
 def _in_one_way(names: pa.ChunkedArray, codes: np.ndarray) -> pa.ChunkedArray:
     """Return chromosomes' names, each as it is written first: ``1`` and ``chr1`` would count as two chromosomes."""
-    _, first, of_row = np.unique(codes, return_index=True, return_inverse=True)
-    return names.take(pa.array(first[of_row]))
+    first, rows = np.zeros(codes.max() + 1, np.int64), np.arange(len(codes))
+    first[codes[::-1]] = rows[::-1]  # of several values for a place, the last stays
+    return names.take(pa.array(first[codes]))
 
 
-def _check_duplicates(fail: _Failure, codes: np.ndarray, start: np.ndarray) -> None:
-    """Refuse rows that are equal in every column."""
+def _same_start(codes: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """Return the rows that share chromosome and start with another one, in order."""
     keys = codes << 40 | start
     order = np.argsort(keys, kind="stable")
     equal = np.flatnonzero(np.diff(keys[order]) == 0)
-    candidates = np.unique(np.concatenate([order[equal], order[equal + 1]]))
+    return np.unique(np.concatenate([order[equal], order[equal + 1]]))
+
+
+def _check_duplicates(fail: _Failure, candidates: np.ndarray) -> None:
+    """Refuse rows that are equal in every column."""
     if not len(candidates):
         return
     seen: dict[tuple[str, ...], int] = {}
@@ -259,11 +276,13 @@ def _check_duplicates(fail: _Failure, codes: np.ndarray, start: np.ndarray) -> N
 
 
 def _windows_in_two_splits(
-    fail: _Failure, codes: np.ndarray, integers: Values, splits: np.ndarray
+    fail: _Failure, candidates: np.ndarray, codes: np.ndarray, integers: Values, splits: np.ndarray
 ) -> tuple[int, int | None]:
     """Count the windows (chromosome, start, end) that lie in more than one split, and find the first one's line."""
-    order = np.lexsort((integers["end"], integers["start"], codes))
-    keys = np.stack([codes, integers["start"], integers["end"]])[:, order]
+    start, end = integers["start"][candidates], integers["end"][candidates]
+    sorting = np.lexsort((end, start, codes[candidates]))
+    order = candidates[sorting]
+    keys = np.stack([codes[candidates], start, end])[:, sorting]
     again = np.flatnonzero((keys[:, 1:] == keys[:, :-1]).all(axis=0)) + 1
     across = again[splits[order[again]] != splits[order[again - 1]]]
     if not len(across):

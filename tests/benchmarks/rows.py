@@ -2,6 +2,7 @@
 
     python tests/benchmarks/rows.py                     # 2,000,000 windows
     python tests/benchmarks/rows.py --rows 20000 --reference-rows 2000
+    python tests/benchmarks/rows.py --profile           # where the time of one process goes, and of a second run
 
 Makes a genome and a BED file like those of chromatin accessibility (512 bp, 125 labels, every second window on the
 minus strand). The reference's data flow is written here in plain form: the table is walked row by row, each window is
@@ -120,6 +121,56 @@ def compare(n_rows: int, n_reference: int, num_procs: list[int]) -> dict[str, di
     return figures
 
 
+def profile(n_rows: int) -> None:
+    """Print what each stage of a build takes by itself, without the stages inside it; and a second run of the same."""
+    import pyarrow.csv
+
+    from bend_hf import files
+    from bend_hf.data import coordinates
+    from bend_hf.data import rows as data_rows
+
+    seconds: dict[str, float] = {}
+    inner = [0.0]
+
+    def timed(where: Any, name: str, stage: str) -> None:
+        work = getattr(where, name)
+        seconds[stage] = 0.0
+
+        def wrapper(*arguments: Any, **options: Any) -> Any:
+            start = time.perf_counter()
+            inner.append(0.0)
+            try:
+                return work(*arguments, **options)
+            finally:
+                took = time.perf_counter() - start
+                seconds[stage] += took - inner.pop()
+                inner[-1] += took
+
+        setattr(where, name, wrapper)
+
+    with tempfile.TemporaryDirectory(prefix="bend_hf_rows_") as name:
+        folder = Path(name)
+        make_input(folder, n_rows)
+        os.environ["BEND_HF_CACHE"] = str(folder / "cache")
+        time.sleep(2.5)  # digests of files are remembered from two seconds on
+        timed(files, "digest_file", "digests (SHA-256)")
+        timed(pyarrow.csv, "read_csv", "CSV")
+        timed(coordinates, "_labels", "labels")
+        timed(data_rows, "read", "other checks of coordinates")
+        timed(data_rows, "_write", "coordinates to Arrow")
+        timed(Genome, "gather", "sequences")
+        timed(data_rows, "make_rows", "rows to Arrow")
+        timed(files, "_fsync", "waiting for the disk (fsync)")
+        for what in ("first run", "second run"):
+            seconds.update(dict.fromkeys(seconds, 0.0))
+            start = time.perf_counter()
+            package_rows(folder, None)
+            whole = time.perf_counter() - start
+            print(f"{what + f' of {n_rows:,} rows':36}{whole:8.2f} s")
+            for stage, took in {**seconds, "datasets, and the rest": whole - sum(seconds.values())}.items():
+                print(f"  {stage:34}{took:8.2f} s{took / whole:7.0%}")
+
+
 def run(size: str = "small") -> list[tuple[str, float, float, str]]:
     """Return rows of (what, reference's value, ours, unit) for the table of all benchmarks."""
     n_rows, n_reference = {"tiny": (5_000, 500), "small": (200_000, 20_000), "medium": (2_000_000, 100_000)}[size]
@@ -139,7 +190,11 @@ def main() -> None:
     parser.add_argument("--reference-rows", type=int, default=200_000)
     parser.add_argument("--num-proc", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--json", type=Path, help="write the figures here, too")
+    parser.add_argument("--profile", action="store_true", help="instead: where the time goes")
     options = parser.parse_args()
+    if options.profile:
+        profile(options.rows)
+        return
     figures = compare(options.rows, options.reference_rows, options.num_proc)
     base = figures["reference"]["rows"] / figures["reference"]["seconds"]
     print(f"{'':24}{'rows':>10}{'seconds':>9}{'rows/s':>11}{'ratio':>8}{'peak GB':>9}")

@@ -17,6 +17,7 @@ from data_folder import DataFolder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bend_hf.data import coordinates
 from bend_hf.data import rows as data_rows
 from bend_hf.data.builder import build
 from bend_hf.data.coordinates import read
@@ -227,6 +228,16 @@ def test_lines_are_counted_with_empty_ones(data: DataFolder) -> None:
     data.bed(MULTI).write_text("\n".join([*lines[:2], "", *lines[2:]]) + "\n")
     with pytest.raises(BendError, match="line 6, column 'chromosome'"):
         tables(data, MULTI)
+
+
+@pytest.mark.parametrize("block", [1, 3, 1 << 20])
+def test_blocks_count_the_filled_lines_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    monkeypatch.setattr(coordinates, "_BLOCK", block)
+    path = tmp_path / "lines"
+    for content in (b"a\n\nbc\r\n\r\n\n\rd\ne", b"\n\r\n\nx\n", b"\ra\rb\r\n\r", b"\n\n", b"", b"one"):
+        path.write_bytes(content)
+        with path.open("rb") as handle:
+            assert coordinates._filled_lines(path) == sum(1 for line in handle if line.strip(b"\r\n")), content
 
 
 def test_a_subset_is_a_warning_with_both_numbers(data: DataFolder, caplog: pytest.LogCaptureFixture) -> None:
