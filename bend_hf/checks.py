@@ -24,6 +24,9 @@ from bend_hf.errors import BendError, DiskError, described, unknown
 SEEDS = 1 << 32
 """Every generator of random numbers takes seeds below it."""
 
+MOST_SEEDS = 10_000
+"""Heads that are trained side by side, and more than any memory holds."""
+
 TRACKERS = ("tensorboard", "trackio", "wandb", "comet_ml", "aim", "mlflow", "clearml", "dvclive", "swanlab")
 
 
@@ -59,6 +62,40 @@ def number(name: str, value: Any, least: float = -math.inf, most: float = math.i
         wanted = "finite number" if math.isinf(most) else f"number from {least:g} to {most:g}"
         raise BendError(f"{name}={value!r} ({_flag(name)}) is no {wanted}.")
     return found
+
+
+def switch(name: str, value: Any) -> bool:
+    """Return a truth value; texts and numbers are none: ``"no"`` would be taken for yes.
+
+    Raises:
+        BendError: It is none.
+    """
+    if not isinstance(value, bool):
+        raise BendError(f"{name}={value!r} ({_flag(name)}) is neither True nor False.")
+    return value
+
+
+def launched(name: str, usual: int, least: int = 0) -> int:
+    """Return a number that a launcher of several processes put into the environment; without, the usual one.
+
+    Raises:
+        BendError: It is no whole number of at least `least`.
+    """
+    found = os.environ.get(name, str(usual))
+    if not found.isdecimal() or int(found) < least:
+        raise BendError(
+            f"{name}={found!r}, which launchers of several processes set in the environment, is no whole number of at "
+            f"least {least}: unset it, or start with accelerate launch."
+        )
+    return int(found)
+
+
+def share_of_environment() -> tuple[int, int]:
+    """Rank and number of processes, as ``accelerate launch`` and ``torchrun`` tell them; (0, 1) without."""
+    rank, number = launched("RANK", 0), launched("WORLD_SIZE", 1, 1)
+    if rank >= number:
+        raise BendError(f"RANK={rank} of WORLD_SIZE={number} processes is none of them: unset both.")
+    return rank, number
 
 
 def _flag(name: str) -> str:
@@ -98,7 +135,9 @@ def seed_numbers(seeds: Any) -> tuple[int, ...]:
         BendError: There are none, one is no whole number of at least 0, or one stands there twice.
     """
     if isinstance(seeds, numbers.Integral) and not isinstance(seeds, bool):
-        return tuple(range(whole("seeds", seeds) or 0))
+        if (whole("seeds", seeds) or 0) > MOST_SEEDS:
+            raise BendError(f"seeds={seeds!r}: at most {MOST_SEEDS:,} heads are trained side by side.")
+        return tuple(range(int(seeds)))
     if isinstance(seeds, str) or not isinstance(seeds, Iterable):
         raise BendError(f"seeds={seeds!r} is neither a number of seeds nor a list of them.")
     found = tuple(whole("seeds", seed, 0) or 0 for seed in seeds)

@@ -17,18 +17,29 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from bend_hf.errors import without_credentials
+from bend_hf.checks import switch
+from bend_hf.errors import printable, without_credentials
 
 
-def _without_credentials(record: logging.LogRecord) -> bool:
-    """Take passwords out of the URLs of a message; all messages pass."""
-    record.msg, record.args = without_credentials(record.getMessage()), ()
+def _inert(record: logging.LogRecord) -> bool:
+    """Take passwords out of the URLs of a message, and what a terminal would obey; all messages pass."""
+    record.msg, record.args = printable(without_credentials(record.getMessage())), ()
     return True
 
 
+LEVELS = ("debug", "info", "warning", "error")
+
 log = logging.getLogger("bend_hf")
-log.addFilter(_without_credentials)
-log.setLevel(os.environ.get("BEND_HF_VERBOSITY", "warning").upper())
+log.addFilter(_inert)
+
+
+def asked_level(usual: str) -> str:
+    """Return the level that ``BEND_HF_VERBOSITY`` asks for, the usual one where it names none."""
+    asked = os.environ.get("BEND_HF_VERBOSITY", usual).lower()
+    return asked if asked in LEVELS else usual
+
+
+log.setLevel(asked_level("warning").upper())
 
 _hidden = False
 """Whether a person asked for neither bars nor hints."""
@@ -75,7 +86,7 @@ def told(level: str, *, hidden: bool = False) -> Iterator[None]:
 
 def spoken(verbose: bool) -> AbstractContextManager[None]:
     """Return a context in which a call of Python tells what the command line tells, if `verbose` asks for that."""
-    return told("info") if verbose else nullcontext()
+    return told("info") if switch("verbose", verbose) else nullcontext()
 
 
 def watched() -> bool:

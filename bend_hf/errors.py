@@ -52,8 +52,17 @@ class BendError(ValueError):
 
 def readable(text: str) -> str:
     """Return a text as one line without credentials, endless words and what cannot be printed."""
-    short = _ENDLESS.sub(r"\1…\2", _BREAK.sub(" ", without_credentials(text).strip()))
-    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), short)
+    return printable(_ENDLESS.sub(r"\1…\2", _BREAK.sub(" ", without_credentials(text).strip())), kept="")
+
+
+def printable(text: str, kept: str = "\n\t") -> str:
+    """Return a text in which what cannot be printed is written as an escape, but for the characters that are kept.
+
+    Names may be strangers': none colours a terminal, rings its bell, moves its cursor or turns its writing.
+    """
+    return _UNPRINTABLE.sub(
+        lambda found: found[0] if found[0] in kept else found[0].encode("unicode_escape").decode(), text
+    )
 
 
 def without_credentials(text: str) -> str:

@@ -5,7 +5,6 @@ Each value is JSON-able and stands in a record as it is.
 
 from __future__ import annotations
 
-import os
 import platform
 import resource
 import shlex
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bend_hf import __version__
+from bend_hf.checks import launched
 from bend_hf.errors import without_credentials
 from bend_hf.runtime import core_limits
 
@@ -63,7 +63,7 @@ def _hardware() -> dict[str, Any]:
         "cpu": _cpu(),
         "cores": max(1, int(min(core_limits().values()))),
         "accelerators": accelerators,
-        "processes": int(os.environ.get("WORLD_SIZE", 1)),
+        "processes": launched("WORLD_SIZE", 1, 1),
     }
 
 

@@ -106,7 +106,7 @@ def core_limits(root: Path = Path("/"), environ: Mapping[str, str] = os.environ)
     if quotas := list(_quotas(root)):
         found["cgroup"] = min(quotas)
     for name in ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"):
-        if environ.get(name, "").isdigit() and int(environ[name]):
+        if environ.get(name, "").isdecimal() and int(environ[name]):
             found["SLURM"] = int(environ[name])
             break
     return found
@@ -120,7 +120,12 @@ def usable_cores(root: Path = Path("/"), environ: Mapping[str, str] = os.environ
         environ: As for `core_limits`; ``LOCAL_WORLD_SIZE`` is what launchers set to the processes on this machine.
     """
     beside = environ.get("LOCAL_WORLD_SIZE", "1")
-    return max(1, math.floor(min(core_limits(root, environ).values()) / (int(beside) if beside.isdigit() else 1)))
+    return max(
+        1,
+        math.floor(
+            min(core_limits(root, environ).values()) / (int(beside) if beside.isdecimal() and int(beside) else 1)
+        ),
+    )
 
 
 def _quotas(root: Path) -> Iterator[float]:

@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from bend_hf import text
 
-__all__ = ["Markup", "latex", "literal", "one_line", "renderer"]
+__all__ = ["Markup", "block", "cell", "code", "latex", "literal", "one_line", "prose", "renderer", "thousands"]
 
 
 def one_line(value: str) -> str:
@@ -33,6 +33,42 @@ def literal(value: str) -> str:
     """
     plain = one_line(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*\[\]|!])", r"\\\1", plain)
+
+
+def code(value: str) -> Markup:
+    """A name as Markdown's code, whatever is in it."""
+    plain = one_line(value)
+    marks = _longer(1, plain)
+    room = " " if "`" in plain else ""
+    return Markup(f"{marks}{room}{plain}{room}{marks}")
+
+
+def block(value: str) -> Markup:
+    """Lines as a block of Markdown's code, which none of them ends."""
+    plain = "\n".join(one_line(line) for line in str(value).split("\n"))
+    marks = _longer(3, plain)
+    return Markup(f"{marks}\n{plain}\n{marks}")
+
+
+def _longer(least: int, plain: str) -> str:
+    """More backticks than stand there in a row, and no fewer than the least."""
+    return "`" * max(least, 1 + max(map(len, re.findall("`+", plain)), default=0))
+
+
+def cell(value: str) -> Markup:
+    """Markdown that stays within its cell of a table."""
+    return Markup(one_line(value).replace("|", r"\|"))
+
+
+def prose(value: str) -> Markup:
+    """A stranger's sentences in Markdown, in one line: emphasis, code and links to the web, no HTML and no picture."""
+    plain = one_line(value).replace("<", "&lt;")
+    return Markup(re.sub(r"\](?=\((?!\s*https?://)|:|\[)|!(?=\[)", lambda found: f"\\{found[0]}", plain))
+
+
+def thousands(count: int) -> str:
+    """A whole number with commas."""
+    return f"{count:,}"
 
 
 _SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
@@ -90,7 +126,8 @@ def renderer(
         lstrip_blocks=True,
         **(LATEX if ending == "tex" else {}),
     )
-    known = (text.number, text.interval, text.duration, text.size, text.p_value)
+    known: list[Callable[..., Any]] = [text.number, text.interval, text.duration, text.size, text.p_value, thousands]
+    known += [code, block, cell, prose] if ending == "md" else []
     environment.filters |= {function.__name__: function for function in known} | dict(filters or {})
     environment.globals |= constants or {}
 

@@ -174,11 +174,16 @@ def ready(**arguments: Any) -> Work:
             raise BendError("train_rows= (--train-rows) is for tasks whose heads are trained: leave it out.")
         if asked.layers is not None and asked.layer not in (-1, "last"):
             raise BendError("Give layer= or layers= (--layer, --layers): one run, or one of each layer.")
+        for name in ("revision", "scheme"):
+            if not isinstance(arguments[name], str | None):
+                raise BendError(f"{name}={arguments[name]!r} (--{name}) is no text.")
         rules = get_protocol(asked.protocol)
         seeds = checks.seed_numbers(asked.seeds)
         epochs, batch_size = checks.whole("epochs", asked.epochs), checks.whole("batch_size", asked.batch_size)
         patience, num_proc = checks.whole("patience", asked.patience), checks.whole("num_proc", asked.num_proc)
         checks.whole("sampling_seed", asked.sampling_seed, 0)
+        for name in ("strict", "genome_checked", "standardize", "trust_remote_code", "overwrite"):
+            checks.switch(name, arguments[name])
         limit, sizes = checks.whole("limit", asked.limit), subsets.sizes(asked.train_rows)
         trackers = checks.tracker_names(asked.trackers)
         track = None if asked.track is None else checks.path_of("track", asked.track).expanduser().absolute()
@@ -204,13 +209,15 @@ def ready(**arguments: Any) -> Work:
         from bend_hf.embed.catalogue import resolve
         from bend_hf.embed.estimate import parse_size
         from bend_hf.embed.layers import layers_of
-        from bend_hf.embed.open import BASELINES, in_python
+        from bend_hf.embed.open import BASELINES, check_name, in_python
         from bend_hf.train.processes import main_first, process_state, trained_in
         from bend_hf.zero_shot.variants import offered
 
         most = parse_size(str(asked.store_limit)) if asked.store_limit is not None else None
         loading = ("revision", "trust_remote_code", "dtype", "layer", "config", "tokenizer", "prefix", "scheme", "name")
         options = {name: arguments[name] for name in (*loading, "strand", "device", "device_map")}
+        if asked.name is not None:
+            check_name(asked.name)
         opened = None
         if isinstance(model, str | os.PathLike) and str(model) not in BASELINES and not in_python(str(model)):
             resolve(str(model))
@@ -271,7 +278,7 @@ def ready(**arguments: Any) -> Work:
 @contextmanager
 def _as_one(doing: str) -> Iterator[None]:
     """Leave the block as the worst of the processes does, where there are several; without their imports where not."""
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+    if checks.share_of_environment()[1] == 1:
         yield
         return
     from bend_hf.train.processes import together

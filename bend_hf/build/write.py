@@ -40,6 +40,7 @@ from bend_hf.data.genome import Genome
 from bend_hf.data.sources import TaskFiles
 from bend_hf.errors import BendError
 from bend_hf.tasks import Task, read_document, write_document
+from bend_hf.templates import renderer
 
 QUERIES = 2_000
 """Held-out pieces that are searched for near-duplicates when a task is built; `bend-hf audit` searches more."""
@@ -155,7 +156,8 @@ def finish(work: Work) -> Path:
         kept = TaskFiles(task, bed, hdf5[0] if hdf5 else None, fasta)
         write_audit(kept, audited.to_json(), str(audited))
         files.write_json(folder / "sources.json", record)
-        (folder / "README.md").write_text(_card(task, state["method"], record, audited), encoding="utf-8")
+        card = _fill("task_card.md", task=task, method=state["method"], record=record, audit=audited)
+        (folder / "README.md").write_text(card.rstrip() + "\n", encoding="utf-8")
     return work.output
 
 
@@ -223,29 +225,7 @@ def write_labels(path: Path, labels: Iterable[np.ndarray], rows: int) -> None:
             data[row] = values.astype(np.int8)
 
 
-def _card(task: Task, method: str, record: dict[str, Any], audited: Audit) -> str:
-    """Return the README of a task folder: what it is, how it was made, what was left out."""
-    lines = [f"# {task.name}", "", task.summary, ""]
-    if method:
-        lines += [method, ""]
-    lines += [f"Genome build: {task.build}. Coordinates are 0-based half-open.", "", "| split | rows |", "|---|---:|"]
-    lines += [f"| {split} | {rows:,} |" for split, rows in task.rows.items()]
-    lines += ["", "## Made from", "", "| what | file | SHA-256 |", "|---|---|---|"]
-    lines += [f"| {name} | {entry['file']} | `{entry['sha256']}` |" for name, entry in record["sources"].items()]
-    lines += ["", "## Choices", "", "| option | value |", "|---|---|"]
-    lines += [f"| {name} | `{json.dumps(value, ensure_ascii=False)}` |" for name, value in record["choices"].items()]
-    if record["left_out"]:
-        lines += ["", "## Left out", "", "| reason | number |", "|---|---:|"]
-        lines += [f"| {reason} | {number:,} |" for reason, number in record["left_out"].items()]
-    if record["seen_and_kept"]:
-        lines += ["", "## Seen and kept", "", "| what | number |", "|---|---:|"]
-        lines += [f"| {reason} | {number:,} |" for reason, number in record["seen_and_kept"].items()]
-    if task.caveats:
-        lines += ["", "## Caveats", "", *(f"* {caveat}" for caveat in task.caveats)]
-    lines += ["", "## Audit", "", "```", str(audited), "```"]
-    if record["command"]:
-        lines += ["", "## Command", "", "```", record["command"], "```"]
-    return "\n".join([*lines, ""])
+_fill = renderer("bend_hf.build", "md", filters={"as_json": lambda value: json.dumps(value, ensure_ascii=False)})
 
 
 def command_line(arguments: Iterable[str]) -> str:

@@ -50,7 +50,7 @@ def with_file(parser: argparse.ArgumentParser, words: Sequence[str]) -> tuple[li
         name = key.replace("_", "-")
         if name == positional.dest:
             if not _has_positional(parser, own):
-                before = [_scalar(value, where)]
+                before = [_word(value, where)]
         elif name not in options:
             near = nearest(name, [*options, positional.dest])
             hint = f" Did you mean {near}?" if near else f" Flags: {', '.join(sorted(options))}."
@@ -66,7 +66,7 @@ def _entries(path: Path) -> list[tuple[str, int, Any]]:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise BendError(f"--config {path} cannot be read: {described(error)}") from error
     if (
         not isinstance(values, dict)
@@ -76,7 +76,9 @@ def _entries(path: Path) -> list[tuple[str, int, Any]]:
         raise BendError(f"--config {path} is no mapping of flags to values, such as 'epochs: 5'.")
     lines: dict[str, int] = {}
     for key, _ in node.value:
-        name, line = key.value.replace("_", "-"), key.start_mark.line + 1
+        name, line = str(key.value).replace("_", "-"), key.start_mark.line + 1
+        if key.tag == "tag:yaml.org,2002:merge":
+            raise BendError(f"{path}, line {line}: << is no flag: write the flags out.")
         if name in lines:
             raise BendError(f"{path}, line {line}: {key.value} stands in line {lines[name]} already.")
         lines[name] = line
@@ -102,10 +104,18 @@ def _words(option: str, action: argparse.Action, value: Any, where: str) -> list
     else:
         values = [_scalar(each, where) for each in (value if isinstance(value, list) else [value])]
     if action.nargs == "+":
-        return [option, *values]
+        return [option, *(_word(each, where) for each in values)]
     if isinstance(action, argparse._AppendAction):
         return [f"{option}={each}" for each in values]
     return [f"{option}={','.join(values)}{',' if isinstance(value, list) and len(values) == 1 else ''}"]
+
+
+def _word(value: Any, where: str) -> str:
+    """Return a value that stands for itself on the command line, where what begins with a dash is a flag."""
+    word = _scalar(value, where)
+    if word.startswith("-"):
+        raise BendError(f"{where}: {word!r} begins as a flag does: write flags by their own names.")
+    return word
 
 
 def _scalar(value: Any, where: str) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bend_hf.console import watched
+from bend_hf.errors import printable
 
 FORMS = ("human", "json", "quiet")
 
@@ -43,7 +44,7 @@ def show(answer: Answer, form: str) -> None:
     if form == "json":
         print(json.dumps(answer.data, indent=1, default=str))
     elif lines := [str(answer.text)] if form == "human" else [str(name) for name in dict.fromkeys(answer.names)]:
-        print("\n".join(lines))
+        print(printable("\n".join(lines)))
     if answer.next and form == "human" and watched():
         print("Next: " + "   ".join(answer.next), file=sys.stderr)
 

@@ -7,6 +7,7 @@ in one file with its options: how it is called and what it does. The packages a 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import re
@@ -20,8 +21,8 @@ from typing import Any, NoReturn
 from bend_hf import __version__
 from bend_hf.cli import building, completion, demo, models, nouns, publishing, results, tasks
 from bend_hf.cli.output import FORMS, Answer, show
-from bend_hf.console import told
-from bend_hf.errors import BendError, InternalError, described, nearest
+from bend_hf.console import asked_level, told
+from bend_hf.errors import BendError, InternalError, MissingError, described, nearest, printable
 from bend_hf.runtime import keep_freed_memory
 
 
@@ -30,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0 is success, 1 an error or a task without a score, 2 wrong usage, 70 a fault of the package, 130 Ctrl-C.
     """
+    _stand_in()
     args = build_parser().parse_args(argv)
     loudness = getattr(args, "loudness", None)
     if words := getattr(args, "words", None):  # what a record says of its command holds what a file said
@@ -43,13 +45,27 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.environ.setdefault(f"{name}_VERBOSITY", "info")
     keep_freed_memory()
     form = getattr(args, "format", None) or ("quiet" if quiet else "human")
-    with told(loudness or os.environ.get("BEND_HF_VERBOSITY", "info"), hidden=quiet):
+    with told(loudness or asked_level("info"), hidden=quiet):
         return _done(args, form)
+
+
+def _stand_in() -> None:
+    """Make closed streams of output swallow what is written, and those of few letters write the others as escapes."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (it stays open)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _done(args: argparse.Namespace, form: str) -> int:
     """Do what a command does, print its answer or what went wrong, and return the exit code."""
     try:
+        try:
+            Path.cwd()  # libraries end the process where there is none
+        except FileNotFoundError as error:
+            raise MissingError("the folder one is in was removed meanwhile. Go to another.") from error
         answer: Answer | None = args.run(args)
         if answer is None:
             return 0
@@ -135,7 +151,7 @@ class Parser(argparse.ArgumentParser):
         if "--format=json" in self._words or ("--format", "json") in pairwise(self._words):
             said = {"command": self.prog.partition(" ")[2], "code": "usage", "message": message}
             self.exit(2, json.dumps({"error": said}) + "\n")
-        super().error(message)
+        super().error(printable(message))
 
 
 def build_parser() -> argparse.ArgumentParser:

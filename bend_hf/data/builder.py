@@ -20,11 +20,12 @@ import datasets
 import pyarrow as pa
 
 from bend_hf import resources
+from bend_hf.checks import path_of, switch, whole
 from bend_hf.console import spoken
 from bend_hf.data import rows
 from bend_hf.data.builds import GenomeArgument, pinned
 from bend_hf.data.sources import TaskFiles, locate
-from bend_hf.errors import BendError
+from bend_hf.errors import BendError, described
 from bend_hf.tasks import BEND, Task, get_config, get_tasks
 
 NAMESPACE = "bend_hf"
@@ -254,9 +255,17 @@ def load_dataset(
     """
     if not isinstance(name, str | os.PathLike):
         raise BendError(f"{name!r} is no name of a dataset.")
+    whole("num_proc", num_proc)
+    for option, value in (("genome_checked", genome_checked), ("strict", strict), ("streaming", streaming)):
+        switch(option, value)
+    if cache_dir is not None:
+        path_of("cache_dir", cache_dir)
     task = get_config(os.fspath(name).rstrip("/").removesuffix(".py"), config)
     files = locate(task, data_dir, genome, genome_checked=genome_checked, strict=strict)
-    builder = builder_class(task.dataset)(cache_dir, files=files)
+    try:
+        builder = builder_class(task.dataset)(cache_dir, files=files)
+    except OSError as error:
+        raise described(error) from error
     if streaming:
         with _own_errors(builder):
             return builder.as_streaming_dataset(split=split)

@@ -28,6 +28,7 @@ import numpy as np
 import pyfaidx
 
 from bend_hf import files
+from bend_hf.checks import MOST, path_of, whole
 from bend_hf.console import log
 from bend_hf.errors import BendError, DiskError, described, unknown
 
@@ -60,7 +61,7 @@ class Genome:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = path_of("path", path)
         if (problem := files.no_file(self.path, "FASTA file")) is not None:
             raise BendError(f"{self.path}: {problem}. Pass genome=, or put it in genomes/ of the data folder.")
         if self.path.stat().st_size == 0:
@@ -101,6 +102,8 @@ class Genome:
         Raises:
             BendError: The genome has no such chromosome.
         """
+        if not isinstance(chromosome, str):
+            raise unknown(f"chromosome of {self.path}", str(chromosome), self.names[:30])
         other = chromosome[3:] if chromosome.startswith("chr") else f"chr{chromosome}"
         for name in (chromosome, other):
             if name in self._codes:
@@ -120,8 +123,11 @@ class Genome:
         Raises:
             BendError: Unknown chromosome or strand, an empty window, or one that leaves the chromosome.
         """
-        if strand not in ("+", "-", "."):
+        if not isinstance(strand, str) or strand not in ("+", "-", "."):
             raise BendError(f"Unknown strand {strand!r}. Choices: +, -, '.'.")
+        for name, value in (("start", start), ("end", end)):
+            if value is None or whole(name, value, -MOST) is None:
+                raise BendError(f"{name}={value!r} is no position.")
         bounds = (np.array([start]), np.array([end]))
         letters, _ = self.gather(np.array([self.code(chromosome)]), *bounds, minus=np.array([strand == "-"]), pad=pad)
         return letters.tobytes().decode()
@@ -149,6 +155,13 @@ class Genome:
         Raises:
             BendError: A window is empty or leaves its chromosome, or the file holds something that is no base.
         """
+        codes, starts, ends = np.asarray(codes), np.asarray(starts), np.asarray(ends)
+        if any(
+            each.dtype.kind not in "iu" or each.ndim != 1 or len(each) != len(codes) for each in (codes, starts, ends)
+        ):
+            raise BendError("codes, starts and ends of windows are whole numbers, one of each for every window.")
+        if len(codes) and not 0 <= codes.min() <= codes.max() < len(self.names):
+            raise BendError(f"codes of chromosomes are 0 to {len(self.names) - 1}: see Genome.code.")
         length, offset, bases, width = self._columns[:, codes]
         outside = (starts < 0) | (ends > length)
         wrong = np.flatnonzero((starts >= ends) | (outside & (not pad)))

@@ -41,8 +41,10 @@ def pick_device(device: str | torch.device | None) -> torch.device:
     if device is None:
         return torch.device(next((kind for kind in KINDS if _count(kind)), "cpu"))
     try:
+        if not isinstance(device, str | torch.device):
+            raise TypeError(device)
         chosen = torch.device(device)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise BendError(f"device {device!r} is none: give cpu, cuda, cuda:0, mps or xpu.") from error
     there = _count(chosen.type)
     if chosen.type == "meta" or (chosen.index or 0) >= there:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bend_hf.checks import path_of
 from bend_hf.console import log
 from bend_hf.embed import fingerprint
 from bend_hf.embed.batching import Batches
@@ -226,6 +227,8 @@ class Embedder:
 
         if not isinstance(prefix, str | None):
             raise BendError(f"prefix={prefix!r} (--prefix) is no text.")
+        if tokenizer is not None:
+            path_of("tokenizer", tokenizer)
         found = resolve(name_or_path)
         if revision is not None and Path(found.source).exists():
             kind = "folder" if Path(found.source).is_dir() else "file"

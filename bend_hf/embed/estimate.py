@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bend_hf.checks import launched
 from bend_hf.embed.interface import SequenceEmbedder
 from bend_hf.embed.vectors import Distinct, Precision, check_precision, take
 from bend_hf.errors import BendError
@@ -133,4 +134,4 @@ def spare_memory() -> int:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):
         free = MEMORY_LIMIT
-    return min(MEMORY_LIMIT, free // 4 // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+    return min(MEMORY_LIMIT, free // 4 // launched("LOCAL_WORLD_SIZE", 1, 1))

@@ -22,11 +22,12 @@ from typing import IO, Any
 
 import numpy as np
 
+from bend_hf.checks import share_of_environment
 from bend_hf.console import log, progress
 from bend_hf.embed import shard
 from bend_hf.embed.estimate import Estimate, estimate, size_text
 from bend_hf.embed.interface import SequenceEmbedder
-from bend_hf.embed.layout import Plan, plan, share_of_environment
+from bend_hf.embed.layout import Plan, plan
 from bend_hf.embed.shard import Shard
 from bend_hf.embed.vectors import Packed, Precision, distinct, embed_checked, pack, take
 from bend_hf.errors import BendError

@@ -9,7 +9,6 @@ The same on every machine that sees the same sequences and the same model, whate
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -121,8 +120,3 @@ def plan(embedder: SequenceEmbedder, found: Distinct, store_dir: Path, precision
     number = (np.cumsum(values) - values) // size
     edges = np.append(np.flatnonzero(np.diff(number, prepend=-1)), len(values))
     return Plan(Path(store_dir) / key.digest[:32], key, found, edges, embedder.dim, precision)
-
-
-def share_of_environment() -> tuple[int, int]:
-    """Rank and number of processes, as ``accelerate launch`` and ``torchrun`` tell them; (0, 1) without."""
-    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))

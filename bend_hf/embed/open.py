@@ -125,11 +125,16 @@ def _reading(protocol: Protocol) -> tuple[Any, ...]:
     )
 
 
+def check_name(name: Any) -> None:
+    """Raise a BendError where a name is none that a model can have in results."""
+    if not isinstance(name, str) or not name.strip() or not name.isprintable() or len(name) > LONGEST:
+        raise BendError(f"name={name!r} is no name of a model: a text of one line, {LONGEST} letters at most.")
+
+
 def _named(embedder: Any) -> Any:
     from bend_hf.embed.onehot import OneHotEmbedder
 
-    if not isinstance(embedder.name, str) or not embedder.name.isprintable() or len(embedder.name) > LONGEST:
-        raise BendError(f"name={embedder.name!r} is no name of a model: a text of one line, {LONGEST} letters at most.")
+    check_name(embedder.name)
     if embedder.name in BASELINES and not isinstance(embedder, OneHotEmbedder):
         raise BendError(f"A model of yours cannot be called {embedder.name!r}, which is a baseline's name: give name=.")
     return embedder

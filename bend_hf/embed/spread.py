@@ -8,7 +8,6 @@ fit there is fetched from main memory for its turn, and what a map puts on ``"di
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import weakref
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from bend_hf.checks import launched
 from bend_hf.embed.devices import pick_device
 from bend_hf.errors import BendError, unknown
 
@@ -35,7 +35,7 @@ def check_alone(device: Any) -> None:
     """
     if device is not None:
         raise BendError("device= and device_map= (--device, --device-map) say twice where a model runs: give one.")
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+    if launched("WORLD_SIZE", 1, 1) > 1:
         raise BendError("device_map= (--device-map) is for one process on all devices: leave out accelerate launch.")
 
 

@@ -22,10 +22,11 @@ from pathlib import Path
 
 import numpy as np
 
+from bend_hf.checks import share_of_environment
 from bend_hf.embed.estimate import estimate, parse_size, size_text, spare_memory
 from bend_hf.embed.filling import fill, fill_plan, say
 from bend_hf.embed.interface import SequenceEmbedder, Tokens
-from bend_hf.embed.layout import Plan, plan, share_of_environment
+from bend_hf.embed.layout import Plan, plan
 from bend_hf.embed.shard import Shard
 from bend_hf.embed.vectors import InMemory, OnTheFly, Precision, VectorSource, distinct, source_key
 from bend_hf.errors import BendError

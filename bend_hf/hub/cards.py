@@ -25,7 +25,7 @@ from bend_hf.hub.words import words
 from bend_hf.metric import METRICS
 from bend_hf.protocols import PROTOCOLS
 from bend_hf.tasks import BEND, TASKS, Task
-from bend_hf.templates import Markup, one_line, renderer
+from bend_hf.templates import renderer
 
 DATASETS = tuple(dict.fromkeys(task.dataset for task in BEND))
 LOSSES = {"cross_entropy": "cross-entropy", "binary": "binary cross-entropy", "squared": "squared error"}
@@ -209,20 +209,7 @@ def _title(tasks: Sequence[Task]) -> str:
     return f"BEND (2024 tasks): {title}" if tasks[0] in BEND else title
 
 
-def _code(name: str) -> Markup:
-    """A name as code, whatever is in it."""
-    plain = one_line(name)
-    marks = "`" * (1 + max((len(run) for run in re.findall("`+", plain)), default=0))
-    room = " " if "`" in plain else ""
-    return Markup(f"{marks}{room}{plain}{room}{marks}")
-
-
-def _cell(text: str) -> Markup:
-    """Markdown that stays within its cell of a table."""
-    return Markup(one_line(text).replace("|", r"\|"))
-
-
-_fill = renderer("bend_hf.hub", "md", filters={"code": _code, "cell": _cell, "thousands": lambda count: f"{count:,}"})
+_fill = renderer("bend_hf.hub", "md")
 
 
 @cache

@@ -19,13 +19,13 @@ from bend_hf import files as file_tools
 from bend_hf.errors import BendError
 from bend_hf.hub.cards import task_id
 from bend_hf.hub.client import explained
+from bend_hf.hub.prepare import check_namespace
 from bend_hf.results.conditions import departures, of_all_rows
+from bend_hf.results.record import Result
 from bend_hf.tasks import TASKS
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResultEntry, HfApi
-
-    from bend_hf.results.record import Result
 
 
 def push_results(
@@ -60,7 +60,11 @@ def push_results(
         from huggingface_hub import eval_result_entries_to_yaml
     except ImportError as error:
         raise BendError(f"Results need a newer huggingface_hub: pip install -U huggingface_hub ({error}).") from error
-    groups = _grouped(list(results), model_id)
+    given = list(results) if isinstance(results, Iterable) else [results]
+    if not all(isinstance(result, Result) for result in given):
+        raise BendError(f"{results!r} are no results: read them with read_results.")
+    check_namespace(namespace)
+    groups = _grouped(given, model_id)
     api = HfApi(token=token)
     with explained(f"Looking at {model_id}"):
         api.model_info(model_id)
@@ -83,7 +87,7 @@ def push_results(
 
 
 def _grouped(results: list[Result], model_id: str) -> dict[tuple[str, str], list[Result]]:
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", model_id):
+    if not isinstance(model_id, str) or not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", model_id):
         raise BendError(f"{model_id!r} is no repository of the Hub; expected user/model.")
     models = sorted({result.model for result in results})
     if len(models) > 1:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bend_hf.tasks import Task
+from bend_hf.templates import code
 
 
 class Words(NamedTuple):
@@ -42,7 +43,7 @@ def _bins(task: Task) -> Words:
         f"one label per bin of {task.bin_size} bp, in the order of `sequence`: 1 or 0",
         f"Binary, one per bin of {task.bin_size} bp.",
         "the {} over all bins of the test part pooled" + (f", as a mean over the {folds} folds" if task.folds else ""),
-        f"1 is `{task.label_names[0]}`, 0 is none.",
+        f"1 is {code(task.label_names[0])}, 0 is none.",
     )
 
 
@@ -74,7 +75,7 @@ def _window_value(task: Task) -> Words:
         f"{task.label_names[0]} of the window",
         "A number per window.",
         "the {} over all windows of the split",
-        f"It is `{task.label_names[0]}`.",
+        f"It is {code(task.label_names[0])}.",
     )
 
 

@@ -22,8 +22,8 @@ def get_kind(name: str) -> Kind:
     Raises:
         BendError: There is none; the message lists the choices.
     """
-    if name not in KINDS:
-        raise unknown("label_kind", name, KINDS)
+    if not isinstance(name, str) or name not in KINDS:
+        raise unknown("label_kind", str(name), KINDS)
     return KINDS[name]
 
 

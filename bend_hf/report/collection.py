@@ -85,8 +85,9 @@ class Results(list[Result]):
         for name, value in wanted.items():
             if value is None:
                 continue
-            if value not in (there := {_value(result, name) for result in self}):
-                raise unknown(name, str(value), sorted(str(each) for each in there if each is not None))
+            known = [_value(result, name) for result in self]
+            if value not in known:
+                raise unknown(name, str(value), sorted({str(each) for each in known if each is not None}))
             chosen = [result for result in chosen if _value(result, name) == value]
         if score is not None:
             there = {name for result in self for name in result.secondary.get("by_score", {})}

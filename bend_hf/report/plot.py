@@ -52,7 +52,7 @@ def draw(predictions: Predictions, row: int, *, title: str, style: bool) -> str:
     """Return the picture of a row as SVG text; `style` puts the style sheet in it, for a file of its own."""
     if not has_picture(predictions.task):
         raise BendError(f"{predictions.task.name} has neither genes nor bins: there is no window to draw.")
-    if not isinstance(row, int) or not 0 <= row < len(predictions):
+    if not isinstance(row, int) or isinstance(row, bool) or not 0 <= row < len(predictions):
         raise BendError(f"Row {row!r} does not exist: the predictions have rows 0 to {len(predictions) - 1}.")
     one = Predictions(predictions.task, predictions.table.slice(row, 1))
     chromosome, start, end = (one.column(name)[0] for name in ("chromosome", "start", "end"))

@@ -217,6 +217,9 @@ def check(predictions: Predictions, where: str) -> None:
     Raises:
         BendError: A column is missing, a row is wrong or there are none; the message starts with `where`.
     """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     task, kind, table = predictions.task, predictions.task.kind, predictions.table
     needed = [*kind.keys, *(["part"] if task.folds else []), "scores", "labels"]
     missing = [name for name in needed if name not in table.column_names]
@@ -228,6 +231,16 @@ def check(predictions: Predictions, where: str) -> None:
         raise BendError(f"{where}: there are no predictions.")
     for name in (name for name in needed if not _fits(name, table[name])):
         raise BendError(f"{where}: the column {name!r} holds {table[name].type}, or nulls, which it cannot be.")
+    for name in kind.keys:
+        if pa.types.is_integer(table[name].type):
+            continue
+        broken = np.flatnonzero(pc.match_substring_regex(table[name], r"^$|[\s\p{C}\p{Z}]"))
+        if len(broken):
+            value = table[name][int(broken[0])].as_py()
+            raise BendError(f"{where}: row {broken[0]} has the {name} {value!r}: names there are one printable word.")
+    for name in predictions.beside:
+        if not name.isprintable():
+            raise BendError(f"{where}: a score has the name {name!r}, which cannot be printed.")
     counts = {name: _counts(table[name]) for name in ("scores", "labels")}
     per_row = kind.per_row(task)
     expected = counts["labels"] if per_row is None else np.full(len(table), per_row)

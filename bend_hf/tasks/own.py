@@ -7,10 +7,12 @@ write_document(Path("promoters/task.json"), task)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from bend_hf.errors import BendError, unknown
 from bend_hf.kinds import get_kind
 from bend_hf.tasks.task import Column, Task, default_recipe
 
@@ -56,13 +58,21 @@ def own_task(
     Raises:
         BendError: What is declared does not fit the kind.
     """
+    declared = {item.name: item for item in dataclasses.fields(Task)}
+    for field in fields:
+        if field not in declared:
+            raise unknown("field of a task", field, declared)
+    if isinstance(label_names, str) or not isinstance(label_names, Iterable):
+        raise BendError(f"label_names={label_names!r} are no list of names.")
+    if not isinstance(rows, Mapping):
+        raise BendError(f"rows={rows!r} is no mapping from splits to numbers of rows.")
     kind = get_kind(label_kind)
     shape = SimpleNamespace(label_names=tuple(label_names), window=window, bin_size=bin_size)
     wanted = [*kind.keys[1:3], "end", *kind.keys[3:], *([] if labels_in_hdf5 else ["label"]), "split"]
     values: dict[str, Any] = {
         "dataset": name,
         "config": "default",
-        "title": name.replace("_", " ").capitalize(),
+        "title": str(name).replace("_", " ").capitalize(),
         "label_naming": "released",
         "stranded": False,
         "split_scheme": kind.schemes[0],

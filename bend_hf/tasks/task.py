@@ -6,14 +6,18 @@ Coordinates are 0-based half-open everywhere.
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import numbers
 import re
-from collections.abc import Mapping
+import types
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from bend_hf.errors import BendError
+from bend_hf.errors import BendError, printable
 from bend_hf.kinds import Kind, get_kind
 
 SplitScheme = Literal["fixed", "folds", "none"]
@@ -66,6 +70,40 @@ class Recipe:
     batch_size: int
     weight_decay: float = 0.01
     epochs: int = 100
+
+
+_hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
+
+
+def _problem_of_types(of: Any, path: str = "") -> str | None:
+    """Return which field of a task, or of what is in it, is of another type than it is declared with."""
+    for name, hint in _hints(type(of)).items():
+        value = getattr(of, name)
+        if not _is(hint, value):
+            return f"{path}{name} is {value!r:.60}, which it cannot be"
+        inside = value if isinstance(value, tuple) else (value,)
+        for item in inside:
+            if dataclasses.is_dataclass(item) and (problem := _problem_of_types(item, f"{path}{name}.")):
+                return problem
+    return None
+
+
+def _is(hint: Any, value: Any) -> bool:
+    """Whether a value is of a declared type; whole numbers pass for numbers, truth values for neither."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (types.UnionType, Union):
+        return any(_is(each, value) for each in arguments)
+    if origin is Literal:
+        return isinstance(value, str) and value in arguments
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_is(arguments[0], item) for item in value)
+    if origin is Mapping:
+        return isinstance(value, Mapping) and all(
+            _is(arguments[0], key) and _is(arguments[1], item) for key, item in value.items()
+        )
+    if hint in (int, float):
+        return isinstance(value, numbers.Integral if hint is int else numbers.Real) and not isinstance(value, bool)
+    return isinstance(value, hint)
 
 
 def default_recipe(kind: Kind, task: Any) -> Recipe | None:
@@ -164,7 +202,8 @@ class Task:
     def _problem(self) -> str | None:
         """Return what is declared and does not fit."""
         return (
-            self._problem_of_names()
+            _problem_of_types(self)
+            or self._problem_of_names()
             or self._problem_of_numbers()
             or self._problem_of_kind()
             or self._problem_of_recipe()
@@ -183,17 +222,29 @@ class Task:
                 return f"{field_name} is empty"
         if self.supersedes == self.name:
             return "it supersedes itself: a corrected task has a name of its own"
+        names: dict[str, Iterable[str]] = {
+            "title": (self.title,),
+            "build": (self.build,),
+            "version": (self.version,),
+            "label_names": self.label_names,
+            "split_names": self.split_names,
+            "chromosomes": self.chromosomes or (),
+            "columns": [column.name for column in self.columns],
+        }
+        for field_name, found in names.items():
+            if wrong := [name for name in found if not name.strip() or printable(name, kept="") != name]:
+                return f"{field_name}: {wrong[0]!r} is no name: it is empty, breaks lines, or cannot be printed"
         if len(set(self.label_names)) < len(self.label_names) or not self.label_names:
             return "label_names are missing, or one stands there twice"
         return None
 
     def _problem_of_numbers(self) -> str | None:
-        numbers = {"window": self.window, "bin_size": self.bin_size}
-        numbers |= {f"rows.{split}": count for split, count in self.rows.items()}
-        numbers |= {f"chromosomes.{name}": length for name, length in (self.chromosomes or {}).items()}
+        counts = {"window": self.window, "bin_size": self.bin_size}
+        counts |= {f"rows.{split}": count for split, count in self.rows.items()}
+        counts |= {f"chromosomes.{name}": length for name, length in (self.chromosomes or {}).items()}
         # A task whose rows are not divided yet (`bend-hf build --split none`) is trained on only.
         least = {"rows.validation": 0, "rows.test": 0} if self.split_scheme == "fixed" else {}
-        for name, number in numbers.items():
+        for name, number in counts.items():
             if number is not None and number < least.get(name, 1):
                 return f"{name} is {number}; expected {least.get(name, 1)} or more"
         return None

@@ -23,6 +23,7 @@ import torch
 import torch.distributed as dist
 from accelerate import Accelerator, PartialState
 
+from bend_hf.checks import launched
 from bend_hf.errors import BendError, unknown
 from bend_hf.protocols import Protocol
 
@@ -65,10 +66,10 @@ def make_accelerator(trackers: list[str], project_dir: str | os.PathLike[str]) -
     """
     process_state()
     accelerator = Accelerator(cpu=_several_on_cpus(), log_with=trackers or None, project_dir=project_dir)
-    launched = int(os.environ.get("WORLD_SIZE", 1))
-    if launched != accelerator.num_processes:
+    there = launched("WORLD_SIZE", 1, 1)
+    if there != accelerator.num_processes:
         raise BendError(
-            f"{launched} processes were launched, but Accelerate knows of {accelerator.num_processes}: make no "
+            f"{there} processes were launched, but Accelerate knows of {accelerator.num_processes}: make no "
             "Accelerator or PartialState before bend_hf, or make it with cpu=True where there is no GPU."
         )
     return accelerator

@@ -220,8 +220,12 @@ class MacroF1(evaluate.Metric):
             raise ValueError("There is no label to score: call `add` or `add_batch` first (-100 is not counted).")
         n_classes = self._n_classes if n_classes is None else n_classes
         if n_classes is not None:
+            if not isinstance(n_classes, int | np.integer) or isinstance(n_classes, bool):
+                raise ValueError(f"n_classes={n_classes!r} is no whole number.")
             if n_classes < len(confusion):
                 raise ValueError(f"n_classes={n_classes}, but class {len(confusion) - 1} was seen.")
+            if n_classes > MAX_CLASSES:
+                raise ValueError(f"n_classes={n_classes} is beyond the {MAX_CLASSES} classes this metric is made for.")
             confusion = np.pad(confusion, (0, n_classes - len(confusion)))
         self._confusion = None
         return scores_from_confusion(confusion)

@@ -235,6 +235,8 @@ class Mcc(evaluate.Metric):
                 raise ValueError(f"n_classes={n_classes!r} is no whole number.")
             if n_classes < len(confusion):
                 raise ValueError(f"n_classes={n_classes}, but class {len(confusion) - 1} was seen.")
+            if n_classes > MAX_CLASSES:
+                raise ValueError(f"n_classes={n_classes} is beyond the {MAX_CLASSES} classes this metric is made for.")
             confusion = np.pad(confusion, (0, n_classes - len(confusion)))
         self._confusion = None
         return scores_from_confusion(confusion)

@@ -169,3 +169,15 @@ def test_what_the_audit_says_is_of_these_rows(inputs, tmp_path):
     assert audited(locate(task, genome=inputs[1])).line == "no problem found"
     (folder / "audit.json").unlink()
     assert audited(locate(task, genome=inputs[1])) is None
+
+
+def test_names_of_files_are_text_in_the_card(inputs, tmp_path):
+    annotation = inputs[0].rename(tmp_path / "a|b`c`<script>[x](javascript:1)\n# d.gtf")
+    folder = make((annotation, inputs[1]), tmp_path / "task")
+    card = (folder / "README.md").read_text()
+    assert r"| annotation | a\|b\`c\`&lt;script&gt;\[x\](javascript:1) # d.gtf | `" in card
+    assert "\n# d" not in card
+    assert card.startswith("# task\n\nClassify ")
+    assert "| train | 3 |\n" in card
+    assert "```\ntask: 3 rows" in card
+    assert card.endswith("```\n")

@@ -9,6 +9,7 @@ import pytest
 from bend_hf import console
 from bend_hf.cli import main
 from bend_hf.cli.completion import SHELLS
+from bend_hf.cli.output import Answer, show
 from bend_hf.cli.parser import LIBRARIES
 from bend_hf.results.rerun import rerun_command
 
@@ -177,3 +178,50 @@ def test_without_what_makes_completion(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "shtab", None)
     assert main(["completion", "bash"]) == 1
     assert "pip install 'bend_hf[completion]'" in capsys.readouterr().err
+
+
+HOSTILE = "red\x1b[31m, bell\a, turned \u202e, title \x1b]0;x\a"
+
+
+@pytest.mark.parametrize("form", ["human", "quiet"])
+def test_no_name_commands_the_terminal(form, capsys):
+    show(Answer(f"a\t{HOSTILE}\nb", {}, [HOSTILE]), form)
+    said = capsys.readouterr().out
+    assert r"red\x1b[31m, bell\x07, turned \u202e, title \x1b]0;x\x07" in said
+    assert {character for character in said if not character.isprintable()} <= {"\n", "\t"}
+
+
+def test_no_name_in_a_message_commands_the_terminal(caplog):
+    console.log.warning("the model %s", HOSTILE)
+    assert caplog.messages == [r"the model red\x1b[31m, bell\x07, turned \u202e, title \x1b]0;x\x07"]
+
+
+def test_an_unknown_loudness_is_the_usual_one(monkeypatch):
+    for asked, level in (("loud", "info"), ("", "info"), ("ERROR", "error"), ("debug", "debug")):
+        monkeypatch.setenv("BEND_HF_VERBOSITY", asked)
+        assert console.asked_level("info") == level
+
+
+def test_streams_that_are_closed_or_know_few_letters():
+    """Closed as by ``>&-``; and what cannot be written is written as an escape."""
+    lines = [
+        "import io, sys",
+        "sys.stdout = sys.stderr = None",
+        "from bend_hf.cli import main",
+        "closed = main(['tasks'])",
+        "sys.stdout = io.TextIOWrapper(io.BytesIO(), 'ascii')",
+        "from bend_hf.cli import output, parser",
+        "parser._stand_in()",
+        "output.show(output.Answer('0.5 ± 0.1', {}), 'human')",
+        "sys.stdout.flush()",
+        "sys.exit(100 * closed + (sys.stdout.buffer.getvalue() != b'0.5 \\\\xb1 0.1\\n'))",
+    ]
+    assert subprocess.run([sys.executable, "-c", "\n".join(lines)], check=False).returncode == 0
+
+
+def test_a_folder_that_is_gone_is_told(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main(["tasks"]) == 1
+    assert "the folder one is in was removed meanwhile" in capsys.readouterr().err

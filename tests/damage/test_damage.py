@@ -14,7 +14,7 @@ from bend_hf.cli import main, parser
 from bend_hf.errors import BendError
 from bend_hf.tasks import TASKS
 
-TABLES = ("results", "models", "arguments", "data", "builds", "commands", "memory")
+TABLES = ("results", "models", "arguments", "data", "builds", "commands", "memory", "calls")
 KINDS = [kind for name in TABLES for kind in importlib.import_module(f"damage.{name}").KINDS]
 
 

@@ -15,7 +15,7 @@ TRIALS = int(os.environ.get("BEND_HF_CORRUPT_TRIALS", "20"))
 
 
 @pytest.mark.timeout(600 + 30 * TRIALS)
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs fork, and Linux's clocks of processes")
 def test_killed_damaged_and_run_again() -> None:
     """Set BEND_HF_CORRUPT_TRIALS=300 for the long version."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

@@ -15,7 +15,7 @@ from bend_hf.report.plot import plot
 from bend_hf.report.write import write_report
 from bend_hf.results.record import read_result, write_result
 from bend_hf.results.statistics import summarise
-from bend_hf.templates import latex, literal
+from bend_hf.templates import block, code, latex, literal, prose
 
 HOSTILE = (
     '=HYPERLINK("http://x","y")',
@@ -120,3 +120,17 @@ def test_the_three_ways_of_writing_text():
     assert literal("a|b [x](y) <b> & `c` \\") == r"a\|b \[x\](y) &lt;b&gt; &amp; \`c\` " + "\\\\"
     assert latex("50%\n_x") == r"50\% \_x"
     assert latex("Spearman ρ, R², 0.1°") == r"Spearman $\rho$, R$^2$, 0.1$^\circ$"
+
+
+def test_a_strangers_sentences_are_markdown_without_html_or_scripts():
+    said = "A **task** of `x`, see [here](https://x.org), <script>alert(1)</script> ![p](http://x/y.png)"
+    assert prose(said) == said.replace("<", "&lt;").replace("![", r"\![")
+    assert prose("[a](javascript:alert(1))") == r"[a\](javascript:alert(1))"
+    assert prose("[a]( javascript:x) [b][c] [c]: javascript:x") == r"[a\]( javascript:x) [b\][c] [c\]: javascript:x"
+    assert prose("one\n# two") == "one # two"
+
+
+def test_code_ends_where_it_should():
+    assert [code(name) for name in ("x", "a`b", "``", "a\n`")] == ["`x`", "`` a`b ``", "``` `` ```", "`` a ` ``"]
+    assert block("a\n```\n<b>") == "````\na\n```\n<b>\n````"
+    assert block("a\x1b[31m") == "```\na [31m\n```"
