@@ -23,6 +23,7 @@ import torch
 from bend_hf.console import log
 from bend_hf.embed import fingerprint, windows
 from bend_hf.embed.interface import Tokens
+from bend_hf.embed.rules import check_text
 from bend_hf.errors import BendError
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
@@ -173,6 +174,7 @@ class CallableEmbedder:
         """Cut sequences that exceed the context, put the prefix before and fill up behind."""
         front = len(self.prefix)
         for row, sequence in enumerate(sequences):
+            check_text(sequence, row)
             if not sequence:
                 raise BendError(f"Sequence {row} is empty: there is nothing to embed.")
             for window in windows.plan(len(sequence), self.window, self.policy, self.causal):

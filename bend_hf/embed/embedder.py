@@ -253,7 +253,7 @@ class Embedder:
             device=device,
             device_map=device_map,
             protocol=protocol,
-            context=context or found.context,
+            context=found.context if context is None else context,
             batch_tokens=batch_tokens,
         )
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -84,8 +85,8 @@ def limits(network: Network, config: Mapping[str, Any], scheme: Scheme, context:
         found = _shortened(found, scheme, held, f"rows of its position table ({found.reason} says {found.context})")
     network.multiple = _multiple(network, scheme, found.context)
     if network.multiple > 1 and found.context is not None:
-        whole = found.context - found.context % network.multiple
-        found = _shortened(found, scheme, whole, f"{found.reason}, in multiples of {network.multiple}")
+        most = found.context - found.context % network.multiple
+        found = _shortened(found, scheme, most, f"{found.reason}, in multiples of {network.multiple}")
     looked_up = any("position" in name or ".wpe." in f".{name}" for name, _ in network.model.named_parameters())
     found = _tried(network, scheme, found) if looked_up and found.context is not None else found
     changed = [name for name, value in _settings(network.model).items() if value != settings.get(name)]
@@ -114,7 +115,7 @@ def stated_limits(
     """Return the longest input that a configuration states, or one that memory suggests.
 
     Raises:
-        BendError: `context` leaves no room for a token.
+        BendError: `context` is no number of tokens, or leaves no room for one.
     """
     alibi = "alibi_starting_size" in config or config.get("position_embedding_type") == "alibi"
     layer = config.get("layer")
@@ -124,7 +125,9 @@ def stated_limits(
         config = {**config["text_config"], **config}
     stated = next((key for key in STATED if isinstance(config.get(key), int) and config[key] > 0), None)
     if context is not None:
-        most, reason = context, "given"
+        if isinstance(context, bool) or not isinstance(context, Integral) or context < 1:
+            raise BendError(f"context={context!r} is no whole number of tokens of at least 1.")
+        most, reason = int(context), "given"
     elif stated is not None and not alibi:
         most, reason = int(config[stated]), f"{stated} of config.json"
         if config.get("model_type") == "esm":
@@ -138,7 +141,10 @@ def stated_limits(
 
 def _shortened(found: Limits, scheme: Scheme, most: int, reason: str) -> Limits:
     if most - scheme.specials < 1:
-        raise BendError(f"A context of {most} tokens leaves no room beside {scheme.specials} special tokens.")
+        raise BendError(
+            f"A context of {most} tokens ({reason}) leaves no room beside {scheme.specials} special tokens: give a "
+            "longer context=."
+        )
     return replace(found, context=most, content=most - scheme.specials, reason=reason)
 
 

@@ -10,13 +10,14 @@ tensor of the checkpoint is compared with the model's (`bend_hf.models.proof`). 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from bend_hf import models
 from bend_hf.console import log
@@ -237,7 +238,7 @@ def _load_model(
         native = models.load(source, config, revision=revision, lm_head=lm_head)
         return native, f"{type(native).__name__} of bend_hf, {claim}", []
     state = read_state_dict(source, revision)
-    _refuse_quantised(source, state)
+    refuse_quantised(source, state.items())
     if not needs_code(config):
         return load_stock(source, config, state, lm_head)
     if not trust:
@@ -253,13 +254,21 @@ def _load_model(
     return model, f"{type(model).__name__} of the checkpoint's own code (trusted)", ignored
 
 
-def _refuse_quantised(source: str, state: Mapping[str, Tensor]) -> None:
-    for key, value in state.items():
+def refuse_quantised(source: str, weights: Iterable[tuple[str, Tensor]]) -> None:
+    """Refuse weights that are no numbers by themselves: of 8 bits or fewer, or of a library's own kind of tensor.
+
+    Raises:
+        BendError: There is one; it is named.
+    """
+    for key, value in weights:
         floating = value.is_floating_point() and value.element_size() > 1
-        if not floating and value.ndim > 1 and key.endswith(("weight", "qweight", "weight_packed")):
+        packed = not floating and value.ndim > 1 and key.endswith(("weight", "qweight", "weight_packed"))
+        if packed or is_traceable_wrapper_subclass(value):
+            kind = str(value.dtype).removeprefix("torch.") if packed else type(value).__name__
             raise BendError(
-                f"{source!r} holds {key} in {str(value.dtype).removeprefix('torch.')}: weights quantised to 8 bits or "
-                "fewer need the scales of the library that made them. Dequantise them there, or give the original."
+                f"{source!r} holds {key} in {kind}: weights quantised to 8 bits or fewer need the scales of the "
+                "library that made them. Dequantise them there (model.dequantize(), or weight.dequantize() of each "
+                "weight), or give the original."
             )
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from bend_hf.console import log
+from bend_hf.embed.fingerprint import PROBES
 from bend_hf.embed.network import Network, lowered
 from bend_hf.embed.spread import DeviceMap, is_spread, spread
 from bend_hf.embed.tokens import Scheme
@@ -69,6 +70,17 @@ def probe_ids(scheme: Scheme, tokens: int, seed: int) -> np.ndarray:
     return np.concatenate((scheme.prefix, ids, scheme.suffix)).astype(np.int64)
 
 
+def _room(scheme: Scheme, most: int | None) -> int:
+    """Tokens of a probe, without special ones: two at least, since one alone does not show which side it sees."""
+    return max(2, min(128, most or 128) - scheme.specials)
+
+
+def _others(scheme: Scheme, ids: Tensor) -> Tensor:
+    """Return ids (T,) of DNA, each of which is another one than that in its place."""
+    known = torch.from_numpy(np.unique(scheme.encode([PROBES[1]])[0].ids))
+    return known[(torch.searchsorted(known, ids) + 1) % len(known)]
+
+
 def measure(network: Network, scheme: Scheme, half: torch.dtype | None = None, most: int | None = None) -> Measured:
     """Try a model in float32 on probes of up to 128 tokens.
 
@@ -84,7 +96,7 @@ def measure(network: Network, scheme: Scheme, half: torch.dtype | None = None, m
     """
     own, network.dtype = network.dtype, torch.float32
     try:
-        size = min(128, most or 128) - scheme.specials
+        size = _room(scheme, most)
         long, short = probe_ids(scheme, size, 1), probe_ids(scheme, max(1, size // 3), 2)
         ids = torch.from_numpy(long)[None]
         layers = network.count_layers(ids)
@@ -102,13 +114,13 @@ def measure(network: Network, scheme: Scheme, half: torch.dtype | None = None, m
         changed = ids.clone()
         cut = len(scheme.prefix) + size // 2
         end = len(long) - len(scheme.suffix)
-        changed[0, cut:end] = ids[0, cut:end].flip(0).roll(1)
+        changed[0, cut:end] = _others(scheme, ids[0, cut:end])
         reached = (run(changed)[0][0, :cut] - whole[0][0, :cut]).abs().max()
         causal = bool(reached <= 1e-5 * _scale(whole[0]))
         changed = ids.clone()
-        changed[0, len(scheme.prefix) : cut] = torch.from_numpy(probe_ids(scheme, size, 4)[len(scheme.prefix) : cut])
+        changed[0, len(scheme.prefix) : cut] = _others(scheme, ids[0, len(scheme.prefix) : cut])
         reached = (run(changed)[0][0, cut:] - whole[0][0, cut:]).abs().max()
-        told = size >= 16  # by fewer tokens, which may be the same by chance, it is not
+        told = size >= 16  # fewer are too few to judge an attention by that reads some tokens only
         isolated = told and causal and bool(reached <= 1e-5 * _scale(whole[0]))
 
         batch = np.full((2, len(long)), scheme.pad, np.int64)
@@ -149,7 +161,7 @@ def measure(network: Network, scheme: Scheme, half: torch.dtype | None = None, m
 
 def measure_layers(network: Network, scheme: Scheme, measured: Measured, most: int | None = None) -> Measured:
     """Return what was measured of a model with what differs at the network's own layers: width, deviations, scale."""
-    long = probe_ids(scheme, min(128, most or 128) - scheme.specials, 1)
+    long = probe_ids(scheme, _room(scheme, most), 1)
     vectors = network(torch.from_numpy(long)[None])[0, len(scheme.prefix) : len(long) - len(scheme.suffix)]
     deviations, scale, dim = _spread(vectors)
     return replace(measured, dim=dim, deviations=deviations, scale=scale)

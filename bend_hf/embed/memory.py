@@ -12,13 +12,14 @@ from __future__ import annotations
 import copy
 import inspect
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import nn
 
 from bend_hf.embed import fingerprint
-from bend_hf.embed.loading import Loaded, vocabulary_notes
+from bend_hf.embed.loading import Loaded, refuse_quantised, vocabulary_notes
 from bend_hf.embed.reading import read_scheme
 from bend_hf.errors import BendError
 from bend_hf.files import digest_of
@@ -126,10 +127,12 @@ def borrow(
         scheme: How DNA is read, instead of what is found out.
 
     Raises:
-        BendError: The tokenizer is none of DNA or of another model, or the model takes no ``input_ids``.
+        BendError: The tokenizer is none of DNA or of another model, the model takes no ``input_ids``, or its weights
+            are quantised.
     """
     whole = unwrap(model)
     name = name or type(whole).__name__
+    refuse_quantised(name, chain(whole.named_parameters(), whole.named_buffers()))
     config: Any = getattr(whole, "config", None)
     settings: dict[str, Any] = config.to_dict() if hasattr(config, "to_dict") else {}
     if settings.get("model_type") == "big_bird":  # what makes its attention right is a change to the model

@@ -166,7 +166,10 @@ class Network:
                         f"{self.name} gives vectors of shape {tuple(vectors.shape)} for ids of shape "
                         f"{tuple(ids.shape)}: want one vector per token."
                     )
-                vectors = vectors[:, :tokens]
+                if not vectors.is_floating_point():
+                    kind = str(vectors.dtype).removeprefix("torch.")
+                    raise BendError(f"{self.name} gives vectors of {kind}: want floating-point numbers.")
+                vectors = vectors[:, :tokens].float() if vectors.dtype == torch.float64 else vectors[:, :tokens]
                 found.append(fold(vectors) if self.fold_strands else vectors)
             return found
 

@@ -134,10 +134,11 @@ def read_config(source: str, revision: str | None = None, name: str = "config.js
     quantised = config.get("quantization_config")
     if quantised:
         method = quantised.get("quant_method", "?") if isinstance(quantised, Mapping) else quantised
+        way = "put weight.dequantize() in place of each weight" if method == "torchao" else "call model.dequantize()"
         raise BendError(
             f"{source!r} holds weights quantised by {method!r} (quantization_config of config.json): load it with "
-            f"transformers{LIBRARIES.get(str(method), '')}, call model.dequantize(), save it and give that folder, or "
-            "give the original weights."
+            f"transformers{LIBRARIES.get(str(method), '')}, {way}, save it and give that folder, or give the original "
+            "weights."
         )
     return config
 

@@ -79,6 +79,12 @@ def _say_rna() -> None:
     log.warning("There are sequences with U (RNA): it is read as T.")
 
 
+def check_text(sequence: object, row: int) -> None:
+    """Refuse what is no text, as sequence number `row`."""
+    if not isinstance(sequence, str):
+        raise BendError(f"Sequence {row} is of type {type(sequence).__name__}: give DNA as text, such as 'ACGT'.")
+
+
 def write_bases(bases: Bases, letters: str = LETTERS) -> list[str]:
     """Return the sequences as text, with `letters` for A C G T N: lower case, or U for T, as a tokenizer wants it."""
     text = np.frombuffer(letters.encode(), np.uint8)[bases.codes].tobytes().decode()

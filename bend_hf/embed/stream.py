@@ -16,7 +16,7 @@ import torch
 
 from bend_hf.embed.interface import Tokens
 from bend_hf.embed.pieces import pieces
-from bend_hf.embed.rules import reference_overlap, reverse_complement
+from bend_hf.embed.rules import check_text, reference_overlap, reverse_complement
 from bend_hf.embed.strands import average_strands
 from bend_hf.errors import BendError
 
@@ -63,7 +63,8 @@ def _chunks(embedder: Embedder, sequences: Iterable[str], layers: int) -> Iterat
     most = min(max(BUFFER_BYTES // values, 4 * embedder.batch_tokens), MOST_BUFFER_BYTES // (values * layers))
     chunk: list[str] = []
     size = 0
-    for sequence in sequences:
+    for row, sequence in enumerate(sequences):
+        check_text(sequence, row)
         tokens = len(sequence) // (embedder.scheme.k if embedder.scheme.family in ("k-mers", "k-mer blocks") else 1)
         if chunk and (size + tokens > most or len(chunk) >= 8192):
             yield chunk

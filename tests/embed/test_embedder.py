@@ -452,11 +452,42 @@ def test_key_ignores_path_and_batch_but_not_weights(tmp_path, folders):
         ({"device": "cuda:7"}, "is not there"),
         ({"device": "gpu"}, "is none"),
         ({"context": 1}, "leaves no room"),
+        ({"context": 0}, "no whole number of tokens"),
+        ({"context": 2.5}, "no whole number of tokens"),
     ],
 )
 def test_bad_options(folders, options, message):
     with pytest.raises(BendError, match=message):
         load(folders["esm"], **options)
+
+
+@pytest.mark.parametrize("context", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize(("name", "causal"), [("gpt2", True), ("esm", False), ("bert_of_characters", False)])
+def test_a_context_of_a_few_tokens_is_one(name, causal, context, tmp_path):
+    """What sees both sides is not taken for causal where two tokens fit, or one beside a special token."""
+    path = getattr(tiny_models, name)(tmp_path)
+    if name == "esm" and context == 1:
+        with pytest.raises(BendError, match="leaves no room beside 1 special tokens: give a longer context="):
+            load(path, context=1)
+        return
+    embedder = load(path, context=context)
+    assert embedder.causal == causal
+    sequence = tiny_models.dna(23)
+    [(vectors, lengths)] = embedder.embed([sequence])
+    assert lengths.sum() == len(sequence)
+    if context == 1:
+        alone = torch.cat([next(embedder.embed([letter])).vectors for letter in sequence])
+        assert (vectors - alone).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("given", [None, b"ACGT", 7])
+def test_what_is_no_text_is_refused(folders, given):
+    for embedder in (
+        load(folders["esm"]),
+        CallableEmbedder(lambda texts: ([np.ones((len(t), 2)) for t in texts], None)),
+    ):
+        with pytest.raises(BendError, match=f"Sequence 1 is of type {type(given).__name__}: give DNA as text"):
+            list(embedder.embed(["ACGTACGT", given]))
 
 
 def test_a_bare_string_is_refused(folders):

@@ -87,6 +87,20 @@ def test_logits_are_no_vectors(output):
         of_model(Toy(output))
 
 
+@pytest.mark.parametrize("kind", [torch.int64, torch.complex64, torch.bool])
+def test_vectors_are_floating_point(kind):
+    """The imaginary part of complex ones would be dropped without a word."""
+    with pytest.raises(BendError, match=f"gives vectors of {str(kind).removeprefix('torch.')}: want floating-point"):
+        of_model(Toy(lambda logits, hidden: (hidden.to(kind),)))
+
+
+def test_double_precision_is_rounded_to_float32():
+    model = Toy(lambda logits, hidden: (hidden.double(),))
+    vectors = next(of_model(model).embed(["ACGT"])).vectors
+    assert vectors.dtype == torch.float32
+    assert torch.equal(vectors, expected(model))
+
+
 def test_hidden_states_are_asked_for_where_logits_come():
     model = Deep(None)
     assert torch.equal(next(of_model(model).embed(["ACGT"])).vectors, expected(model, 3))
