@@ -169,9 +169,7 @@ KINDS = (
         cli(DOCTOR, index("/etc/passwd")),
         "names files that do not lie beside it (/etc/passwd): download it",
     ),
-    Kind(
-        "an index of numbers", cli(DOCTOR, index(3)), "is no index of weight shards (TypeError('expected str, bytes or"
-    ),
+    Kind("an index of numbers", cli(DOCTOR, index(3)), "is no index of weight shards (TypeError("),
     Kind(
         "an index of shards that are missing",
         cli(DOCTOR, index("model-00001-of-00002.safetensors")),
