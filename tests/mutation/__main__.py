@@ -37,6 +37,8 @@ LEFT_OUT = ("distributed", "killed", "interrupted", "browser", "wheel", "benchma
 """What names of files of tests hold that are too slow to be run for every fault."""
 PART = 10_000
 """Bytes of a file of tests that one process runs."""
+FIRST = 3.0
+"""Seconds of tests that are run first for a fault, before all others."""
 Seen = dict[str, Any]
 """`seconds` by test; `lines`: by file and line the number of one of `sets`, the tests that run it, by their numbers;
 `imports`: by file those whose own file imports it."""
@@ -202,22 +204,36 @@ def _plant(work: tuple[Fault, list[tuple[str, float]], float]) -> dict | None:
     started = time.monotonic()
     what, by = ("survived" if tests else "unseen"), ""
     if tests:
-        names = [test for test, _ in tests]
-        limit = 5 * _options.slowest
         path = _slot.copy / fault.path
         text = path.read_text(encoding="utf-8")
-        path.write_text(fault.applied(text), encoding="utf-8")
-        try:
-            found = _slot(60 + 5 * sum(took for _, took in tests), _of(names), names, limit=limit)
-        finally:
-            path.write_text(text, encoding="utf-8")
-        by = "no end" if found is None else found["failed"] or ""
-        if found is not None and by and not by.startswith("collecting"):
-            again = _slot(60 + limit, _of([by]), [by], limit=limit)
-            by = by if again is not None and not again["failed"] else ""
-        what = "seen" if by else "survived"
+        for part in _stages(tests):
+            names = [test for test, _ in part]
+            limit = 5 * _options.slowest
+            path.write_text(fault.applied(text), encoding="utf-8")
+            try:
+                found = _slot(60 + 5 * sum(took for _, took in part), _of(names), names, limit=limit)
+            finally:
+                path.write_text(text, encoding="utf-8")
+            by = "no end" if found is None else found["failed"] or ""
+            if found is not None and by and not by.startswith("collecting"):
+                again = _slot(60 + limit, _of([by]), [by], limit=limit)
+                by = by if again is not None and not again["failed"] else ""
+            if by:
+                what = "seen"
+                break
     took = round(time.monotonic() - started, 1)
     return {"fault": str(fault), "what": what, "by": by, "tests": len(tests), "took": took}
+
+
+def _stages(tests: list[tuple[str, float]]) -> list[list[tuple[str, float]]]:
+    """The first tests, then the others: most faults are seen by the first, and few files are imported for them."""
+    count, total = 0, 0.0
+    for _, took in tests:
+        total += took
+        if count and total > FIRST:
+            break
+        count += 1
+    return [part for part in (tests[:count], tests[count:]) if part]
 
 
 def _of(tests: list[str]) -> list[str]:
