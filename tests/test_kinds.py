@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from bend_hf.errors import BendError
-from bend_hf.kinds import KINDS, LabelError, get_kind
+from bend_hf.kinds import KINDS, LabelError, arrays, get_kind
 from bend_hf.tasks import TASKS
 from bend_hf.tasks.own import own_task
 
@@ -42,6 +42,15 @@ def test_wrong_runs_name_their_row(runs, problem):
     with pytest.raises(LabelError, match=f"row 1 .*{problem}") as error:
         GENES.kind.parse(GENES, texts("8:5", runs), np.array([5, 5]))
     assert error.value.row == 1
+
+
+@pytest.mark.parametrize(("at", "row"), [(0, 0), (2, 0), (3, 1), (4, 2), (5, 2)])
+def test_a_wrong_label_names_its_row_at_both_ends_of_it(at, row):
+    values = np.zeros(6, np.int8)
+    values[at] = 9
+    with pytest.raises(LabelError, match=f"row {row} has label 9; labels are 0 to 8") as error:
+        arrays.check_range(values, np.array([3, 1, 2]), 9)
+    assert error.value.row == row
 
 
 def test_classes_of_nucleotides_turn_with_the_strand():

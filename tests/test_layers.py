@@ -144,6 +144,9 @@ def test_the_best_layer_is_chosen_on_validation_and_not_on_test(runs):
     [sweep] = by_layer(board(turned))
     assert sweep.best.name == "0"
     assert sweep.title == board(every[:1])[0].title
+    first, *others = board(every)
+    [sweep] = by_layer([dataclasses.replace(first, score=None), *others])
+    assert len(sweep.points) == 3  # a layer that failed hides no other
     without = [dataclasses.replace(every[0], history=[]), *every[1:]]
     [sweep] = by_layer(board(without))
     assert sweep.best is None

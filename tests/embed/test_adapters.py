@@ -167,7 +167,10 @@ def test_a_failure_names_the_model_and_the_sequence(caplog):
 
 
 def test_a_failure_on_a_batch_alone_goes_on_one_by_one(caplog):
+    asked = []
+
     def crowded(sequences):
+        asked.append(len(sequences))
         if len(sequences) > 3:
             raise MemoryError("too many")
         return one_by_one(sequences)
@@ -176,6 +179,9 @@ def test_a_failure_on_a_batch_alone_goes_on_one_by_one(caplog):
     found = list(embedder.embed(["ACGT"] * 5))
     assert [tokens.vectors[:, 0].tolist() for tokens in found] == [[1, 2, 3, 4]] * 5
     assert "going on one by one" in caplog.text
+    asked.clear()
+    assert len(list(embedder.embed(["ACGT"] * 5))) == 5
+    assert asked == [1] * 5  # it is not tried with several again
 
 
 def test_chance_and_padding_are_found():

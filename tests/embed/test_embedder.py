@@ -373,6 +373,21 @@ def test_infinite_vectors_name_model_sequence_and_dtype():
         list(embedder.embed(["ACGT", "ACGTT", "ACGTNN", "ACG"]))
 
 
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_vectors_of_any_layer_that_are_not_finite_are_refused(tmp_path, monkeypatch, wrong):
+    embedder = Embedder.from_pretrained(tiny_models.esm(tmp_path), dtype="float32", device="cpu")
+    hidden = embedder.network.hidden
+
+    def poisoned(*batch):
+        found = [layer.clone() for layer in hidden(*batch)]
+        found[wrong][0, 1, 0] = float("nan")
+        return found
+
+    monkeypatch.setattr(embedder.network, "hidden", poisoned)
+    with pytest.raises(BendError, match="gives NaN or infinite vectors for sequence 0"):
+        list(embedder.embed_layers(["ACGTTGCAACGT"], [0, -1]))
+
+
 # One-hot, adapters, loading by name, provenance.
 
 

@@ -142,6 +142,13 @@ def test_what_was_trained_beside_the_matrices(base, tmp_path, settings, trunk):
     assert unlike == []
 
 
+def test_an_adapter_without_weights_is_refused(trained, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "lora")
+    (folder / "adapter_model.safetensors").unlink()
+    with pytest.raises(BendError, match=r"no weights of an adapter \(adapter_model\.safetensors"):
+        load(str(folder))
+
+
 def test_a_parameter_of_another_size_is_refused(base, trained, tmp_path):
     from safetensors.torch import save_file
 

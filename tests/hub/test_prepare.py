@@ -101,6 +101,8 @@ def test_removal_takes_what_was_placed_and_nothing_else(caches: Path) -> None:
     assert remove(namespace="nobody") == []
     remove()
     assert prepared() == []
+    with pytest.raises(BendError, match="Unknown task 'gene'"):
+        remove("gene")  # though nothing is placed
     assert [path for path in caches.rglob("*") if path.is_file() and path.name != "__init__.py"] == [
         foreign / "dataset_info.json"
     ]

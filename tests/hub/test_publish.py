@@ -15,6 +15,7 @@ import yaml
 from hub_client import Client, ClientError
 from tasks_of_ones_own import make_task, write_folder
 
+from bend_hf import __version__
 from bend_hf import files as file_tools
 from bend_hf.hub import cards
 from bend_hf.hub import mirror as mirrors
@@ -59,6 +60,7 @@ def test_every_repository_changes_in_one_commit(hub: hub_server.Hub, client: Cli
     assert {repo_id for repo_id, _, _ in commits} == {f"bend/{name}" for name in (*cards.DATASETS, *METRICS)}
     for (_, repo_id), repo in hub.repos.items():
         assert len(repo.messages) == 2, repo_id  # the Hub's own, and ours
+        assert repo.messages[1] == f"bend_hf {__version__}"
         assert [repo_id, repo.refs["main"], False] in commits
         assert not repo.private
     for dataset in cards.DATASETS:

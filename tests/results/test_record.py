@@ -278,6 +278,13 @@ def test_a_record_that_its_predictions_do_not_bear_out_is_refused(
         record.read_result(path)
 
 
+@pytest.mark.parametrize("claimed", [5, None, [1], {}])
+def test_what_a_record_holds_in_another_shape_is_no_agreement(claimed: object) -> None:
+    computed = {"folds": {"part1": 0.5}}
+    assert verify.disagreement({"folds": {"part1": 0.5, "note": "more"}}, computed) is None
+    assert "its predictions give" in str(verify.disagreement({"folds": claimed}, computed))
+
+
 def test_summaries_are_computed_once_for_each_file_of_predictions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -277,6 +277,16 @@ def test_the_interval_of_an_auroc_has_a_moderated_variance(inflated: float, posi
     assert drawn_auroc(0.0, freedom, positives, 3000).interval() is None
 
 
+def test_a_label_with_one_positive_is_in_the_mean_of_resamples_as_it_is_in_the_score() -> None:
+    predictions = simulate("cpg_methylation", rows=200, chromosomes=20)
+    labels = predictions.labels.copy()
+    labels[:, 2] = np.arange(200) == 7
+    table = predictions.table.set_column(predictions.table.column_names.index("labels"), "labels", [list(labels)])
+    boot = statistics.bootstrap(Predictions(predictions.task, table), resamples=200)
+    assert boot.scores == pytest.approx(boot.per_label.mean(axis=1))
+    assert boot.score == pytest.approx(statistics.score(Predictions(predictions.task, table))["auroc"])
+
+
 def test_a_label_without_a_class_is_in_no_resample_s_mean() -> None:
     predictions = simulate("cpg_methylation", rows=200, chromosomes=20)
     labels = predictions.labels.copy()

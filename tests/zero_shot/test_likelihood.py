@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import product
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from bend_hf.embed.rules import reverse_complement
 from bend_hf.errors import BendError
 from bend_hf.protocols import get_protocol
 from bend_hf.zero_shot.likelihood import language_model
+from bend_hf.zero_shot.likelihood import masked as masked_scores
 from bend_hf.zero_shot.variants import score_variants
 
 DEFAULT = get_protocol("default")
@@ -196,3 +198,15 @@ def test_a_callables_own_likelihoods(causal):
     del model.log_likelihood
     with pytest.raises(BendError, match=r"no language-model head.*log_likelihood"):
         score_variants(load_embedder(model, protocol=DEFAULT), dataset, protocol=DEFAULT, scores=("llr",))
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 3])
+def test_alleles_of_other_numbers_of_tokens_are_refused(tokens):
+    """The variant lies in the third and last token of the reference, which the alternate allele may lack."""
+    reference = SimpleNamespace(ids=np.array([5, 6, 7]), lengths=np.array([2, 2, 2]))
+    lengths = {1: [6], 2: [2, 4], 3: [2, 1, 3]}[tokens]
+    alternate = SimpleNamespace(ids=np.array([5, 6, 8][:tokens]), lengths=np.array(lengths))
+    scheme = SimpleNamespace(family="BPE", mask=9, encode=lambda texts: [reference, alternate])
+    window = SimpleNamespace(at=5, reference="ACGTAC", alternate="ACGTAG")
+    with pytest.raises(BendError, match="mine cuts the alleles of a variant into different tokens"):
+        masked_scores(SimpleNamespace(scheme=scheme, name="mine"), None, [window])
