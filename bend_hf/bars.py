@@ -18,8 +18,13 @@ from typing import Any, TypeVar
 
 from huggingface_hub.utils import tqdm
 
+from bend_hf.text import counted
+
 log = logging.getLogger("bend_hf")
 T = TypeVar("T")
+SYMBOLS = ("B", "nt")
+"""Units that have no plural."""
+
 EVERY = 30.0
 """Seconds between two lines of a bar that nobody sees."""
 READY = 1.0
@@ -171,7 +176,7 @@ class Bar(tqdm):
         self.said = self.began = time.monotonic()
         self.seen = options.get("initial", 0)
         self.what, self.of = options.get("desc", ""), options.get("total")
-        self.each = options.get("unit", "it")
+        self.each = options.get("unit", "item")
         super().__init__(*arguments, **options)
 
     def __iter__(self) -> Iterator[Any]:
@@ -188,6 +193,12 @@ class Bar(tqdm):
         self.beat(n)
         return drawn
 
+    def close(self) -> None:
+        """End the bar; below the line above the bars it leaves nothing where the next message is written."""
+        if not self.disable and self.pos:
+            self.clear()
+        super().close()
+
     def beat(self, n: float) -> None:
         """Count, and say how far it is where nothing has been said for a while."""
         self.seen += n
@@ -198,7 +209,8 @@ class Bar(tqdm):
         if sys.stderr.isatty():
             WAY.show(new=False)
             return
-        far = f"{self.seen:,.0f} {self.each}"
+        plural = self.each if self.each in SYMBOLS else None
+        far = counted(round(self.seen), self.each, plural)
         if self.of:
-            far = f"{self.seen / self.of:.0%} ({self.seen:,.0f} of {self.of:,.0f} {self.each})"
+            far = f"{self.seen / self.of:.0%} ({self.seen:,.0f} of {counted(round(self.of), self.each, plural)})"
         log.info("%s", " · ".join(filter(None, [f"{self.what}: {far}", WAY.text() if WAY.levels else ""])))

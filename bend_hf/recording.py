@@ -97,7 +97,7 @@ def results_of(
     numbers = seeds if task.recipe and road.embedder is not None else (None,)
     for seed in numbers:
         if seed in found:
-            log.info("%s: %s is there already (overwrite=True makes it again)", task.name, found[seed].path)
+            log.info("%s: %s is there already (overwrite=True, --overwrite: anew)", task.name, found[seed].path)
             results[seed] = found[seed]
     missing = [seed for seed in numbers if seed not in results]
     road.seconds, road.bytes, road.trained_in, road.trained_rows = {}, 0, None, None

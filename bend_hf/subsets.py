@@ -18,6 +18,7 @@ import numpy as np
 from bend_hf.checks import whole
 from bend_hf.errors import BendError
 from bend_hf.tasks import Task
+from bend_hf.text import counted
 
 if TYPE_CHECKING:
     import datasets
@@ -109,8 +110,8 @@ def check_sizes(task: Task, folds: Sequence[Fold], asked: Sequence[int | None]) 
     most, fewest = max(size or 0 for size in asked), min(len(fold.train) for fold in folds)
     if most > fewest:
         raise BendError(
-            f"{task.name}: train_rows={most} (--train-rows), and there are {fewest:,} rows to train on: give fewer, or "
-            "all."
+            f"{task.name}: train_rows={most} (--train-rows), and the task has {counted(fewest, 'row')} to train on: "
+            "give fewer, or all."
         )
 
 

@@ -26,6 +26,12 @@ def number(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
+def counted(number: float, one: str, several: str | None = None, *, form: str = ",") -> str:
+    """A number of things as text: ``1 row``, ``2,500 rows``; `several` is the plural that is not one ``s`` more."""
+    shown = f"{number:{form}}"
+    return f"{shown} {one if shown == '1' else several or one + 's'}"
+
+
 def interval(ends: Sequence[float] | None, digits: int = 3) -> str:
     """An interval as text, ``-`` for none."""
     return "-" if ends is None else f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 import sys
 
 import pytest
@@ -89,8 +90,18 @@ def test_a_heartbeat_off_a_terminal(clock, said, by_hand):
             for _ in progress(range(4), name="bend_hf.test", desc="reading", unit="row"):
                 clock.now += 16
     beats = [line for line in said() if line.startswith("reading")]
-    assert beats[0] == "reading: 50% (2 of 4 row) · task 1 of 2 · a"
+    assert beats[0] == "reading: 50% (2 of 4 rows) · task 1 of 2 · a"
     assert len(beats) == 4
+
+
+@pytest.mark.parametrize(
+    ("unit", "total", "far"), [("nt", None, "2 nt"), ("row", None, "2 rows"), ("row", 1, "1 row)")]
+)
+def test_what_is_counted_has_its_plural(clock, said, unit, total, far):
+    with progress(name="bend_hf.test", desc="reading", unit=unit, total=total) as bar:
+        clock.now += 31
+        bar.update(total or 2)
+    assert said()[0].endswith(far)
 
 
 def test_a_quick_bar_is_silent(said):
@@ -121,6 +132,31 @@ def test_a_line_above_the_bars_of_a_terminal(clock, monkeypatch, hidden):
     assert ("reading" in text) is not hidden
     assert ("a message\n" in text) is not hidden
     assert bars.WAY.line is None
+
+
+def test_a_bar_that_ends_below_the_line_leaves_nothing_there(clock, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys.modules["huggingface_hub.utils.tqdm"], "HF_HUB_DISABLE_PROGRESS_BARS", None)
+    monkeypatch.setattr(sys.modules["huggingface_hub.utils.tqdm"], "progress_bar_states", {})
+    with told("info"):
+        for _ in steps("ab", "task"):
+            list(progress(range(3), name="bend_hf.test", desc="reading", file=terminal, mininterval=0))
+            seen = terminal.getvalue()
+    screen: dict[int, str] = {}
+    at = column = 0
+    for part in re.findall(r"\n|\x1b\[A|\r|[^\n\x1b\r]+", seen):
+        if part == "\n":
+            at, column = at + 1, 0
+        elif part == "\x1b[A":
+            at -= 1
+        elif part == "\r":
+            column = 0
+        else:
+            line = screen.get(at, "")
+            screen[at] = line[:column].ljust(column) + part + line[column + len(part) :]
+            column += len(part)
+    assert screen[at].strip() in ("", "task 2 of 2 · b")
 
 
 def test_verbose_tells_what_the_command_line_tells(capsys):

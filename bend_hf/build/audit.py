@@ -23,11 +23,13 @@ from bend_hf.build.matched import composition
 from bend_hf.build.near import COVERED, SEED, Found, near_duplicates
 from bend_hf.build.sharing import NEAR_VARIANTS, contrary, shared_genes
 from bend_hf.build.splits import Windows, joined, union
+from bend_hf.console import spoken
 from bend_hf.data.audited import CLEAR
 from bend_hf.data.coordinates import read
 from bend_hf.data.genome import Genome
 from bend_hf.data.sources import TaskFiles
 from bend_hf.metric import METRICS
+from bend_hf.text import counted
 
 QUERIES = 10_000
 SAMPLE = 20_000
@@ -82,7 +84,7 @@ class Audit:
         return asdict(self)
 
     def __str__(self) -> str:
-        lines = [f"{self.task}: {sum(self.rows.values()):,} rows"]
+        lines = [f"{self.task}: {counted(sum(self.rows.values()), 'row')}"]
         for split, rows in self.rows.items():
             named = self.chromosomes[split]
             shown = ", ".join(named[:8]) + (" …" if len(named) > 8 else "")
@@ -92,7 +94,7 @@ class Audit:
                 if content
                 else ""
             )
-            lines.append(f"  {split}: {rows:,} rows on {len(named)} chromosome{'s' * (len(named) > 1)} ({shown}){base}")
+            lines.append(f"  {split}: {counted(rows, 'row')} on {counted(len(named), 'chromosome')} ({shown}){base}")
         for each in self.overlaps:
             lines.append(
                 f"  {each['share']:.1%} of the {each['split']} windows ({each['windows']:,} of {each['of']:,}) overlap "
@@ -103,7 +105,8 @@ class Audit:
         if self.repeated["windows"]:
             different = self.repeated["different_labels"]
             lines.append(
-                f"  {self.repeated['windows']:,} windows are listed again, {different:,} of them with other labels"
+                f"  {counted(self.repeated['windows'], 'window is', 'windows are')} listed again, {different:,} of "
+                "them with other labels"
             )
         for each in self.near:
             lines.append(
@@ -111,8 +114,8 @@ class Audit:
                 f"in {each['other']} (identity ≥ {IDENTITY:.0%} over ≥ {COVERED:.0%} of {each['width']} bp)"
             )
         lines.append(
-            f"  {self.edges['chromosome_end']:,} windows touch a chromosome's end, {self.edges['with_n']:,} of "
-            f"{self.edges['looked_at']:,} looked at hold N"
+            f"  {counted(self.edges['chromosome_end'], 'window touches', 'windows touch')} a chromosome's end, "
+            f"{self.edges['with_n']:,} of {self.edges['looked_at']:,} looked at hold N"
         )
         if self.contrary is not None:
             lines.append(
@@ -121,12 +124,13 @@ class Audit:
         if self.genes is not None:
             lines.append(
                 f"  {self.genes['share']:.1%} of the variants ({self.genes['variants']:,}) lie in a gene that also "
-                f"holds one of the other label ({self.genes['genes']:,} of {self.genes['of_genes']:,} genes)"
+                f"holds one of the other label ({self.genes['genes']:,} of {counted(self.genes['of_genes'], 'gene')})"
             )
         if self.easy is not None:
             lines.append(
                 f"  k-mer frequencies alone reach {METRICS[self.easy['metric']].title} {self.easy['value']:.3f} on "
-                f"{self.easy['on']} ({self.easy['labels']:,} labels; chance {self.easy['chance']:.3f}, perfect 1)"
+                f"{self.easy['on']} ({counted(self.easy['labels'], 'label')}; chance {self.easy['chance']:.3f}, "
+                "perfect 1)"
             )
         lines += [f"  problem: {problem}" for problem in self.problems]
         lines += [f"  warning: {warning}" for warning in self.warnings]
@@ -142,6 +146,7 @@ def audit(
     annotation: str | Path | None = None,
     aliases: str | Path | None = None,
     seed: int = 0,
+    verbose: bool = False,
 ) -> Audit:
     """Audit a task.
 
@@ -152,12 +157,25 @@ def audit(
         queries: Pieces of each held-out split (of all folds together) to search for near-duplicates; 0 for no search.
         easy: Whether to score k-mer frequencies.
         seed: Of the samples.
+        verbose: Whether to tell what is done and how far it is, as the command line does.
 
     Raises:
         BendError: The files are not as declared.
     """
     checks.whole("queries", queries, 0)
     checks.whole("seed", seed, 0)
+    with spoken(verbose):
+        return _audited(files, queries, easy, annotation, aliases, seed)
+
+
+def _audited(
+    files: TaskFiles,
+    queries: int,
+    easy: bool,
+    annotation: str | Path | None,
+    aliases: str | Path | None,
+    seed: int,
+) -> Audit:
     task, genome = files.task, Genome(files.fasta)
     tables = {name: table for name, table in read(files, genome).items() if len(table)}
     windows = {name: _windows(table, genome, task.kind.variants) for name, table in tables.items()}
@@ -374,9 +392,11 @@ def _problems(found: Audit) -> list[str]:
     problems = []
     for each in found.overlaps:
         if each["windows"]:
-            problems.append(f"{each['windows']:,} {each['split']} windows share bases with {each['other']} windows")
+            one, several = (f"{each['split']} {verb}" for verb in ("window shares", "windows share"))
+            problems.append(f"{counted(each['windows'], one, several)} bases with {each['other']} windows")
     if found.repeated["different_labels"]:
-        problems.append(f"{found.repeated['different_labels']:,} windows are listed twice with different labels")
+        twice = counted(found.repeated["different_labels"], "window is", "windows are")
+        problems.append(f"{twice} listed twice with different labels")
     for each in found.near:
         if each["share"] > 0.01:
             problems.append(

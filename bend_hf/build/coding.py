@@ -17,6 +17,7 @@ from bend_hf.build.counts import Counts
 from bend_hf.build.readers.annotation import Annotation, Parts
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
+from bend_hf.text import counted
 
 BIOTYPES = ("", "protein_coding", "mRNA", "gene", "transcript")
 STOPS = ("TAA", "TAG", "TGA")
@@ -108,7 +109,8 @@ def coding_sequences(
         first = int(beyond[0])
         name = genome.names[chromosome[first]]
         raise BendError(
-            f"{read.path}: {len(beyond):,} transcripts end beyond their chromosome in {genome.path} (first: "
+            f"{read.path}: {counted(len(beyond), 'transcript ends beyond its', 'transcripts end beyond their')} "
+            f"chromosome in {genome.path} (first: "
             f"{read.transcripts['transcript_id'][first]} at {end[first]:,}, {name} has {lengths[chromosome[first]]:,} "
             "bp). The annotation is of another build than the genome: give the FASTA it was made on."
         )

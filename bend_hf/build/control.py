@@ -24,7 +24,7 @@ from bend_hf.build.counts import Counts
 from bend_hf.build.matched import counterparts
 from bend_hf.build.options import checked
 from bend_hf.build.splits import Windows
-from bend_hf.build.work import Work, building_of
+from bend_hf.build.work import Work, builder, building_of
 from bend_hf.build.write import Built, finish, write
 from bend_hf.data.coordinates import read_text
 from bend_hf.data.genome import Genome
@@ -37,6 +37,7 @@ AROUND = 512
 """Bases on either side of a variant: no window of BEND's protocol reads more."""
 
 
+@builder
 def control(
     task: str | Path,
     genome: str | Path,
@@ -46,6 +47,7 @@ def control(
     data_dir: str | Path | None = None,
     seed: int = 0,
     command: str | None = None,
+    verbose: bool = False,
 ) -> Path:
     """Write a control of a task.
 
@@ -57,6 +59,7 @@ def control(
         data_dir: Folder in the layout of BEND's release, for BEND's own tasks.
         seed: Of the permutation, the shuffles or the places.
         command: What to record as the command.
+        verbose: Whether to tell what is done and how far it is, as the command line does.
 
     Returns:
         The folder.

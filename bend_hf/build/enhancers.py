@@ -22,14 +22,15 @@ from bend_hf.build.located import locate_chromosomes
 from bend_hf.build.options import checked
 from bend_hf.build.readers.links import Links, Starts, read_links, read_starts
 from bend_hf.build.splits import Split, Windows, assigned_once
-from bend_hf.build.work import Work, leaves_nothing
+from bend_hf.build.work import Work, builder
 from bend_hf.build.write import Built, declare, write
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
 from bend_hf.tasks import TASKS
+from bend_hf.text import counted
 
 
-@leaves_nothing
+@builder
 def enhancers(
     links: Sequence[str | Path],
     tss: str | Path,
@@ -46,6 +47,7 @@ def enhancers(
     seed: int = 0,
     controls: Sequence[Kind] = (),
     command: str | None = None,
+    verbose: bool = False,
 ) -> Path:
     """Write an enhancer-annotation task.
 
@@ -65,6 +67,7 @@ def enhancers(
         controls: Control tasks to write beside it, as ``<output>_<kind>``: ``permuted``, ``shuffled``, ``matched`` (see
             `bend_hf.build.control`).
         command: What to record as the command.
+        verbose: Whether to tell what is done and how far it is, as the command line does.
 
     Returns:
         The folder.
@@ -130,8 +133,8 @@ def enhancers(
     assert template.recipe is not None
     if labels.all():
         raise BendError(
-            f"Every bin of the {len(labels):,} windows left is on: there is nothing to tell apart. Ask for wider "
-            "windows (--bins), or give links whose elements are not as wide as a window."
+            f"Every bin of the {counted(len(labels), 'window')} left is on: there is nothing to tell apart. Ask for "
+            "wider windows (--bins), or give links whose elements are not as wide as a window."
         )
     weight = max(0.01, round(float((labels == 0).sum() / max(1, labels.sum())), 2))
     task = declare(

@@ -29,14 +29,14 @@ from bend_hf.build.options import checked
 from bend_hf.build.readers.annotation import Annotation, annotation_once
 from bend_hf.build.readers.text import read_table
 from bend_hf.build.splits import Split, Windows, assigned_once
-from bend_hf.build.work import Work, leaves_nothing
+from bend_hf.build.work import Work, builder
 from bend_hf.build.write import Built, declare, write
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
 from bend_hf.tasks import TASKS
 
 
-@leaves_nothing
+@builder
 def genes(
     annotation: str | Path,
     genome: str | Path,
@@ -55,6 +55,7 @@ def genes(
     seed: int = 0,
     controls: Sequence[Kind] = (),
     command: str | None = None,
+    verbose: bool = False,
 ) -> Path:
     """Write a gene-finding task.
 
@@ -79,6 +80,7 @@ def genes(
         controls: Control tasks to write beside it, as ``<output>_<kind>``: ``permuted``, ``shuffled``, ``matched`` (see
             `bend_hf.build.control`).
         command: What to record as the command.
+        verbose: Whether to tell what is done and how far it is, as the command line does.
 
     Returns:
         The folder.

@@ -22,6 +22,7 @@ from bend_hf.build import programs
 from bend_hf.console import log, progress
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
+from bend_hf.text import counted
 
 if TYPE_CHECKING:
     from bend_hf.build.splits import Windows
@@ -65,7 +66,10 @@ def cluster(
     sizes = np.bincount(groups)
     facts |= {"pairs": len(first), "clusters": len(sizes), "largest_cluster": int(sizes.max())}
     log.info(
-        "%s clusters of %s windows; the largest holds %s.", f"{len(sizes):,}", f"{len(groups):,}", f"{sizes.max():,}"
+        "%s of %s; the largest holds %s.",
+        counted(len(sizes), "cluster"),
+        counted(len(groups), "window"),
+        f"{sizes.max():,}",
     )
     return groups, facts
 

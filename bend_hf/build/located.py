@@ -9,6 +9,7 @@ import numpy as np
 
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
+from bend_hf.text import counted
 
 
 def locate_chromosomes(
@@ -43,9 +44,10 @@ def locate_chromosomes(
         shown = ", ".join(absent[:5]) + (" …" if len(absent) > 5 else "")
         has = ", ".join(genome.names[:5]) + (" …" if len(genome.names) > 5 else "")
         raise BendError(
-            f"{path}: {len(absent):,} of {len(names):,} chromosomes are not in {genome.path} ({shown}; the genome has "
-            f"{has}). If they are other names of the same sequences, give the assembly report with aliases= "
-            "(--aliases); to leave their rows out, skip_absent=True (--skip-absent)."
+            f"{path}: {len(absent):,} of {counted(len(names), 'chromosome is', 'chromosomes are')} not in "
+            f"{genome.path} "
+            f"({shown}; the genome has {has}). If they are other names of the same sequences, give the assembly "
+            "report with aliases= (--aliases); to leave their rows out, skip_absent=True (--skip-absent)."
         )
     return codes
 

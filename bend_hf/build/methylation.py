@@ -22,7 +22,7 @@ from bend_hf.build.options import checked
 from bend_hf.build.peaks import named_tracks
 from bend_hf.build.readers.intervals import Located, read_methylation
 from bend_hf.build.splits import Split, Windows, assigned_once
-from bend_hf.build.work import Work, leaves_nothing
+from bend_hf.build.work import Work, builder
 from bend_hf.build.write import Built, declare, write
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
@@ -31,7 +31,7 @@ from bend_hf.tasks import TASKS
 _WORD = 64  # bits
 
 
-@leaves_nothing
+@builder
 def methylation(
     tracks: Mapping[str, str | Path] | Sequence[str | Path],
     genome: str | Path,
@@ -49,6 +49,7 @@ def methylation(
     seed: int = 0,
     controls: Sequence[Kind] = (),
     command: str | None = None,
+    verbose: bool = False,
 ) -> Path:
     """Write a CpG-methylation task.
 
@@ -69,6 +70,7 @@ def methylation(
         controls: Control tasks to write beside it, as ``<output>_<kind>``: ``permuted``, ``shuffled``, ``matched`` (see
             `bend_hf.build.control`).
         command: What to record as the command.
+        verbose: Whether to tell what is done and how far it is, as the command line does.
 
     Returns:
         The folder.

@@ -27,7 +27,7 @@ _MAY_BE_NONE = ("flank_left", "max_rows", "aliases", "data_dir", "split", "comma
 
 
 def checked(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a builder, as a dictionary of their own, once each is of its kind and in its range.
+    """Return what decides the rows of a builder, once each of its arguments is of its kind and in its range.
 
     Raises:
         BendError: One is not.
@@ -63,4 +63,4 @@ def checked(arguments: Mapping[str, Any]) -> dict[str, Any]:
         checks.one_of("control", control, CONTROLS)
     if len(set(controls)) < len(controls):
         raise BendError(f"controls={list(controls)} (--controls): name each once.")
-    return dict(arguments)
+    return {name: value for name, value in arguments.items() if name != "verbose"}

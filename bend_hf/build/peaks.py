@@ -26,7 +26,7 @@ from bend_hf.build.matched import matched_windows
 from bend_hf.build.options import checked
 from bend_hf.build.readers.intervals import Located, read_peaks
 from bend_hf.build.splits import Split, Windows, assigned_once
-from bend_hf.build.work import Work, leaves_nothing
+from bend_hf.build.work import Work, builder
 from bend_hf.build.write import Built, declare, write
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
@@ -35,7 +35,7 @@ from bend_hf.tasks import TASKS
 SUFFIXES = (".gz", ".bgz", ".narrowPeak", ".broadPeak", ".bed")
 
 
-@leaves_nothing
+@builder
 def peaks(
     tracks: Mapping[str, str | Path] | Sequence[str | Path],
     genome: str | Path,
@@ -53,6 +53,7 @@ def peaks(
     seed: int = 0,
     controls: Sequence[Kind] = (),
     command: str | None = None,
+    verbose: bool = False,
 ) -> Path:
     """Write a task of peaks.
 
@@ -74,6 +75,7 @@ def peaks(
         controls: Control tasks to write beside it, as ``<output>_<kind>``: ``permuted``, ``shuffled``, ``matched`` (see
             `bend_hf.build.control`).
         command: What to record as the command.
+        verbose: Whether to tell what is done and how far it is, as the command line does.
 
     Returns:
         The folder.

@@ -27,6 +27,7 @@ from bend_hf.build.work import Work, strings
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
 from bend_hf.tasks import FOLDS
+from bend_hf.text import counted
 
 SPLITS = ("train", "valid", "test")
 Scheme = Literal["chromosomes", "blocks", "folds", "file", "homology", "none"]
@@ -205,12 +206,14 @@ def assign(split: Split, windows: Windows, genome: Genome, counts: Counts) -> As
             "chromosomes": f"Name others for --validation and --test: windows lie on {', '.join(present)}; or split by "
             "blocks, which need one chromosome only",
             "blocks": f"Ask for smaller blocks than {split.block:,} bp (--block)",
-            "homology": f"They are {facts.get('clusters', 0):,} clusters of relatives; ask for a higher --identity or "
+            "homology": f"They are {counted(facts.get('clusters', 0), 'cluster')} of relatives; ask for a higher "
+            "--identity or "
             "--coverage, or split by chromosomes or blocks",
             "folds": "Ten folds need ten windows at least; split by blocks, or give a file",
         }[split.scheme]
         raise BendError(
-            f"The split by {split.scheme} leaves no row for {', '.join(missing)}, of {len(names):,} windows. {remedy}."
+            f"The split by {split.scheme} leaves no row for {', '.join(missing)}, of {counted(len(names), 'window')}. "
+            f"{remedy}."
         )
     return Assigned(names, facts)
 
@@ -268,7 +271,7 @@ def _chromosomes(split: Split, windows: Windows, genome: Genome) -> tuple[np.nda
     else:
         if len(present) < 3:
             raise BendError(
-                f"The windows lie on {len(present)} chromosome{'s' * (len(present) > 1)}, too few to split by "
+                f"The windows lie on {counted(len(present), 'chromosome')}, too few to split by "
                 "chromosome. Split by blocks."
             )
         names = np.array(SPLITS, dtype=object)[allot(groups, split.fractions, split.seed, windows.labels)]
@@ -356,6 +359,7 @@ def _refuse_giants(names: np.ndarray, groups: np.ndarray, split: Split) -> None:
         if wanted >= 1 and not 0.5 * wanted <= found:
             raise BendError(
                 f"The homology clusters cannot be split: {name} gets {found:,} of the {wanted:,.0f} windows wanted. "
-                f"The largest of {len(sizes):,} clusters holds {sizes.max():,} of {len(names):,} windows. Ask for a "
+                f"The largest of {counted(len(sizes), 'cluster')} holds {sizes.max():,} of "
+                f"{counted(len(names), 'window')}. Ask for a "
                 "higher identity or coverage, other fractions, or split by chromosomes or blocks."
             )

@@ -31,12 +31,13 @@ from bend_hf.build.readers.intervals import Located
 from bend_hf.build.readers.text import read_bytes, read_table
 from bend_hf.build.readers.vcf import Block, read_variants
 from bend_hf.build.splits import Windows
-from bend_hf.build.work import Work, leaves_nothing, strings
+from bend_hf.build.work import Work, builder, strings
 from bend_hf.build.write import Built, declare, write
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
 from bend_hf.tasks import TASKS
 from bend_hf.tasks.task import Column
+from bend_hf.text import counted
 
 UNKNOWN = "not_annotated"
 NEAR = {
@@ -89,7 +90,7 @@ CLINVAR = Labels(
 )
 
 
-@leaves_nothing
+@builder
 def variants(
     vcf: str | Path,
     genome: str | Path,
@@ -104,6 +105,7 @@ def variants(
     seed: int = 0,
     controls: Sequence[Kind] = (),
     command: str | None = None,
+    verbose: bool = False,
 ) -> Path:
     """Write a variant task.
 
@@ -122,6 +124,7 @@ def variants(
         controls: Control tasks to write beside it, as ``<output>_<kind>``: ``permuted``, ``shuffled``, ``matched`` (see
             `bend_hf.build.control`).
         command: What to record as the command.
+        verbose: Whether to tell what is done and how far it is, as the command line does.
 
     Returns:
         The folder.
@@ -169,8 +172,8 @@ def variants(
     negative, positive = np.bincount(found.label, minlength=2).tolist()
     if not (negative and positive):
         raise BendError(
-            f"{vcf}: {positive:,} variants with an effect and {negative:,} without: both are needed. Left out: "
-            f"{counts.text()}."
+            f"{vcf}: {counted(positive, 'variant')} with an effect and {negative:,} without: both are needed. Left "
+            f"out: {counts.text()}."
         )
     template = TASKS["variant_effects_disease" if labels.terms else "variant_effects_expression"]
     task = declare(

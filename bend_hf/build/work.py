@@ -26,8 +26,9 @@ import pyarrow as pa
 
 from bend_hf import __version__, files
 from bend_hf.build.counts import Counts
-from bend_hf.console import log
+from bend_hf.console import log, spoken
 from bend_hf.errors import BendError
+from bend_hf.text import counted
 
 STATE = "built.json"
 _COUNTS = b"bend_hf.counts"
@@ -154,7 +155,7 @@ class Work:
                 log.warning("%s: what another build had read is not used: its sources or options were others.", left)
                 shutil.rmtree(left)
         if steps := len(list((self.reading / self.key).glob("*.arrow"))):
-            log.warning("%s: goes on from a build that did not end: %d of its steps are kept.", self.output, steps)
+            log.warning("%s: goes on from a build that did not end: %s kept.", self.output, counted(steps, "step"))
         if not self.folder.exists():
             return False
         problem = files.damage(self.folder)
@@ -238,15 +239,16 @@ def reading_of(output: Path) -> Path:
     return output.with_name(f".{output.name}.reading")
 
 
-def leaves_nothing(builder: Callable[P, Path]) -> Callable[P, Path]:
-    """Remove the steps of a builder that ends in an error; those of one that is killed or interrupted stay."""
+def builder(make: Callable[P, Path]) -> Callable[P, Path]:
+    """Tell what a builder does, if `verbose`; remove its steps if it ends in an error, not if it is killed."""
 
-    @wraps(builder)
+    @wraps(make)
     def build(*args: P.args, **kwargs: P.kwargs) -> Path:
         try:
-            return builder(*args, **kwargs)
+            with spoken(bool(kwargs.get("verbose"))):
+                return make(*args, **kwargs)
         except Exception:
-            given = signature(builder).bind(*args, **kwargs).arguments
+            given = signature(make).bind(*args, **kwargs).arguments
             shutil.rmtree(reading_of(Path(str(given["output"]))), ignore_errors=True)
             raise
 

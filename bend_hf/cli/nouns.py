@@ -170,10 +170,10 @@ def cache_ls(args: Namespace) -> Answer:
 def cache_rm(args: Namespace) -> Answer:
     """Remove parts of what is kept."""
     from bend_hf.cache import remove
-    from bend_hf.text import size
+    from bend_hf.text import counted, size
 
     found = remove(args.parts)
-    text = "\n".join(f"{part.name}: {part.files:,} files, {size(part.bytes)} removed" for part in found)
+    text = "\n".join(f"{part.name}: {counted(part.files, 'file')}, {size(part.bytes)} removed" for part in found)
     return Answer(text, [asdict(part) for part in found], [part.name for part in found])
 
 

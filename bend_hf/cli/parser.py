@@ -32,7 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 is success, 1 an error or a task without a score, 2 wrong usage, 70 a fault of the package, 130 Ctrl-C.
     """
     _stand_in()
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    if not (sys.argv[1:] if argv is None else argv):
+        parser.print_help()
+        return 0
+    args = parser.parse_args(argv)
     loudness = getattr(args, "loudness", None)
     if words := getattr(args, "words", None):  # what a record says of its command holds what a file said
         sys.argv = [sys.argv[0], args.command, *words]
@@ -158,7 +162,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     parser = Parser(
         prog="bend-hf",
-        description="BEND (2024 tasks): benchmark DNA language models on seven biologically meaningful tasks.",
+        description="BEND (2024 tasks): benchmark DNA language models on seven biologically\nmeaningful tasks.",
         epilog="start with:\n  bend-hf demo               all seven tasks, no download\n"
         "  bend-hf evaluate MODEL     a Hub id, a folder, or a name such as nt-v2-500m",
     )

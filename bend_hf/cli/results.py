@@ -140,9 +140,13 @@ def plot(args: Namespace) -> Answer:
 def export(args: Namespace) -> Answer:
     """Write predictions as tracks."""
     from bend_hf.results.record import read_results
+    from bend_hf.text import counted
     from bend_hf.tracks.write import write_tracks
 
-    return files(write_tracks(read_results(args.results), args.tracks, args.genome))
+    written = write_tracks(read_results(args.results), args.tracks, args.genome)
+    last = [path for path in written if path.suffix in (".xml", ".txt")]
+    text = "\n".join([f"{counted(len(written), 'file')} below {args.tracks}", *map(str, last)])
+    return Answer(text, {"files": [str(path) for path in written]}, written)
 
 
 def rerun(args: Namespace) -> Answer:

@@ -27,6 +27,7 @@ from bend_hf.data.tables import read_table
 from bend_hf.errors import BendError
 from bend_hf.kinds import LabelError
 from bend_hf.tasks import BEND, Task
+from bend_hf.text import counted
 
 SHARED = "windows in two splits"
 
@@ -127,7 +128,9 @@ def read_text(task: Task, bed: Path) -> pa.Table:
     except pa.ArrowInvalid as error:
         raise _unreadable(bed, len(header), str(error)) from error
     if len(table) != lines:
-        raise _unreadable(bed, len(header), f"{lines:,} lines give {len(table):,} rows")
+        raise _unreadable(
+            bed, len(header), f"{counted(lines, 'line gives', 'lines give')} {counted(len(table), 'row')}"
+        )
     return table.select(expected)
 
 
@@ -348,8 +351,8 @@ def _hdf5_labels(files: TaskFiles, fail: _Failure, wanted: np.ndarray) -> pa.Chu
         for row, values in enumerate(block, start=begin):
             if len(values) != wanted[row]:
                 raise BendError(
-                    f"{path}, dataset 'labels', {name(row)}: {len(values):,} labels for a window of "
-                    f"{wanted[row]:,} {task.kind.unit}s. Use the two files of one release."
+                    f"{path}, dataset 'labels', {name(row)}: {counted(len(values), 'label')} for a window of "
+                    f"{counted(wanted[row], task.kind.unit)}. Use the two files of one release."
                 )
         values = np.concatenate(block)
         # Comparisons with NaN are false, so that NaN is refused too.
@@ -372,9 +375,9 @@ def _compare_with_declaration(task: Task, bed: Path, found: Mapping[str, int]) -
         return
     splits = ", ".join(f"{name} {found[name]:,} of {task.rows[name]:,}" for name in task.rows)
     log.warning(
-        "%s: %s rows, %s has %s (%s). Scores on it are not comparable with %s.",
+        "%s: %s, %s has %s (%s). Scores on it are not comparable with %s.",
         bed,
-        f"{sum(found.values()):,}",
+        counted(sum(found.values()), "row"),
         "the released file" if task in BEND else "its declaration",
         f"{sum(task.rows.values()):,}",
         splits,

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from bend_hf.errors import BendError
+from bend_hf.text import counted
 
 NAME = "labels"
 _HEAP = b"GCOL\x01"
@@ -113,8 +114,8 @@ def _check(path: Path, data: Any, count: int) -> None:
     found = data.shape[0] if data.shape else 0
     if found != count:
         raise BendError(
-            f"{path}, dataset {NAME!r}: {found:,} rows, but the BED file has {count:,}. Row i of one belongs to row i "
-            "of the other: use the two files of one release."
+            f"{path}, dataset {NAME!r}: {counted(found, 'row')}, but the BED file has {count:,}. Row i of one belongs "
+            "to row i of the other: use the two files of one release."
         )
     sides = [side for side in (*data.shape[1:], *data.dtype.shape) if side != 1]
     if len(sides) > 1:

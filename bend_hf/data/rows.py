@@ -31,6 +31,7 @@ from bend_hf.data.sources import TaskFiles
 from bend_hf.errors import BendError
 from bend_hf.kinds.variant import CONTEXT
 from bend_hf.tasks import BEND, Task
+from bend_hf.text import counted
 
 BASES_PER_BATCH = 1 << 22
 """A batch is made whole in memory: at most this many bases, unless one window is longer."""
@@ -68,7 +69,7 @@ def prepare(files: TaskFiles) -> Path:
     shared, line = json.loads(batches(path).schema.metadata[SHARED.encode()])
     if shared:
         problem = (
-            f"{files.bed}, line {line}: this window lies in another split as well, as do {shared:,} windows in all. "
+            f"{files.bed}, line {line}: this window lies in another split as well: {counted(shared, 'window')} in all. "
             "A model is then tested on what it was trained on"
         )
         if files.strict:

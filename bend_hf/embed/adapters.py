@@ -25,6 +25,7 @@ from bend_hf.embed import fingerprint, windows
 from bend_hf.embed.interface import Tokens
 from bend_hf.embed.rules import check_text
 from bend_hf.errors import BendError
+from bend_hf.text import counted
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
 ALIKE = 0.999
@@ -205,10 +206,12 @@ class CallableEmbedder:
             self.batch = 1
             return [vectors[0] for vectors, _ in parts], [runs[0] for _, runs in parts]
         if not isinstance(result, tuple | list) or len(result) != 2 or not _countable(result[0], len(texts)):
-            raise BendError(f"{self.name}: want (vectors, lengths) for {len(texts)} sequences, one of each.")
+            raise BendError(f"{self.name}: want (vectors, lengths) for {counted(len(texts), 'sequence')}, one of each.")
         vectors, lengths = result
         if lengths is not None and not _countable(lengths, len(texts)):
-            raise BendError(f"{self.name}: want run lengths for each of {len(texts)} sequences, or None for all.")
+            raise BendError(
+                f"{self.name}: want run lengths for each of {counted(len(texts), 'sequence')}, or None for all."
+            )
         return vectors, [None] * len(texts) if lengths is None else lengths
 
     def _checked(self, text: str, found: Any, runs: Any, row: int) -> Tokens:
@@ -248,7 +251,7 @@ class CallableEmbedder:
             raise BendError(f"{self.name}: log_likelihood failed: {type(error).__name__}: {error}") from error
         if values.shape != (len(sequences),) or not np.isfinite(values).all():
             raise BendError(
-                f"{self.name}: log_likelihood wants one finite number for each of {len(sequences)} sequences."
+                f"{self.name}: log_likelihood wants a finite number for each of {counted(len(sequences), 'sequence')}."
             )
         return values
 

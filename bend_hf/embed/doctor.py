@@ -27,6 +27,7 @@ from bend_hf.embed.estimate import size_text, time_text
 from bend_hf.embed.examination import channels_text, differences, rank_of, reads_text, scale_text, verdict, zero_shot
 from bend_hf.embed.interface import SequenceEmbedder
 from bend_hf.embed.open import load_embedder
+from bend_hf.models.checkpoint import some
 from bend_hf.protocols import get_protocol
 from bend_hf.tasks import BEND, TASKS, Task, get_tasks
 
@@ -133,8 +134,7 @@ class Diagnosis:
             *((f"speed, {what}", f"{rate:,.0f} nucleotides/s") for what, rate in self.speeds.items()),
         ]
         if self.ignored:
-            more = f" and {len(self.ignored) - 4} more" if len(self.ignored) > 4 else ""
-            lines.append(("left out", ", ".join(self.ignored[:4]) + more + " (heads and poolers)"))
+            lines.append(("left out", f"{some(self.ignored, 4)} (heads and poolers)"))
         if self.mock:
             lines.append(("mock task", self.mock))
         if self.licence:

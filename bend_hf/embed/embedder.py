@@ -84,6 +84,11 @@ class Embedder:
         context: int | None = None,
         batch_tokens: int | None = None,
     ) -> None:
+        if not isinstance(loaded, Loaded):
+            raise BendError(
+                f"Embedder({loaded!r:.80}): give a name or folder to Embedder.from_pretrained, a model in memory to "
+                "Embedder.from_model."
+            )
         if strand not in ("forward", "average"):
             raise unknown("strand", strand, ("forward", "average"))
         if dtype != "auto" and dtype not in DTYPES:

@@ -18,6 +18,7 @@ from bend_hf.checks import launched
 from bend_hf.embed.interface import SequenceEmbedder
 from bend_hf.embed.vectors import Distinct, Precision, check_precision, take
 from bend_hf.errors import BendError
+from bend_hf.text import counted
 
 UNITS = {"": 1, "B": 1, "BYTES": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 UNITS |= {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
@@ -50,7 +51,7 @@ class Estimate:
 
     def __str__(self) -> str:
         text = (
-            f"{self.rows:,} sequences, {self.nucleotides:,} distinct nucleotides, {self.tokens:,} tokens of "
+            f"{counted(self.rows, 'sequence')}, {self.nucleotides:,} distinct nucleotides, {self.tokens:,} tokens of "
             f"{self.dim}: {size_text(self.bytes)}"
         )
         return text if self.seconds is None else f"{text}, about {time_text(self.seconds)} to embed"

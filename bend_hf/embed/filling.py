@@ -33,6 +33,7 @@ from bend_hf.embed.vectors import Packed, Precision, distinct, embed_checked, pa
 from bend_hf.errors import BendError
 from bend_hf.files import read_json, write_json
 from bend_hf.runtime import usable_cores
+from bend_hf.text import counted
 
 FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 POLL_SECONDS = 0.2
@@ -133,7 +134,7 @@ def _make_all(
             if busy == pending:
                 time.sleep(POLL_SECONDS)
             elif busy:
-                log.info("waiting for %d shards that other processes are making.", len(busy))
+                log.info("waiting for %s that other processes make.", counted(len(busy), "shard"))
             pending = busy
 
 
@@ -162,7 +163,7 @@ def _affordable(
             f"{embedder.name}: {cost}. {size_text(needed)} are to be written to {layout.folder.parent}, which has "
             f"{size_text(free)} free: give another --store, or a --store-limit to embed in every epoch instead."
         )
-    say(embedder, cost, f"{len(pending)} of {layout.count} shards to make in {layout.folder}.")
+    say(embedder, cost, f"{len(pending)} of {counted(layout.count, 'shard')} to make in {layout.folder}.")
     return True
 
 

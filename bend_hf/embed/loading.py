@@ -38,7 +38,7 @@ from bend_hf.embed.tokens import Scheme
 from bend_hf.errors import BendError
 from bend_hf.files import digest_file, digest_of
 from bend_hf.models.bigbird import attend_by_length
-from bend_hf.models.checkpoint import find_file, read_state_dict
+from bend_hf.models.checkpoint import find_file, read_state_dict, some
 from bend_hf.models.proof import compare, unwrap
 
 CODE_KEYS = ("AutoConfig", "AutoModel", "AutoModelForMaskedLM", "AutoModelForCausalLM")
@@ -158,7 +158,7 @@ def load(
     model, architecture, ignored = _load_model(source, settings, revision, of_config, trust_remote_code, lm_head)
     notes += vocabulary_notes(source, model, tokens)
     if ignored:
-        log.info("%s: without influence on embeddings and left out: %s", source, ", ".join(ignored))
+        log.info("%s: without influence on embeddings and left out: %s", source, some(ignored, 3))
     for note in notes:
         log.warning("%s: %s.", source, note)
     model = model.eval().requires_grad_(False)

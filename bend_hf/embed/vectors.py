@@ -19,6 +19,7 @@ import torch
 from bend_hf.embed.interface import SequenceEmbedder, Tokens
 from bend_hf.errors import BendError, unknown
 from bend_hf.files import digest_of
+from bend_hf.text import counted
 
 Precision = Literal["auto", "bfloat16", "float16", "float32", "int8"]
 FLOATS = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
@@ -114,7 +115,9 @@ def embed_checked(embedder: SequenceEmbedder, sequences: Sequence[str]) -> Itera
     count = 0
     for tokens in embedder.embed(sequences):
         if count == len(sequences):
-            raise BendError(f"{embedder.name}: embed() gave more than the {len(sequences)} sequences it was asked for.")
+            raise BendError(
+                f"{embedder.name}: embed() gave more than the {counted(len(sequences), 'sequence')} it was asked for."
+            )
         sequence = sequences[count]
         shape, lengths = tuple(tokens.vectors.shape), tokens.lengths
         if shape != (len(lengths), embedder.dim) or lengths.sum() != len(sequence) or (lengths < 1).any():
@@ -126,7 +129,7 @@ def embed_checked(embedder: SequenceEmbedder, sequences: Sequence[str]) -> Itera
         count += 1
         yield tokens
     if count != len(sequences):
-        raise BendError(f"{embedder.name}: embed() gave {count} of {len(sequences)} sequences.")
+        raise BendError(f"{embedder.name}: embed() gave {count:,} of {counted(len(sequences), 'sequence')}.")
 
 
 class Distinct(NamedTuple):

@@ -31,6 +31,7 @@ from bend_hf.hub.mirror import AGAIN, MARKER, Repository, metric_files, read_mir
 from bend_hf.hub.prepare import check_namespace, locate_datasets
 from bend_hf.hub.push import push_results
 from bend_hf.tasks import BEND, get_tasks
+from bend_hf.text import counted
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -146,7 +147,7 @@ def describe(upload: Upload) -> str:
     lines += [f"  {item.change:<8} {item.size:>13,} B  {item.path}" for item in upload.changes]
     changed = [item for item in upload.changes if item.change in ("new", "changed")]
     done = "to upload" if upload.commit is None else f"uploaded: {upload.url} is at {upload.commit}"
-    lines.append(f"  {len(changed)} files, {sum(item.size for item in changed):,} B {done}")
+    lines.append(f"  {counted(len(changed), 'file')}, {sum(item.size for item in changed):,} B {done}")
     return "\n".join(lines)
 
 
@@ -211,7 +212,7 @@ def check(repository: Repository, *, toy: bool, incomplete: bool) -> None:
         if rows != dict(task.rows) and not (toy or incomplete):
             whole = "BEND's release" if task in BEND else "its document"
             raise BendError(
-                f"{where}: {task.name} has {sum(rows.values()):,} rows, {whole} {sum(task.rows.values()):,}. "
+                f"{where}: {task.name} has {counted(sum(rows.values()), 'row')}, {whole} {sum(task.rows.values()):,}. "
                 "Publish it all the same with incomplete=True (--incomplete); its card says so."
             )
 
@@ -232,8 +233,8 @@ def _check_parquet(repository: Repository, head: Mapping[str, Any]) -> None:
                     raise BendError(f"{path} is no whole Parquet file ({error}). {AGAIN}") from error
             if found != declared[item["split"]]:
                 raise BendError(
-                    f"{where / item['path']}: {found:,} rows, but README.md declares {declared[item['split']]:,} for "
-                    f"the split {item['split']}. {AGAIN}"
+                    f"{where / item['path']}: {counted(found, 'row')}, but README.md declares "
+                    f"{declared[item['split']]:,} for the split {item['split']}. {AGAIN}"
                 )
 
 

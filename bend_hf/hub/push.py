@@ -23,6 +23,7 @@ from bend_hf.hub.prepare import check_namespace
 from bend_hf.results.conditions import departures, of_all_rows
 from bend_hf.results.record import Result
 from bend_hf.tasks import TASKS
+from bend_hf.text import counted
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResultEntry, HfApi
@@ -74,7 +75,7 @@ def push_results(
         text = yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False, allow_unicode=True)
         path = f".eval_results/{namespace}-{task_id(TASKS[task_name], protocol)}.yaml"
         operations.append(CommitOperationAdd(path, text.encode()))
-    message = f"BEND (2024 tasks): {len(operations)} result{'s' * (len(operations) > 1)}"
+    message = f"BEND (2024 tasks): {counted(len(operations), 'result')}"
     with explained(f"Pushing results to {model_id}"):
         info = api.create_commit(
             model_id,

@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from bend_hf.text import counted
+
 
 class LabelError(ValueError):
     """A row's label is wrong: its number from 0, and what is wrong with it."""
@@ -54,7 +56,9 @@ def flat(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
     """
     if column.null_count:
         row = first(pc.is_null(column).to_numpy(zero_copy_only=False))
-        raise LabelError(row or 0, f"is the first without: {column.null_count} rows have no labels")
+        raise LabelError(
+            row or 0, f"is the first without: {counted(column.null_count, 'row has', 'rows have')} no labels"
+        )
     values, lengths = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for chunk in column.chunks:
         values.append(chunk.flatten().to_numpy(zero_copy_only=False))
@@ -144,7 +148,7 @@ def run_lengths(texts: pa.ChunkedArray, counts: np.ndarray, limit: int, unit: st
         raise LabelError(int(row[wrong]), f"holds the label {labels[wrong]}: labels are 0 to {limit - 1}.")
     found = np.bincount(row, weights=runs, minlength=len(texts)).astype(np.int64)
     if (wrong := first(found != counts)) is not None:
-        raise LabelError(wrong, f"has {found[wrong]:,} labels for a window of {counts[wrong]:,} {unit}s.")
+        raise LabelError(wrong, f"has {counted(found[wrong], 'label')} for a window of {counted(counts[wrong], unit)}.")
     return lists(np.repeat(labels, runs), counts, np.int8)
 
 

@@ -22,6 +22,7 @@ from bend_hf.report.table import METRICS, TOY
 from bend_hf.results.board import board
 from bend_hf.results.record import Result
 from bend_hf.tasks import TASKS
+from bend_hf.text import counted
 
 ROOM = 12
 """Pixels between two tasks."""
@@ -85,7 +86,7 @@ def scores(results: Iterable[Result]) -> Picture:
         height = float(re.search(r'viewBox="0 0 \S+ (\S+)"', drawn)[1])  # type: ignore[index]
         parts.append(drawn.replace("<svg ", f'<svg y="{y:g}" width="{WIDTH}" height="{height:g}" ', 1))
         y += height + ROOM
-    what = f"scores of {len(series)} models on {len(parts)} tasks" + (
+    what = f"scores of {counted(len(series), 'model')} on {counted(len(parts), 'task')}" + (
         f". {TOY}" if any(row.toy for row in rows) else ""
     )
     return Picture(

@@ -2,15 +2,15 @@
 
     print(table(read_results("bend-results")))
 
-One line per task and model: the score with its interval, its deviation over seeds, chance, the one-hot baseline and the
-time. Toy data is announced above everything else. Models that were not trained by the task's recipe
-bear a letter, which a line below explains.
+Under each task's title and chance level stands one line per model: the score with its interval, its deviation over
+seeds, the one-hot baseline and the time; a terminal of 80 columns holds it, if names are short. Toy data is announced
+above everything else. Models that were not trained by the task's recipe bear a letter, which a line below explains.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from itertools import pairwise
+from itertools import groupby
 
 from bend_hf import metric
 from bend_hf.results.board import Row, board
@@ -25,7 +25,7 @@ METRICS = {metric.name: metric.title for metric in metric.METRICS.values()}
 AT_CHANCE = "°"
 NO_BETTER = "no better than chance: not above the interval of random scores, or its own interval not above chance"
 """The mark of a score that is no better than chance, and what it says."""
-HEADER = ("task", "metric", "model", "score", "95 % interval", "seeds", "chance", "one-hot", "time")
+HEADER = ("model", "score", "95 % interval", "seeds", "one-hot", "time")
 
 
 def table(results: Iterable[Result]) -> str:
@@ -37,15 +37,18 @@ def table(results: Iterable[Result]) -> str:
     for protocol, toy in dict.fromkeys((row.protocol, row.toy) for row in rows):
         chosen = [row for row in rows if (row.protocol, row.toy) == (protocol, toy)]
         marks = footnotes([row.departures for row in chosen])
-        lines = [_cells(row, _onehot(row, chosen), marks) for row in chosen]
-        for above, line in reversed(list(pairwise(lines))):
-            if above[0] == line[0]:
-                line[0] = line[1] = ""
+        lines = aligned([list(HEADER), *(_cells(row, _onehot(row, chosen), marks) for row in chosen)], left=1)
+        body, below = lines[:2], iter(lines[2:])
+        for task, group in groupby(chosen, key=lambda row: row.task):
+            of_task = list(group)
+            levels = dict.fromkeys(chance_of(row) for row in of_task if row.chance is not None)
+            chance = f"; chance {' or '.join(levels)}" if levels else ""
+            body += [f"{TASKS[task].title} ({TASKS[task].metric}{chance})", *(next(below) for _ in of_task)]
         failed = [f"FAILED {row.title} on {row.task}: {row.failure}" for row in chosen if row.failure]
         head = [TOY] if toy else []
         low = [f"{AT_CHANCE} {NO_BETTER}."] if any(row.at_chance for row in chosen) else []
-        body = [*aligned([list(HEADER), *lines], left=3), *explained(marks), *low, *_excluded(chosen), *failed]
-        blocks.append("\n".join([*head, f"protocol: {protocol}", "", *body]))
+        notes = [*explained(marks), *low, *_excluded(chosen), *failed]
+        blocks.append("\n".join([*head, f"protocol: {protocol}", "", *body, *([""] if notes else []), *notes]))
     return "\n\n".join(blocks)
 
 
@@ -83,13 +86,10 @@ def chance_of(row: Row) -> str:
 
 def _cells(row: Row, onehot: Row | None, marks: Mapping[str, str]) -> list[str]:
     return [
-        TASKS[row.task].title,
-        TASKS[row.task].metric,
-        row.title + marked(row.departures, marks),
+        f"  {row.title}{marked(row.departures, marks)}",
         "failed" if row.score is None and row.failure else number(row.score) + (AT_CHANCE if row.at_chance else ""),
         interval(row.interval),
         seeds_of(row),
-        chance_of(row),
         "-" if onehot is None else number(onehot.score) + marked(onehot.departures, marks),
         duration(row.seconds),
     ]

@@ -18,6 +18,7 @@ import numpy as np
 
 from bend_hf.errors import unknown
 from bend_hf.results.predictions import Predictions
+from bend_hf.text import counted
 
 CLUSTERS = 10
 """Fewest clusters, by rows, of a unit; with fewer a finer unit is taken."""
@@ -137,5 +138,5 @@ def _lack(predictions: Predictions, found: np.ndarray, unit: str) -> str | None:
             return f"the test rows hold {rarer[least]} {what}{of}, and an interval needs {FEWEST}"
     smallest = float(np.nanmin(found))
     if smallest < FEWEST:
-        return f"the test rows are {smallest:.3g} {unit}s in effect, and an interval needs {FEWEST}"
+        return f"the test rows are {counted(smallest, unit, form='.3g')} in effect, and an interval needs {FEWEST}"
     return None

@@ -21,7 +21,7 @@ from bend_hf.errors import BendError
 from bend_hf.protocols import PROTOCOLS
 from bend_hf.results.record import UNSEEDED, Result
 from bend_hf.tasks import TASKS
-from bend_hf.text import duration
+from bend_hf.text import counted, duration
 
 UNKNOWN = "not recorded"
 EXACT = {"precision": ("auto", "fp32"), "vectors": ("auto", "float32")}
@@ -95,9 +95,9 @@ def _departures(result: Result) -> str:
 
 def _words(name: str, value: Any, standard: Any, budget: Any) -> str:
     if name == "epochs":
-        return f"trained for {value} epoch{'' if value == 1 else 's'} instead of the recipe's {standard}"
+        return f"trained for {counted(value, 'epoch')} instead of the recipe's {standard}"
     if name == "limit" and isinstance(budget, int | float):
-        return f"at most {value:,} rows of each split, to fit a budget of {duration(budget)}"
+        return f"at most {counted(value, 'row')} of each split, to fit a budget of {duration(budget)}"
     if name == "limit":
         return f"a smoke test on at most {value} row{'' if value == 1 else 's'} per split"
     if name == "train_rows":
@@ -119,14 +119,15 @@ def same_data(results: Sequence[Result]) -> None:
     """
     first = results[0]
     for other in results[1:]:
-        for what, of, remedy in (
-            ("protocol", lambda r: r.protocol, "choose one (protocol=, --protocol) or evaluate again"),
-            ("data digest", lambda r: r.provenance.get("dataset_digest"), "evaluate both on the same data"),
+        digests = [one.provenance.get("dataset_digest") for one in (first, other)]
+        for what, (one, another), remedy in (
+            ("protocol", (first.protocol, other.protocol), "choose one (protocol=, --protocol) or evaluate again"),
+            ("data digest", digests, "evaluate both on the same data"),
         ):
-            if of(first) != of(other):
+            if one != another:
                 raise BendError(
                     f"{first.task}: {first.label} and {other.label} differ in their {what} "
-                    f"({of(first)}; {of(other)}), so their difference means nothing: {remedy}."
+                    f"({one}; {another}), so their difference means nothing: {remedy}."
                 )
 
 

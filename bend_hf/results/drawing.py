@@ -20,6 +20,7 @@ from bend_hf.results.ranks import Drawn, over_seeds
 from bend_hf.results.record import Result, read_predictions
 from bend_hf.results.statistics import bootstrap
 from bend_hf.results.verify import STANDARD, VERSION
+from bend_hf.text import counted
 
 
 def draw(results: Sequence[Result], resamples: int, seed: int) -> Drawn:
@@ -46,8 +47,8 @@ def same_rows(task: str, drawn: dict[str, Drawn]) -> None:
     for model, one in drawn.items():
         if one.keys != drawn[first].keys:
             raise BendError(
-                f"{task}: {first} and {model} were tested on different rows ({drawn[first].rows} and {one.rows} rows; "
-                "their keys or labels differ): evaluate both on the same data."
+                f"{task}: {first} and {model} were tested on different rows ({drawn[first].rows:,} and "
+                f"{counted(one.rows, 'row')}; their keys or labels differ): evaluate both on the same data."
             )
 
 

@@ -34,6 +34,7 @@ from bend_hf.results.record import Result, read_predictions
 from bend_hf.results.seeds import training
 from bend_hf.results.statistics import bootstrap
 from bend_hf.tasks import Task
+from bend_hf.text import counted
 
 if TYPE_CHECKING:
     import datasets
@@ -130,7 +131,7 @@ def _of_pairs(task: Task, known: dict[str, Drawn]) -> Smallest:
         variance = pair.sampling_error**2 + (pair.training_error or 0.0) ** 2
         sizes.append(_detectable(variance, pair.freedom or np.inf))
     middle = f" (the middle one of {len(pairs)} pairs)" if len(pairs) > 1 else ""
-    source = f"predictions of {len(known)} models on these rows{middle}"
+    source = f"predictions of {counted(len(known), 'model')} on these rows{middle}"
     known_training = all(pair.training != "unknown" for pair in pairs)
     return Smallest(float(np.median(sizes)), source, known_training, pairs[0].clusters, pairs[0].unit)
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from bend_hf.errors import BendError, unknown
 from bend_hf.tasks import Task
+from bend_hf.text import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -169,8 +170,8 @@ def make_predictions(
     table = _columns(rows, (*kind.keys, *EXTRAS))
     if not len(scores) == len(labels) == table.num_rows:
         raise BendError(
-            f"{task.name}: {table.num_rows} rows, {len(scores)} predictions and {len(labels)} labels; "
-            "every test row needs one of each."
+            f"{task.name}: {counted(table.num_rows, 'row')}, {counted(len(scores), 'prediction')} and "
+            f"{counted(len(labels), 'label')}; every test row needs one of each."
         )
     if "row" not in table.column_names:
         table = table.add_column(0, "row", pa.array(np.arange(table.num_rows)))

@@ -46,6 +46,7 @@ from bend_hf.results.shapes import (
 )
 from bend_hf.results.verify import disagreement, summary_of
 from bend_hf.tasks import TASKS, from_document, register
+from bend_hf.text import counted
 
 __all__ = [
     "SCHEMA",
@@ -433,5 +434,7 @@ def read_predictions(result: Result) -> Predictions:
         raise DataError(f"{path}: {described(error)}") from error
     check(predictions, str(path))
     if len(predictions) != result.predictions["rows"]:
-        raise DataError(f"{path}: has {len(predictions)} rows; its record says {result.predictions['rows']}.")
+        raise DataError(
+            f"{path}: has {counted(len(predictions), 'row')}; its record says {result.predictions['rows']}."
+        )
     return predictions

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bend_hf.errors import BendError
+from bend_hf.text import counted
 from bend_hf.zero_shot.windows import View, Windows, chunks
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def tell_apart(name: str, scheme: Scheme | None, dataset: Dataset, views: Sequen
                 alike.add(row)
     if alike:
         raise BendError(
-            f"{name} cannot tell the alleles of {len(alike):,} of {len(dataset):,} variants apart: their scores would "
+            f"{name} cannot tell the alleles of {len(alike):,} of {counted(len(dataset), 'variant')} apart: their "
+            "scores would "
             f"be noise. First {first}. Leave such variants out, or use a model that reads single nucleotides."
         )
     return by_definition

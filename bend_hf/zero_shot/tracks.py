@@ -13,6 +13,7 @@ import numpy as np
 
 from bend_hf.data.bigwig import open_bigwig, reading
 from bend_hf.errors import BendError
+from bend_hf.text import counted
 
 
 class TrackValues:
@@ -56,8 +57,8 @@ class TrackValues:
         uncovered = int(np.isnan(found).sum())
         if uncovered == len(found):
             raise BendError(
-                f"track {self._path} (--track) covers none of the {len(found):,} variants: it is of another genome, or "
-                f"names chromosomes otherwise ({', '.join(list(self._sizes)[:3])} …)."
+                f"track {self._path} (--track) covers none of the {counted(len(found), 'variant')}: it is of another "
+                f"genome, or names chromosomes otherwise ({', '.join(list(self._sizes)[:3])} …)."
             )
         return np.nan_to_num(found, nan=0.0), uncovered
 

@@ -215,7 +215,7 @@ def test_contradictions_content_and_edges(tmp_path, genome):
     assert found.classes["train"] == {"on": 1}
     assert found.edges == {"chromosome_end": 3, "with_n": 1, "looked_at": 5}
     assert found.chromosomes == {"train": ["chr1"], "validation": ["chr1"], "test": ["chr2"]}
-    assert "1 windows are listed twice with different labels" in found.problems
+    assert "1 window is listed twice with different labels" in found.problems
 
 
 def by_composition(tmp_path, told):

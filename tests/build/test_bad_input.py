@@ -118,7 +118,7 @@ def test_genes_across_the_origin_of_a_circular_chromosome_are_left_out(tmp_path,
     found = rows(build.genes(circular(tmp_path, True), toy, tmp_path / "task", **options))
     assert [row[3] for row in found] == ["A.1"]
     assert "1 left out: transcripts: across the origin of a circular chromosome" in caplog.text
-    with pytest.raises(BendError, match="1 transcripts end beyond their chromosome"):
+    with pytest.raises(BendError, match="1 transcript ends beyond its chromosome"):
         build.genes(circular(tmp_path, False), toy, tmp_path / "other", **options)
 
 
@@ -187,7 +187,7 @@ def enhancers(tmp_path, toy, links, tss="c1\t900\tX\n", name="task"):
         ("c1\t850\t9999\tX\n", "c1\t900\tX\n", r"l\.tsv: the element c1:850-9999 ends beyond its .* 3,000 bp"),
         ("c1\t850\t870\tX\n", "c1\t900\tX\nc1\t3000\tY\n", r"tss\.tsv: 1 start sites lie outside .* Y at c1:3,000\)"),
         ("c1\t850\t870\tX\n", "c1\t900\t\n", r"tss\.tsv, line 2, gene: '' is no name of a gene"),
-        ("c1\t100\t2900\tX\n", "c1\t900\tX\n", "Every bin of the 1 windows left is on.*--bins"),
+        ("c1\t100\t2900\tX\n", "c1\t900\tX\n", "Every bin of the 1 window left is on.*--bins"),
     ],
 )
 def test_links_and_start_sites_that_cannot_be_right(tmp_path, toy, links, tss, message):

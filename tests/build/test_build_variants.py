@@ -270,7 +270,7 @@ def test_a_header_of_a_known_build_is_named(tmp_path):
         ("c1\tx\t.\tA\tC\t.\t.\tX\n", r"line 4, POS: 'x' is not a whole number"),
         ("c1\t9\t.\tA!\tC\t.\t.\tX\n", r"line 4, REF: 'A!' is no DNA"),
         ("c1\t9\t.\tA\tC;T\t.\t.\tX\n", r"line 4, ALT: .* has 'C;T', which is no allele"),
-        ("c9\t9\t.\tA\tC\t.\t.\tX\n", r"chromosomes are not in .*c9"),
+        ("c9\t9\t.\tA\tC\t.\t.\tX\n", r"1 of 1 chromosome is not in .*c9"),
         ("c1\t9\t.\tA\n", r"line 4: 4 tab-separated fields, not 8"),
     ],
 )
@@ -289,7 +289,7 @@ def test_labels_that_cannot_be(maker):
     ):
         with pytest.raises(BendError):
             build.Labels(**wrong)
-    with pytest.raises(BendError, match="1 variants with an effect and 0 without"):
+    with pytest.raises(BendError, match="1 variant with an effect and 0 without"):
         maker.make([maker.snv("c1", 700, BAD)])
     with pytest.raises(BendError, match=r"no variant has a label by CLNSIG\. Left out: 1 × variant with CLNSIG absent"):
         maker.make([maker.snv("c1", 700, "X")], name="u")

@@ -116,7 +116,7 @@ def test_folds_are_parts_of_neighbours_that_share_no_base(tmp_path):
         (CRISPRI + "c1\t1\t2\tX\tmaybe\n", "line 2, Regulated: 'maybe' is neither True nor False"),
         (ABC + "c1\t9\t2\tX\t1\tFalse\n", "line 2, end: '2' is no end of an interval that starts at 9"),
         (ABC + "c1\t1\t2\tQ\t1\tFalse\n", "No linked gene has a start site"),
-        (ABC + "c7\t1\t2\tX\t1\tFalse\n", "chromosomes are not in"),
+        (ABC + "c7\t1\t2\tX\t1\tFalse\n", "1 of 1 chromosome is not in"),
         (ABC, "has a header but no rows"),
     ],
 )

@@ -169,7 +169,7 @@ def test_an_annotation_of_another_build_is_refused(tmp_path):
         make(tmp_path, path)
     fasta(tmp_path / "genome.fa", {"c1": "A" * 600, "c2": "A" * 900})
     (tmp_path / "genome.fa.fai").unlink()
-    with pytest.raises(BendError, match=r"1 transcripts end beyond their chromosome .*B\.1 at 1,500, c1 has 600 bp"):
+    with pytest.raises(BendError, match=r"1 transcript ends beyond its chromosome .*B\.1 at 1,500, c1 has 600 bp"):
         make(tmp_path, path)
     assert not (tmp_path / "task").exists()
 

@@ -107,7 +107,7 @@ def test_one_giant_cluster_cannot_be_split(tmp_path):
     genome = Genome(fasta(tmp_path / "g.fa", {f"c{i}": text for i in range(30)}))
     windows = Windows(np.arange(30), np.zeros(30, np.int64), np.full(30, 500))
     with pytest.raises(
-        BendError, match=r"valid gets 0 of the 3 .*largest of 1 clusters holds 30 of 30 .*higher identity"
+        BendError, match=r"valid gets 0 of the 3 .*largest of 1 cluster holds 30 of 30 .*higher identity"
     ):
         assign(Split("homology", tool="own"), windows, genome, Counts())
 

@@ -115,7 +115,7 @@ def test_summits(tmp_path, genome):
         ),
         ("c1\t30\t30", r"line 2, end: '30' is not behind start"),
         ("c1\t-5\t30", r"line 2, start: '-5' is before"),
-        ("chr9\t5\t30", r"1 of 1 chromosomes are not in .*chr9"),
+        ("chr9\t5\t30", r"1 of 1 chromosome is not in .*chr9"),
     ],
 )
 def test_rows_that_cannot_be(tmp_path, genome, row, message):

@@ -13,6 +13,7 @@ from bend_hf import build
 from bend_hf.build import write as write_module
 from bend_hf.build.splits import Split
 from bend_hf.cli.parser import main
+from bend_hf.console import log
 from bend_hf.data.audited import audited
 from bend_hf.data.coordinates import read
 from bend_hf.data.genome import Genome
@@ -43,6 +44,21 @@ def test_the_folder_is_a_task_for_everyone(inputs, tmp_path, capsys):
     assert main(["audit", str(folder), "--genome", str(inputs[1]), "--queries", "0"]) == 0
     assert "built_for_everyone: 3 rows" in capsys.readouterr().out
     assert "built_for_everyone: 3 rows" in (folder / "README.md").read_text()
+
+
+def test_verbose_tells_what_is_done_and_decides_no_row(inputs, tmp_path, monkeypatch):
+    heard = []
+    for module, name in (("genes", "annotation_once"), ("audit", "read")):
+        place = sys.modules[f"bend_hf.build.{module}"]
+        real = getattr(place, name)
+        monkeypatch.setattr(place, name, lambda *given, real=real: heard.append(log.isEnabledFor(20)) or real(*given))
+    options = {"build": "toy-1", "flanks": 20, "split": Split("none")}
+    silent, told = (build.genes(*inputs, tmp_path / f"{v}" / "task", verbose=v, **options) for v in (False, True))
+    assert heard == [False, False, True, True]  # its own audit too
+    assert (silent / "sources.json").read_bytes() == (told / "sources.json").read_bytes()
+    for verbose in (False, True):
+        build.audit(locate(get_tasks(told)[0], genome=inputs[1]), queries=0, easy=False, verbose=verbose)
+    assert heard[4:] == [False, True]
 
 
 def test_a_failure_on_the_way_leaves_nothing(inputs, tmp_path, monkeypatch):

@@ -14,6 +14,15 @@ from bend_hf.cli.parser import LIBRARIES
 from bend_hf.results.rerun import rerun_command
 
 
+def test_alone_it_shows_its_help(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([]) == 0
+    found = capsys.readouterr()
+    assert "start with:" in found.out
+    assert max(map(len, found.out.splitlines())) <= 80
+    assert found.err == ""
+
+
 @pytest.fixture
 def asked(monkeypatch, tmp_path):
     """Return a function that runs `evaluate` with words and a file, and what the library was called with."""

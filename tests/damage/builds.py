@@ -114,7 +114,7 @@ KINDS = (
     Kind(
         "an annotation of another build",
         source("a.gff3", lambda c: c.replace(b"520", b"29999")),
-        "transcripts end beyond their chromosome in",
+        "beyond its chromosome in",
     ),
     Kind(
         "an annotation of other chromosomes",

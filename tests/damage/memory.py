@@ -51,7 +51,7 @@ def broken(model: Any, tokenizer: Any) -> Any:
     return model, tokenizer
 
 
-PAIR = "want (vectors, lengths) for 1 sequences, one of each."
+PAIR = "want (vectors, lengths) for 1 sequence, one of each."
 SHAPE = "and T positive lengths that sum to"
 NUMBERS = "sequence 0 gave no arrays of numbers ("
 FAILED = "failed on sequence 0 (96 nucleotides, "

@@ -396,14 +396,14 @@ class TestWindowsInTwoSplits:
     ) -> None:
         for _ in range(2):
             data_rows.prepare(shared.files(MULTI))
-            assert "line 42: this window lies in another split as well, as do 2 windows in all" in caplog.text
+            assert "line 42: this window lies in another split as well: 2 windows in all" in caplog.text
             caplog.clear()
             data_rows._warn_once.cache_clear()
 
     def test_are_an_error_if_asked_for(self, shared: DataFolder, caches: Path) -> None:
         files = dataclasses.replace(shared.files(MULTI), strict=True)
         for _ in range(2):
-            with pytest.raises(BendError, match=r"accessibility\.bed, line 42: .*as do 2 windows in all.*remove them"):
+            with pytest.raises(BendError, match=r"bed, line 42: .*as well: 2 windows in all.*remove them"):
                 data_rows.prepare(files)
 
     def test_are_an_error_if_asked_for_of_rows_that_are_built_already(self, shared: DataFolder, caches: Path) -> None:
@@ -460,7 +460,7 @@ BAD_HDF5: dict[str, tuple[Callable[[h5py.File, np.ndarray], object], str]] = {
         lambda f, v: f.create_dataset("labels", data=np.zeros(11, [("a", "f8"), ("b", "i4")])),
         "are no labels",
     ),
-    "one row each": (lambda f, v: f.create_dataset("labels", data=v[:, 0]), "row 0 .*: 1 labels for a window of 782"),
+    "one row each": (lambda f, v: f.create_dataset("labels", data=v[:, 0]), "row 0 .*: 1 label for a window of 782"),
     "rows of two axes": (
         lambda f, v: f.create_dataset("labels", data=v.reshape(11, 2, 391)),
         "rows of 2 × 391 values, and nothing says in which order they are read",

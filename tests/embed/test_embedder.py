@@ -545,3 +545,8 @@ def test_bigbird_attends_as_published_whatever_came_before(tmp_path):
                 hidden = stock(torch.from_numpy(ids)[None]).last_hidden_state[0]
             inner = hidden[len(scheme.prefix) : len(hidden) - len(scheme.suffix)]
             assert (tokens.vectors - inner).abs().max() < 1e-5, (kind, len(text))
+
+
+def test_a_name_is_no_loaded_model() -> None:
+    with pytest.raises(BendError, match=r"^Embedder\('my-model'\): give a name or folder to Embedder\.from_pretrained"):
+        Embedder("my-model")

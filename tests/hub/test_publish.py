@@ -89,7 +89,7 @@ def test_dry_run_lists_every_file_and_uploads_nothing(hub: hub_server.Hub, clien
     [text] = client.run(publish(mirror, dry_run=True), "[describe(item) for item in done][:1]")
     assert "  changed" in text
     assert "README.md" in text
-    assert "  1 files, " in text
+    assert "  1 file, " in text
     assert text.endswith(" B to upload")
 
 

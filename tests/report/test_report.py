@@ -48,6 +48,27 @@ def page(run: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return path.read_text()
 
 
+@pytest.mark.parametrize("toy", [False, True])
+def test_what_is_said_of_the_released_data_is_not_said_of_toy_data(tmp_path: Path, toy: bool) -> None:
+    record.write_result(tmp_path, make_result("gene_finding", toy=toy))
+    page = write_report(tmp_path, tmp_path / "report.html", references=False, resamples=10).read_text()
+    assert "18.3 % of the test windows overlap a training window" in page
+    assert ("Of the released data, which the toy data here are not:" in page) is toy
+
+
+@pytest.mark.parametrize(("signal", "coloured"), [(0.0, False), (1.6, True)])
+def test_the_best_is_coloured_only_where_it_is_better_than_chance(
+    tmp_path: Path, signal: float, coloured: bool
+) -> None:
+    name = "variant_effects_disease"
+    for model, strength in (("a", signal), ("b", -1.6)):
+        predictions = simulate(name, signal=strength, rows=200, chromosomes=20)
+        record.write_result(tmp_path, scored(name, predictions, resamples=50, model=model), predictions)
+    page = write_report(tmp_path, tmp_path / "report.html", references=False, resamples=50).read_text()
+    assert '<span class="rank" title="rank">1</span>' in page
+    assert ('<td class="best"' in page) is coloured
+
+
 class Checker(html.parser.HTMLParser):
     """Collects ids, links and external references, and checks that elements are closed in order."""
 

@@ -60,7 +60,11 @@ def test_table_tells_what_a_number_is_worth() -> None:
     text = table(results)
     assert text.startswith("TOY DATA: these numbers show that every part works; they say nothing about a model.")
     line = next(line for line in text.splitlines() if "org/model" in line)
-    assert line.split() == ("Gene finding mcc org/model 0.450 0.400 to 0.500 ±0.071 (n=2) 0.000 0.300 43 s".split())
+    assert line.split() == "org/model 0.450 0.400 to 0.500 ±0.071 (n=2) 0.300 43 s".split()
+    lines = text.splitlines()
+    assert lines[lines.index(line) - 1].startswith(("Gene finding (mcc; chance 0.000)", "  one-hot CNN"))
+    assert lines.count("Gene finding (mcc; chance 0.000)") == 1
+    assert max(map(len, lines)) <= 86
     assert "one-hot CNN" in text
     assert "FAILED org/model on cpg_methylation: the head diverged" in text
     assert "TOY" not in table([dataclasses.replace(result, toy=False) for result in results])

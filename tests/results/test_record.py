@@ -198,7 +198,7 @@ def test_misfitting_predictions(tmp_path: Path) -> None:
     keys = {"chromosome": ["chr1"] * 2, "start": [0, 1], "end": [512, 513], "strand": ["+", "-"]}
     labels = np.zeros((2, 18), np.int8)
     scores = np.full((2, 18), 0.5)
-    with pytest.raises(BendError, match="2 rows, 1 predictions and 2 labels"):
+    with pytest.raises(BendError, match="2 rows, 1 prediction and 2 labels"):
         record.make_predictions(task, keys, scores[:1], labels)
     with pytest.raises(BendError, match="row 0 has 17 scores; expected 18"):
         record.make_predictions(task, keys, scores[:, :17], labels)

@@ -185,7 +185,7 @@ def test_too_little_bears_no_interval_and_says_why(labels: np.ndarray, scores: n
 def test_one_cluster_bears_no_interval() -> None:
     summary = statistics.summarise(simulate("gene_finding", rows=1, chromosomes=1), resamples=20)
     assert summary.interval is None
-    assert summary.secondary["interval"]["lack"] == "the test rows are 1 rows in effect, and an interval needs 5"
+    assert summary.secondary["interval"]["lack"] == "the test rows are 1 row in effect, and an interval needs 5"
 
 
 def test_equal_classes_everywhere_bear_no_interval() -> None:

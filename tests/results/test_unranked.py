@@ -142,7 +142,7 @@ REFUSED = {
 """What is no comparison → what `compare` says, and what a report says."""
 NOT_FINITE = "row 3 has a score that is not finite; the model or its head diverged."
 UNRANKED = {
-    one_cluster: "gene_finding: nothing is ranked: the test rows are 1 rows in effect, and an interval needs 5.",
+    one_cluster: "gene_finding: nothing is ranked: the test rows are 1 row in effect, and an interval needs 5.",
     equal_scores: f"{VARIANTS}: nothing is ranked: every row has the same score.",
 }
 """What is shown and not ranked → the note."""

@@ -342,10 +342,15 @@ def test_no_calls_are_an_empty_file_with_its_head(tmp_path):
 
 def test_the_verb_and_results_write_the_same(tmp_path, capsys):
     path = stored(tmp_path / "results", "cpg_methylation", simulate("cpg_methylation", rows=6))
-    assert main(["export", str(path.parent), "--tracks", str(tmp_path / "a")]) == 0
+    words = ["export", str(path.parent), "--tracks", str(tmp_path / "a")]
+    assert main(words) == 0
+    short = capsys.readouterr().out.splitlines()
+    assert main([*words, "--format", "quiet"]) == 0
     printed = [Path(line) for line in capsys.readouterr().out.splitlines()]
     made = bend_hf.read_results(path).tracks(tmp_path / "b")
     assert [each.relative_to(tmp_path / "a") for each in printed] == [each.relative_to(tmp_path / "b") for each in made]
+    ends = [str(each) for each in printed if each.parent == tmp_path / "a"]
+    assert short == [f"{len(printed)} files below {tmp_path / 'a'}", *ends]
     for one, other in zip(printed, made, strict=True):
         assert one.read_bytes() == other.read_bytes()
 

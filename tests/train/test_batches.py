@@ -150,5 +150,5 @@ def test_labels_out_of_range_name_the_row() -> None:
     bins = datasets.Dataset.from_dict({"labels": [[0, 1], [1, 2]]})
     with pytest.raises(BendError, match="enhancer_annotation: row 1 has label 2; labels are 0 to 1"):
         labels_of(TASKS["enhancer_annotation"], bins)
-    with pytest.raises(BendError, match="1 rows have no labels"):
+    with pytest.raises(BendError, match="1 row has no labels"):
         labels_of(TASKS["enhancer_annotation"], datasets.Dataset.from_dict({"labels": [[0, 1], None]}))

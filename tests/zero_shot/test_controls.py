@@ -34,7 +34,7 @@ def test_a_track_is_read_at_the_variants_base_whatever_chromosomes_are_called(tr
     assert uncovered == 4
     order = np.random.default_rng(0).permutation(7)
     assert TrackValues(track).at(chromosomes[order], positions[order])[0].tolist() == values[order].tolist()
-    with pytest.raises(BendError, match=r"covers none of the 1 variants: .*\(1, chr2 …\)"):
+    with pytest.raises(BendError, match=r"covers none of the 1 variant: .*\(1, chr2 …\)"):
         TrackValues(track).at(np.array(["chr7"]), np.array([10]))
 
 

@@ -107,7 +107,7 @@ def test_inputs_differ_and_are_told_apart(schemes, name, causal, averages, proto
     same = read[0][0] == read[0][1]
     assert not same or strands[0][1]  # only the reference's own window, before the variant, may hide it
     if not all(readable(scheme, *pair) for pair in read if pair[0] != pair[1]):
-        with pytest.raises(BendError, match=r"toy of id cannot tell the alleles of 1 of 1 variants.*chr7:1000"):
+        with pytest.raises(BendError, match=r"toy of id cannot tell the alleles of 1 of 1 variant .*chr7:1000"):
             score_variants(Toy(scheme, causal=causal, averages=averages), dataset, protocol=rules)
         return
     counts = Toy(scheme, causal=causal, vector="counts", averages=averages)
@@ -193,7 +193,7 @@ def test_a_callable_with_equal_sequences_is_refused():
 
     dataset = datasets.Dataset.from_list([row | {"alt_sequence": row["ref_sequence"]}])
     with pytest.raises(
-        BendError, match=r"mine cannot tell the alleles of 1 of 1 variants.*both sequences are the same"
+        BendError, match=r"mine cannot tell the alleles of 1 of 1 variant .*both sequences are the same"
     ):
         score_variants(model, dataset, protocol=DEFAULT)
 

@@ -23,6 +23,7 @@ from bend_hf.build.readers.text import Lines
 from bend_hf.data.bigwig import open_bigwig, reading
 from bend_hf.data.genome import Genome
 from bend_hf.errors import BendError
+from bend_hf.text import counted
 
 BED = ("chromosome", "start", "end")
 NARROW_PEAK = (*BED, "name", "score", "strand", "signal", "p", "q", "summit")
@@ -96,7 +97,8 @@ class Located:
                 if end[row] > lengths[row]:
                     name = self.genome.names[codes[row]]
                     problem += (
-                        f": {name} has {lengths[row]:,} bp in {self.genome.path}, and {len(rows):,} rows here end "
+                        f": {name} has {lengths[row]:,} bp in {self.genome.path}, and "
+                        f"{counted(len(rows), 'row here ends', 'rows here end')} "
                         "beyond. Is the file of another genome build?"
                     )
                 lines.fail(table, row, column, problem)
