@@ -40,8 +40,13 @@ def test_help_has_examples_that_parse(command, capsys, tmp_path, monkeypatch):
         assert build_parser().parse_args(words[1:]).command == command
 
 
+def test_no_command_shows_what_there_is(capsys):
+    assert main([]) == 0
+    assert "run all seven tasks on a toy genome" in capsys.readouterr().out
+
+
 def test_wrong_usage_exits_with_2():
-    for arguments in ([], ["evaluat"], ["evaluate", "onehot", "--seeds", "0"], ["embed", "m", "--shard", "4/4"]):
+    for arguments in (["evaluat"], ["evaluate", "onehot", "--seeds", "0"], ["embed", "m", "--shard", "4/4"]):
         with pytest.raises(SystemExit) as stop:
             main(arguments)
         assert stop.value.code == 2

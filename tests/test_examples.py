@@ -147,7 +147,7 @@ def test_promoters_and_marks_of_the_real_slice_by_one_command(real_dir, real_gen
     given = ["--genome", str(real_genome), "--genome-checked", "-o", str(tmp_path / "results")]
     assert main(["evaluate", "composition", *folders, *given]) == 0
     printed = capsys.readouterr().out
-    assert "Promoters  mcc" in printed
-    assert "Marks      pearson" in printed
+    assert "\nPromoters (mcc; chance " in printed
+    assert "\nMarks (pearson; chance " in printed
     assert main(["report", str(tmp_path / "results"), "-o", str(tmp_path / "report.html")]) == 0
     assert "Tell windows around the start of a transcript" in (tmp_path / "report.html").read_text()

@@ -251,7 +251,7 @@ class CallableEmbedder:
             raise BendError(f"{self.name}: log_likelihood failed: {type(error).__name__}: {error}") from error
         if values.shape != (len(sequences),) or not np.isfinite(values).all():
             raise BendError(
-                f"{self.name}: log_likelihood wants a finite number for each of {counted(len(sequences), 'sequence')}."
+                f"{self.name}: log_likelihood wants one finite number for each sequence ({len(sequences)} given)."
             )
         return values
 
