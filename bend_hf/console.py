@@ -84,7 +84,7 @@ def told(level: str, *, hidden: bool = False) -> Iterator[None]:
         log.setLevel(level_before)
 
 
-def spoken(verbose: bool) -> AbstractContextManager[None]:
+def spoken(verbose: object) -> AbstractContextManager[None]:
     """Return a context in which a call of Python tells what the command line tells, if `verbose` asks for that."""
     return told("info") if switch("verbose", verbose) else nullcontext()
 

@@ -164,6 +164,7 @@ def audit(
     """
     checks.whole("queries", queries, 0)
     checks.whole("seed", seed, 0)
+    checks.switch("easy", easy)
     with spoken(verbose):
         return _audited(files, queries, easy, annotation, aliases, seed)
 

@@ -23,6 +23,7 @@ _LEAST = {
 _RANGES: dict[str, tuple[float, ...]] = {"negatives": (0, 1000), "threshold": (), "min_score": ()}
 _CHOICES = {"overlapping": ("keep", "drop"), "center": ("middle", "summit"), "kind": CONTROLS}
 _PATHS = ("annotation", "vcf", "tss", "genome", "output", "aliases", "transcripts", "data_dir")
+_SWITCHES = ("skip_absent", "percent", "allow_empty")
 _MAY_BE_NONE = ("flank_left", "max_rows", "aliases", "data_dir", "split", "command")
 
 
@@ -45,6 +46,8 @@ def checked(arguments: Mapping[str, Any]) -> dict[str, Any]:
             checks.one_of(name, value, _CHOICES[name])
         elif name in _PATHS:
             checks.path_of(name, value)
+        elif name in _SWITCHES:
+            checks.switch(name, value)
     if "width" in arguments and arguments["width"] % 2:
         raise BendError(f"A width of {arguments['width']} bases: give an even number.")
     build = arguments.get("build", "some")

@@ -245,7 +245,7 @@ def builder(make: Callable[P, Path]) -> Callable[P, Path]:
     @wraps(make)
     def build(*args: P.args, **kwargs: P.kwargs) -> Path:
         try:
-            with spoken(bool(kwargs.get("verbose"))):
+            with spoken(kwargs.get("verbose", False)):
                 return make(*args, **kwargs)
         except Exception:
             given = signature(make).bind(*args, **kwargs).arguments

@@ -61,6 +61,13 @@ def test_verbose_tells_what_is_done_and_decides_no_row(inputs, tmp_path, monkeyp
     assert heard[4:] == [False, True]
 
 
+@pytest.mark.parametrize("switch", ["verbose", "skip_absent"])
+def test_a_word_is_not_taken_for_yes(inputs, tmp_path, switch):
+    with pytest.raises(BendError, match=f"{switch}='no' .*is neither True nor False"):
+        build.genes(*inputs, tmp_path / "task", build="toy-1", flanks=20, split=Split("none"), **{switch: "no"})
+    assert not list(tmp_path.glob("*task*"))
+
+
 def test_a_failure_on_the_way_leaves_nothing(inputs, tmp_path, monkeypatch):
     def fail(*arguments):
         raise OSError(28, "No space left on device")
