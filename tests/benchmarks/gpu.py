@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -199,17 +199,24 @@ def golden(folder: Path, config: Any, dtype: torch.dtype, device: torch.device, 
     return network(ids).float()
 
 
-def forward(bench: Bench) -> Iterator[Row]:
-    """Models of published sizes: share of the ceiling, end to end, memory, agreement with the CPU."""
-    for name in published_models.MODELS:
+def at_each_length(
+    bench: Bench, names: Iterable[str], measure: Callable[[Bench, Embedder, int], Values]
+) -> Iterator[Row]:
+    """Measure models at each of `LENGTHS`, as far as the budget goes."""
+    for name in names:
         for what, length in LENGTHS.items():
             if time.monotonic() > bench.until:
                 yield f"{name}, {what}", {"left out": "the budget is spent"}
                 continue
             try:
-                yield f"{name}, {what}", one_forward(bench, bench.model(name), length)
+                yield f"{name}, {what}", measure(bench, bench.model(name), length)
             except Exception as error:
                 yield f"{name}, {what}", {"failed": reason(error)}
+
+
+def forward(bench: Bench) -> Iterator[Row]:
+    """Models of published sizes: share of the ceiling, end to end, memory, agreement with the CPU."""
+    yield from at_each_length(bench, published_models.MODELS, one_forward)
 
 
 def one_forward(bench: Bench, embedder: Embedder, length: int) -> Values:
@@ -245,15 +252,7 @@ TRANSFORMERS = ("nt-v2-500m", "dnabert-2-117m", "llama-1.2b")
 
 def compiled(bench: Bench) -> Iterator[Row]:
     """Transformers with layers through torch.compile, and where their time goes without it."""
-    for name in TRANSFORMERS:
-        for what, length in LENGTHS.items():
-            if time.monotonic() > bench.until:
-                yield f"{name}, {what}", {"left out": "the budget is spent"}
-                continue
-            try:
-                yield f"{name}, {what}", one_compiled(bench, bench.model(name), length)
-            except Exception as error:
-                yield f"{name}, {what}", {"failed": reason(error)}
+    yield from at_each_length(bench, TRANSFORMERS, one_compiled)
 
 
 def one_compiled(bench: Bench, embedder: Embedder, length: int) -> Values:
