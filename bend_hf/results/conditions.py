@@ -99,9 +99,9 @@ def _words(name: str, value: Any, standard: Any, budget: Any) -> str:
     if name == "limit" and isinstance(budget, int | float):
         return f"at most {counted(value, 'row')} of each split, to fit a budget of {duration(budget)}"
     if name == "limit":
-        return f"a smoke test on at most {value} row{'' if value == 1 else 's'} per split"
+        return f"a smoke test on at most {counted(value, 'row')} per split"
     if name == "train_rows":
-        return f"trained on {value:,} row{'' if value == 1 else 's'}"
+        return f"trained on {counted(value, 'row')}"
     if name == "standardize":
         return "vectors standardized over the training rows"
     return f"{_plain(name)} {_plain(value)} instead of {_plain(standard)}"
