@@ -1,4 +1,4 @@
-"""`bend-hf demo`: all seven tasks on a toy genome, without any download, in about a minute and a half.
+"""`bend-hf demo`: all seven tasks on a toy genome, without any download, in about two minutes.
 
 The genome, its genes, motifs and variants are made here, and so is the language model: it is trained for a quarter of a
 minute. The numbers show that every part works; they say nothing about biology.
