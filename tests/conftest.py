@@ -20,6 +20,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_EVALUATE_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 os.environ.pop("BEND_HF_DATA", None)
+# Workers side by side share the cores: teams of all cores in each wait for one another at every barrier.
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 REAL = Path(os.environ.get("BEND_HF_REAL_DATA", REPOSITORY.parent / "shared" / "real"))

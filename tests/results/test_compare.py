@@ -114,6 +114,7 @@ def test_ranks_do_not_depend_on_other_tasks(tmp_path: Path) -> None:
         alone = compare([tmp_path], tasks=name, resamples=100)
         assert alone.ranking[name] == whole.ranking[name]
         assert alone.differences == [item for item in whole.differences if item.task == name]
+        assert str(alone) in str(whole)
 
 
 def test_level_and_seed_are_used(tmp_path: Path) -> None:

@@ -123,10 +123,10 @@ def test_the_old_result_is_not_overwritten(tmp_path: Path) -> None:
 def test_a_second_run_is_compared() -> None:
     old = make_result("gene_finding")
     assert str(compare_rerun(old, old)).startswith("the same score to the last digit")
-    packages = {**PROVENANCE["packages"], "torch": "9.9"}
+    packages = {**PROVENANCE["packages"], "torch": "9.9", "added": "1.0"}
     new = dataclasses.replace(old, score=0.52, provenance={**PROVENANCE, "packages": packages})
     found = compare_rerun(old, new)
-    assert found.changed == {"packages.torch": ("2.13.0", "9.9")}
+    assert found.changed == {"packages.torch": ("2.13.0", "9.9"), "packages.added": (None, "1.0")}
     assert (found.same, found.inside) == (False, True)
     assert "packages.torch: 2.13.0 then, 9.9 now" in str(found)
     assert "OUTSIDE" in str(compare_rerun(old, dataclasses.replace(old, score=0.9)))
