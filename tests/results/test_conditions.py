@@ -57,6 +57,13 @@ def test_what_departs_from_the_recipe_is_said(name: str, provenance: dict, said:
     assert departures([make_result(name, provenance=provenance)]) == said
 
 
+def test_seeds_that_depart_otherwise_are_told_one_by_one() -> None:
+    results = [
+        make_result("gene_finding", seed=k, provenance=trained(epochs=epochs)) for k, epochs in ((0, 100), (2, 1))
+    ]
+    assert departures(results) == f"seeds differ: seed 0 by the recipe; seed 2 {SHORT}"
+
+
 def test_every_setting_of_the_protocol_and_the_recipe_is_looked_at() -> None:
     looked_at = set(settings(make_result("gene_finding")))
     assert {field.name for field in dataclasses.fields(TASKS["gene_finding"].recipe)} <= looked_at

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from bend_hf.results.crossfit import class_rates, cross_fit, halves
+from bend_hf.results.crossfit import class_rates, compare_scores, cross_fit, halves
 from bend_hf.results.predictions import make_predictions
 from bend_hf.results.statistics import score
 from bend_hf.tasks import TASKS
@@ -53,6 +54,19 @@ def test_the_score_that_knows_is_found():
     assert found.score == pytest.approx(np.mean(by_half))
     low, high = found.interval
     assert 0.5 < low < found.score < high < 1
+
+
+def test_every_score_beside_the_headline_has_its_own_value_and_interval():
+    drawn = predictions(np.random.default_rng(3), effect=1.0, scores=3, chromosomes=10)
+    ranks = {name: stats.rankdata(drawn.by(name).scores.ravel()) for name in drawn.beside}
+    positive = drawn.labels.ravel() == 1
+    ones, others = positive.sum(), (~positive).sum()
+    by_hand = {name: (rank[positive].sum() - ones * (ones + 1) / 2) / (ones * others) for name, rank in ranks.items()}
+    found = compare_scores(drawn, resamples=40)
+    assert found["by_score"] == pytest.approx(by_hand)
+    assert found["by_score"]["s0"] > 0.7
+    for name, (low, high) in found["by_score_interval"].items():
+        assert low < by_hand[name] < high
 
 
 def divided(predictions):

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from result_factory import make_result, scored, simulate, stored
+from result_factory import PROVENANCE, make_result, scored, simulate, stored
 
 from bend_hf import files
 from bend_hf.errors import BendError
@@ -104,6 +104,8 @@ def test_failed_task_is_recorded(tmp_path: Path) -> None:
         ({"counts": {"rows": "many"}}, "'counts'"),
         ({"failure": "crashed"}, "both a score"),
         ({"provenance": {}}, "provenance.dataset_digest is null; expected a string"),
+        ({"provenance": PROVENANCE | {"model": "nt"}}, r"provenance.model is \"nt\"; expected an object"),
+        ({"provenance": PROVENANCE | {"packages": {"torch": 2}}}, "provenance.packages is .*; expected an object of"),
         ({"model": " "}, "'model'"),
         ({"history": {}}, "'history'"),
     ],

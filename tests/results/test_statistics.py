@@ -97,6 +97,19 @@ def test_summary_of_every_task(name: str) -> None:
         assert len(strong.secondary["recall"]) == len(strong.secondary["precision"]) == 9
 
 
+def test_a_thousand_resamples_of_seed_0_at_95_percent_unless_asked_otherwise() -> None:
+    rows = simulate("variant_effects_disease")
+    found = statistics.summarise(rows)
+    assert {name: found.secondary["interval"][name] for name in ("resamples", "seed", "level")} == {
+        "resamples": 1000,
+        "seed": 0,
+        "level": 0.95,
+    }
+    drawn = statistics.bootstrap(rows)
+    assert drawn.scores.shape == (1000,)
+    assert (drawn.interval(), drawn.error) == (found.interval, found.secondary["interval"]["error"])
+
+
 def test_folds_are_shown_one_by_one() -> None:
     summary = statistics.summarise(simulate("enhancer_annotation"), resamples=200)
     scores = [fold["score"] for fold in summary.folds]
