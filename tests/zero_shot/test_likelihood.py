@@ -35,8 +35,9 @@ def models(tmp_path_factory):
         "overlapping 6-mers": tiny_models.dnabert(root / "dnabert", lm=True),
         "characters": tiny_models.bert_of_characters(root / "characters"),
     }
+    few = {"6-mers": 10}  # fewer tokens in a batch than a window has
     return {
-        name: load_embedder(str(folder), protocol=DEFAULT, dtype="float32", device="cpu")
+        name: load_embedder(str(folder), protocol=DEFAULT, dtype="float32", device="cpu", batch_tokens=few.get(name))
         for name, folder in made.items()
     }
 
