@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from bend_hf.console import log
+from bend_hf.embed.attention import whole_matrices
 from bend_hf.embed.devices import out_of_memory
 from bend_hf.embed.spread import is_spread
 from bend_hf.embed.strands import fold
@@ -239,7 +240,8 @@ class Network:
     def precision(self) -> Iterator[None]:
         """Compute in `dtype`; what of it is in float32 is so to its last bit."""
         lower = self.autocast and self.dtype != torch.float32
-        with exact_float32(), torch.autocast(self.device.type, dtype=self.dtype, enabled=lower):
+        autocast = torch.autocast(self.device.type, dtype=self.dtype, enabled=lower)
+        with exact_float32(), autocast, whole_matrices(self.device):
             yield
 
     def _last(self, output: Any, arguments: dict[str, Any]) -> Tensor:
