@@ -54,6 +54,7 @@ def evaluate(
     tokenizer: Any = None,
     prefix: str | None = None,
     scheme: str | None = None,
+    context: int | None = None,
     name: str | None = None,
     strand: str = "forward",
     device: str | None = None,
@@ -106,6 +107,7 @@ def evaluate(
             each, equal to that of a run with this `layer`.
         prefix: Text before every sequence; None for the mark that the model's tokenizer is known to need.
         scheme: How DNA is read, where that is not found rightly.
+        context: Most tokens the model is given at once, special ones included; by default what it states.
         name: The model's name in results, instead of its own.
         strand: ``"forward"``, or ``"average"`` over both strands.
         device: Torch device; None for the best there is.

@@ -214,8 +214,9 @@ def ready(**arguments: Any) -> Work:
         from bend_hf.zero_shot.variants import offered
 
         most = parse_size(str(asked.store_limit)) if asked.store_limit is not None else None
+        checks.whole("context", asked.context)
         loading = ("revision", "trust_remote_code", "dtype", "layer", "config", "tokenizer", "prefix", "scheme", "name")
-        options = {name: arguments[name] for name in (*loading, "strand", "device", "device_map")}
+        options = {name: arguments[name] for name in (*loading, "context", "strand", "device", "device_map")}
         if asked.name is not None:
             check_name(asked.name)
         opened = None

@@ -21,7 +21,10 @@ from bend_hf.errors import BendError
 from bend_hf.identity import PARTS, Key
 from bend_hf.recording import _existing
 from bend_hf.report.table import table
+from bend_hf.results.apart import told_apart
+from bend_hf.results.conditions import departures
 from bend_hf.results.record import read_predictions, read_results, write_result
+from bend_hf.results.rerun import rerun_command
 from bend_hf.tasks import FOLDS, TASKS
 from bend_hf.walk import folds
 
@@ -89,6 +92,19 @@ def test_a_result_that_is_there_is_not_made_again(first, toy_dir, tmp_path):
     assert path.stat().st_mtime_ns > before
     other = bend_hf.evaluate("onehot", "cpg_methylation", epochs=2, **options)
     assert len(other[0].history) == 2
+
+
+def test_a_context_that_was_asked_for_is_part_of_the_run_and_said(toy_dir, tmp_path):
+    model, output = str(tiny_models.esm(tmp_path / "esm")), tmp_path / "out"
+    options = {"data_dir": toy_dir, "output": output, "device": "cpu"}
+    [whole] = bend_hf.evaluate(model, "variant_effects_disease", **options)
+    [cut] = bend_hf.evaluate(model, "variant_effects_disease", context=32, **options)
+    assert (whole.key["embedder"]["windows"]["fits"], cut.key["embedder"]["windows"]["fits"]) == (999, 31)
+    assert whole.score != cut.score
+    assert departures([whole]) == ""
+    assert "at most 32 tokens at once" in departures([cut])
+    assert {result.label for result in told_apart([whole, cut])} == {"esm [context 1000]", "esm [context 32]"}
+    assert "--context=32" in rerun_command(cut, output="again")
 
 
 def test_a_failed_task_does_not_lose_the_others(toy_dir, tmp_path):

@@ -151,6 +151,9 @@ def model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--tokenizer", metavar="DIR", help="of a checkpoint that lies without one: a folder or Hub id")
     group.add_argument("--prefix", metavar="TEXT", help="before every sequence, as '<dna>' (default: what it needs)")
     group.add_argument("--scheme", metavar="NAME", help="how DNA is read, if found wrongly: characters, k-mers, text …")
+    group.add_argument(
+        "--context", type=positive, metavar="N", help="most tokens the model is given at once (default: what it states)"
+    )
     group.add_argument("--device", help="cpu, cuda, cuda:1, mps (default: the best there is)")
     group.add_argument("--device-map", metavar="MAP", help="auto: the layers of a large model on all devices there are")
 
@@ -196,4 +199,4 @@ def _genome(values: Sequence[str] | None) -> Path | dict[str, Path] | None:
 def loading(args: Namespace) -> dict[str, Any]:
     """Return the options that loading a model takes."""
     names = ("revision", "trust_remote_code", "dtype", "layer", "strand", "config", "tokenizer", "prefix", "scheme")
-    return {name: getattr(args, name) for name in (*names, "device", "device_map")}
+    return {name: getattr(args, name) for name in (*names, "context", "device", "device_map")}

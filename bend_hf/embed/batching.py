@@ -63,7 +63,7 @@ class Batches:
                 if len(batch) == 1:
                     raise BendError(
                         f"{self.name}: memory ran out on {self.network.device} for one input of {longest} tokens. Give "
-                        f"a smaller context (context={longest // 2}), a lower precision or another device."
+                        f"a smaller context (context={longest // 2}, --context), a lower precision or another device."
                     ) from error
                 self.tokens = longest * (len(batch) // 2)
                 log.warning("%s: memory ran out; going on with %d tokens a batch.", self.name, self.tokens)

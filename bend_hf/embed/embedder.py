@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bend_hf.checks import path_of
+from bend_hf.checks import path_of, whole
 from bend_hf.console import log
 from bend_hf.embed import fingerprint
 from bend_hf.embed.batching import Batches
@@ -93,6 +93,7 @@ class Embedder:
             raise unknown("strand", strand, ("forward", "average"))
         if dtype != "auto" and dtype not in DTYPES:
             raise unknown("dtype", dtype, ("auto", *DTYPES))
+        context = whole("context", context)
         self._options: dict[str, Any] = {
             "name": name,
             "dtype": dtype,
@@ -130,7 +131,7 @@ class Embedder:
         self.network = Network(loaded.model, self.name, chosen, layer=layer, fold_strands=folds)
         if as_found:
             self.network.dtype, self.network.autocast = half or torch.float32, False
-        self.limits: Limits = limits(self.network, loaded.config, self.scheme, context)
+        self.limits: Limits = limits(self.network, loaded.config, self.scheme, context, loaded.context)
         if as_found:
             half = None
         elif asked == "auto":
@@ -250,7 +251,7 @@ class Embedder:
             scheme=scheme,
         )
         return cls(
-            loaded,
+            replace(loaded, context=found.context),
             name=name or found.name,
             dtype=dtype,
             layer=layer,
@@ -258,7 +259,7 @@ class Embedder:
             device=device,
             device_map=device_map,
             protocol=protocol,
-            context=found.context if context is None else context,
+            context=context,
             batch_tokens=batch_tokens,
         )
 
@@ -380,6 +381,7 @@ class Embedder:
 
     def provenance(self) -> dict[str, Any]:
         """Return what determines the vectors, JSON-able: ``"key"``, and what is worth knowing beside it."""
+        reading = {**self.loaded.reading, "context": self._options["context"]}
         return {
             "key": {
                 "model": self.identity(),
@@ -406,6 +408,7 @@ class Embedder:
             "tokens": self.scheme.family,
             "k": self.scheme.k,
             "tokenizer": self.scheme.origin,
+            "asked": {name: value for name, value in reading.items() if value is not None},
             "context": self.limits.context,
             "context_from": self.limits.reason,
             "device": str(self.network.device),

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from numbers import Integral
 from typing import Any
 
 import torch
@@ -61,7 +60,13 @@ class Limits:
     reason: str
 
 
-def limits(network: Network, config: Mapping[str, Any], scheme: Scheme, context: int | None = None) -> Limits:
+def limits(
+    network: Network,
+    config: Mapping[str, Any],
+    scheme: Scheme,
+    context: int | None = None,
+    known: int | None = None,
+) -> Limits:
     """Return a model's longest input, and set the multiple of tokens that its forward takes.
 
     Args:
@@ -69,6 +74,7 @@ def limits(network: Network, config: Mapping[str, Any], scheme: Scheme, context:
         config: ``config.json``.
         scheme: How it reads DNA.
         context: Overrides what the configuration says.
+        known: What the catalogue says, which overrides the configuration too.
 
     Raises:
         BendError: `context` leaves no room for a token or exceeds the model's positions, no length runs, or the model
@@ -77,11 +83,11 @@ def limits(network: Network, config: Mapping[str, Any], scheme: Scheme, context:
     settings = _settings(network.model)
     parts = {f"{name} {type(part).__name__}".lower() for name, part in network.model.named_modules()}
     attention = config.get("model_type") not in LINEAR and any("attention" in part or "attn" in part for part in parts)
-    found = stated_limits(config, scheme, context, attention=attention)
+    found = stated_limits(config, scheme, context, known, attention=attention)
     held = _positions(network.model)
     if held is not None and found.context is not None and held < found.context:
         if context is not None:
-            raise BendError(f"{network.name} has {held} positions: context={context} exceeds them.")
+            raise BendError(f"{network.name} has {held} positions: context={context} (--context) exceeds them.")
         found = _shortened(found, scheme, held, f"rows of its position table ({found.reason} says {found.context})")
     network.multiple = _multiple(network, scheme, found.context)
     if network.multiple > 1 and found.context is not None:
@@ -110,12 +116,17 @@ def _settings(model: nn.Module) -> dict[str, Any]:
 
 
 def stated_limits(
-    config: Mapping[str, Any], scheme: Scheme, context: int | None = None, *, attention: bool = True
+    config: Mapping[str, Any],
+    scheme: Scheme,
+    context: int | None = None,
+    known: int | None = None,
+    *,
+    attention: bool = True,
 ) -> Limits:
     """Return the longest input that a configuration states, or one that memory suggests.
 
     Raises:
-        BendError: `context` is no number of tokens, or leaves no room for one.
+        BendError: `context` leaves no room for a token.
     """
     alibi = "alibi_starting_size" in config or config.get("position_embedding_type") == "alibi"
     layer = config.get("layer")
@@ -125,9 +136,9 @@ def stated_limits(
         config = {**config["text_config"], **config}
     stated = next((key for key in STATED if isinstance(config.get(key), int) and config[key] > 0), None)
     if context is not None:
-        if isinstance(context, bool) or not isinstance(context, Integral) or context < 1:
-            raise BendError(f"context={context!r} is no whole number of tokens of at least 1.")
-        most, reason = int(context), "given"
+        most, reason = context, "given"
+    elif known is not None:
+        most, reason = known, "of the catalogue"
     elif stated is not None and not alibi:
         most, reason = int(config[stated]), f"{stated} of config.json"
         if config.get("model_type") == "esm":
@@ -143,7 +154,7 @@ def _shortened(found: Limits, scheme: Scheme, most: int, reason: str) -> Limits:
     if most - scheme.specials < 1:
         raise BendError(
             f"A context of {most} tokens ({reason}) leaves no room beside {scheme.specials} special tokens: give a "
-            "longer context=."
+            "longer context= (--context)."
         )
     return replace(found, context=most, content=most - scheme.specials, reason=reason)
 
@@ -197,5 +208,5 @@ def _tried(network: Network, scheme: Scheme, found: Limits) -> Limits:
             return _shortened(found, scheme, most, f"tried; {found.reason} says {found.context}, which does not run")
     raise BendError(
         f"{network.name} does not run at its full length of {found.context} tokens ({found.reason}); give a shorter "
-        f"context=. {reason}"
+        f"context= (--context). {reason}"
     )

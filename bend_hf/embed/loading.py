@@ -71,6 +71,7 @@ class Loaded:
         trusted: Whether code that came with the checkpoint was allowed to run.
         notes: What a user should know of how it was loaded.
         reading: What else was asked for: ``config``, ``tokenizer``, ``prefix`` and ``scheme`` of `load`.
+        context: Most tokens at once, where the catalogue knows it and the checkpoint does not say it.
         borrowed: Whether the model is the caller's own (`bend_hf.embed.memory`), to be left as it is.
         head: The caller's model with its head, where `model` is its trunk.
     """
@@ -87,6 +88,7 @@ class Loaded:
     trusted: bool = False
     notes: tuple[str, ...] = ()
     reading: dict[str, str | None] = field(default_factory=dict)
+    context: int | None = None
     borrowed: bool = False
     head: nn.Module | None = None
 
@@ -214,7 +216,7 @@ def load_again(loaded: Loaded, *, lm_head: bool = False) -> Loaded:
     for part in loaded.identity.keys() - {"class"}:  # that of a head is another
         if found.identity.get(part) != loaded.identity[part]:
             raise BendError(f"{loaded.source!r} was changed after it was loaded. Start again.")
-    return found
+    return replace(found, context=loaded.context)
 
 
 def _adapted(loaded: Loaded, adapter: Mapping[str, Any]) -> Loaded:

@@ -169,6 +169,7 @@ def borrow(
         (),
         identity,
         notes=tuple(vocabulary_notes(name, trunk, tokens)),
+        reading={"prefix": prefix, "scheme": scheme},
         head=None if trunk is whole else whole,
         borrowed=True,
     )

@@ -189,7 +189,8 @@ class Network:
             rows, tokens = arguments["input_ids"].shape
             raise BendError(
                 f"{self.name}: its forward fails for {rows} × {tokens} tokens ({type(error).__name__}: {error}). Give "
-                "another length (context=), or wrap it as a callable that gives its vectors (see docs/embeddings.md)."
+                "another length (context=, --context), or wrap it as a callable that gives its vectors (see "
+                "docs/embeddings.md)."
             ) from error
 
     def check_layers(self, layer: Layer) -> tuple[int, ...]:

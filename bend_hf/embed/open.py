@@ -38,6 +38,7 @@ USUAL: dict[str, Any] = {
     "tokenizer": None,
     "prefix": None,
     "scheme": None,
+    "context": None,
     "name": None,
 }
 """Options of a model, and what they are where nobody gave them."""

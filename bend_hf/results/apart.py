@@ -21,14 +21,15 @@ from bend_hf.files import digest_of
 from bend_hf.identity import Key, flat
 from bend_hf.results.record import Result, read_results
 
-EVERYWHERE = ("model", "layer", "strand", "prefix", "settings")
+EVERYWHERE = ("model", "layer", "strand", "prefix", "context", "settings")
 """What tells runs apart though they are of different tasks; the rest (dtype, data, code) only where they meet."""
 
 WORDS = {"layer": "layer", "strand": "strand", "dtype": "in", "data": "data", "code": "code", "folder": "in"}
 
-LAST = ("code", "folder", "run")
-"""What is said only where nothing else tells two records apart, in this order: the code of any two of a task (seeds of
-two versions are no seeds of one), the others of two of one seed."""
+OF_TASKS = ("windows", "code")
+LAST = (*OF_TASKS, "folder", "run")
+"""What is said only where nothing else tells two records apart, in this order: windows (which follow from the context)
+and code of any two of a task (seeds of two versions are no seeds of one), the others of two of one seed."""
 
 WHOLE = {"limit": "all rows", "train rows": "all training rows"}
 
@@ -87,7 +88,7 @@ def _variants(mine: Sequence[Result]) -> list[str]:
     for together in tasks.values():  # whatever their seeds: those of two runs are no seeds of one
         names |= _unlike(together, lambda name: name not in (*LAST, "place"))
     for last in LAST:
-        for together in (tasks if last == "code" else slots).values():
+        for together in (tasks if last in OF_TASKS else slots).values():
             alike: dict[str, list[dict[str, str]]] = defaultdict(list)
             for found in together:
                 alike[_text(found, names)].append(found)
@@ -125,7 +126,8 @@ def _words(name: str, value: str, place: str) -> str:
 def _facts(result: Result) -> dict[str, str]:
     """What a record says of how it was made, as far as it is worth naming."""
     key = result.key or {}
-    source = (result.provenance.get("model") or {}).get("source")
+    model = result.provenance.get("model") or {}
+    source = model.get("source")
     facts = {"place": "/".join(Path(str(source)).parts[-2:]) if source else ""}  # of the model: said, not compared
     embedder = key.get("embedder")
     if isinstance(embedder, dict):
@@ -134,8 +136,12 @@ def _facts(result: Result) -> dict[str, str]:
             facts["computed"] = _value(known.get("computed"))
             known = {name: value for name, value in known.items() if name != "computed"}
         facts["model"] = digest_of(known)[:8]
-        rest = {name: value for name, value in embedder.items() if name != "model"}
+        rest = {name: value for name, value in embedder.items() if name not in ("model", "windows")}
         facts |= {name: _value(value) for name, value in flat(rest).items()}
+        cut = embedder.get("windows")
+        facts["windows"] = ", ".join(f"{name} {value}" for name, value in (cut or {}).items())
+    if isinstance(model.get("context"), int):
+        facts["context"] = str(model["context"])
     given = result.provenance.get("settings")
     if isinstance(given, dict):
         said = (

@@ -26,7 +26,7 @@ from bend_hf.text import counted, duration
 UNKNOWN = "not recorded"
 EXACT = {"precision": ("auto", "fp32"), "vectors": ("auto", "float32")}
 """Values without rounding to speak of; others are said."""
-OWN = (*EXACT, "layer", "strand", "dtype")
+OWN = (*EXACT, "layer", "strand", "dtype", "context")
 """Settings that are said but may differ: how a model is read, and what rounds (``auto`` itself depends on the GPU)."""
 SIZES = ("limit", "train_rows")
 """Settings that leave out rows, for smoke tests and for curves."""
@@ -43,9 +43,13 @@ def settings(result: Result) -> dict[str, tuple[Any, Any]]:
     sizes = {name: (_dict(provenance.get("settings")).get(name), None) for name in SIZES}
     if _model(result) in UNSEEDED:
         return sizes
-    key = _dict(_dict(provenance.get("model")).get("key"))
-    usual: dict[str, Any] = asdict(PROTOCOLS[result.protocol]) | {"layer": "last", "strand": "forward"}
+    model = _dict(provenance.get("model"))
+    key = _dict(model.get("key"))
+    usual: dict[str, Any] = asdict(PROTOCOLS[result.protocol])
+    usual |= {"layer": "last", "strand": "forward", "context": None}
     used = usual | _dict(provenance.get("protocol"))
+    if isinstance(context := _dict(model.get("asked")).get("context"), int):
+        used["context"] = context
     if isinstance(key.get("windows"), dict):
         used["windows"] = key["windows"].get("policy", used["windows"])
     used |= {name: key[name] for name in ("kmer_shift", "strand") if name in key}
@@ -102,6 +106,8 @@ def _words(name: str, value: Any, standard: Any, budget: Any) -> str:
         return f"a smoke test on at most {counted(value, 'row')} per split"
     if name == "train_rows":
         return f"trained on {counted(value, 'row')}"
+    if name == "context":
+        return f"given at most {counted(value, 'token')} at once instead of what the model states"
     if name == "standardize":
         return "vectors standardized over the training rows"
     return f"{_plain(name)} {_plain(value)} instead of {_plain(standard)}"

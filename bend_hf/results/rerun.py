@@ -26,7 +26,7 @@ REPEATED = {
     **dict.fromkeys(("--epochs", "--batch-size", "--patience", "--precision", "--sampling-seed", "--vary"), "one"),
     **dict.fromkeys(("--genome", "--scores"), "many"),
     **dict.fromkeys(("--genome-checked", "--standardize"), "none"),
-    **dict.fromkeys(("--vectors", "--model-config", "--tokenizer", "--limit", "--track"), "one"),
+    **dict.fromkeys(("--vectors", "--model-config", "--tokenizer", "--context", "--limit", "--track"), "one"),
 }
 """Options of ``bend-hf evaluate`` that a record may bring back, as they decide a score; how many values each takes."""
 LEFT_OUT = {
@@ -186,8 +186,10 @@ def _commit(result: Result) -> str | None:
 def _settings(result: Result) -> list[str]:
     """The recorded settings as options."""
     options = []
-    key = (result.provenance.get("model") or {}).get("key") or {}
+    model = result.provenance.get("model") or {}
+    key, asked = model.get("key") or {}, model["asked"] if isinstance(model.get("asked"), dict) else {}
     values = {**(result.provenance.get("settings") or {}), **{name: key.get(name) for name in ("dtype", "strand")}}
+    values |= {"model_config" if name == "config" else name: value for name, value in asked.items()}
     if key.get("layer"):
         options.append(f"--layer={','.join(map(str, key['layer']))}")
     for name, value in values.items():

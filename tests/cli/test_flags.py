@@ -69,6 +69,7 @@ def _loading(call: str) -> dict[str, tuple[str, str, Any]]:
         "tokenizer": ("--tokenizer a", f"{call}.tokenizer", "a"),
         "prefix": ("--prefix <dna>", f"{call}.prefix", "<dna>"),
         "scheme": ("--scheme codons", f"{call}.scheme", "codons"),
+        "context": ("--context 512", f"{call}.context", 512),
         "device": ("--device cpu", f"{call}.device", "cpu"),
         "device_map": ("--device-map auto", f"{call}.device_map", "auto"),
     }

@@ -62,6 +62,7 @@ KINDS = (
         asked(model="onehot", layer="x"),
         "onehot: layer='x' would change nothing there; leave that out.",
     ),
+    Kind("a context as a fraction", asked(context=1.5), "context=1.5 (--context) is no whole number of at least 1."),
     Kind("a layer as a fraction", asked(layer=0.5, model=At(lambda b: str(b.model))), "layer=0.5 is none"),
     Kind("no layers", asked(layer=[], model=At(lambda b: str(b.model))), "layer=[] is none"),
     Kind(

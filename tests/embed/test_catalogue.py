@@ -184,3 +184,6 @@ def test_limits(config, context, reason):
     assert (found.context, found.content) == (context, context - 2)
     assert reason in found.reason
     assert stated_limits(config, CHARACTERS, 100).content == 98
+    known = stated_limits(config, CHARACTERS, None, 200)
+    assert (known.context, known.reason) == (200, "of the catalogue")
+    assert stated_limits(config, CHARACTERS, 100, 200).context == 100

@@ -467,8 +467,8 @@ def test_key_ignores_path_and_batch_but_not_weights(tmp_path, folders):
         ({"device": "cuda:7"}, "is not there"),
         ({"device": "gpu"}, "is none"),
         ({"context": 1}, "leaves no room"),
-        ({"context": 0}, "no whole number of tokens"),
-        ({"context": 2.5}, "no whole number of tokens"),
+        ({"context": 0}, r"context=0 \(--context\) is no whole number of at least 1"),
+        ({"context": 2.5}, r"context=2.5 \(--context\) is no whole number of at least 1"),
     ],
 )
 def test_bad_options(folders, options, message):

@@ -189,6 +189,7 @@ def test_vectors_of_a_callable_are_kept_where_a_store_is_named(toy_dir, tmp_path
         {"revision": "main"},
         {"trust_remote_code": True},
         {"prefix": "<dna>"},
+        {"context": 64},
         {"tokenizer": "x"},
     ],
 )

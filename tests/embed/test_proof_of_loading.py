@@ -167,7 +167,7 @@ def test_one_hot_input_is_refused():
 
 
 def test_positions_end_with_their_table():
-    with pytest.raises(BendError, match="has 38 positions: context=40 exceeds them"):
+    with pytest.raises(BendError, match=r"has 38 positions: context=40 \(--context\) exceeds them"):
         _mpnet(40)
 
 

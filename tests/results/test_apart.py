@@ -96,6 +96,15 @@ def test_a_place_is_said_and_not_compared() -> None:
     assert second.startswith("ck [run1/ck ")
 
 
+def test_another_context_is_told_over_tasks_and_its_windows_are_not() -> None:
+    """The windows follow from it."""
+    whole, cut = run(0, EMBEDDER), run(0, EMBEDDER | {"windows": {"tokens": 500}})
+    whole.provenance["model"]["context"], cut.provenance["model"]["context"] = 1024, 512
+    variants = make_result("variant_effects_disease", model="ck", key=cut.key, provenance=cut.provenance)
+    for other in (cut, variants):
+        assert labels(whole, other) == ["ck [context 1024]", "ck [context 512]"]
+
+
 def test_a_model_in_memory_is_one_over_tasks_in_two_types() -> None:
     """Variants are scored in float32, heads trained on vectors in bfloat16."""
     one = run(0, EMBEDDER | {"dtype": "bfloat16", "model": IDENTITY | {"computed": "1" * 32}})

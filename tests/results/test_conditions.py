@@ -30,6 +30,12 @@ def write(folder: Path, name: str, model: str, provenance: dict, *, noise: int =
     return record.write_result(folder, result, predictions)
 
 
+def asked(**given: int | str) -> dict:
+    """A provenance of a model that was asked to be read in another way."""
+    provenance = trained()
+    return provenance | {"model": provenance["model"] | {"asked": given}}
+
+
 @pytest.mark.parametrize(
     ("name", "provenance", "said"),
     [
@@ -46,6 +52,8 @@ def write(folder: Path, name: str, model: str, provenance: dict, *, noise: int =
          "instead of auto"),
         ("gene_finding", trained(key={"layer": [4, -1], "strand": "average"}), "layer 4, -1 instead of last, strand "
          "average instead of forward"),
+        ("gene_finding", asked(context=512, scheme="codons"), "given at most 512 tokens at once instead of what the "
+         "model states"),
         ("gene_finding", trained() | {"recipe": {"learning_rate": 0.1}}, "learning rate 0.1 instead of 0.003"),
         ("gene_finding", {k: v for k, v in PROVENANCE.items() if k != "settings"}, "settings of training not recorded"),
         ("gene_finding", trained("composition", epochs=1), ""),

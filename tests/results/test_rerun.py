@@ -84,12 +84,14 @@ def test_a_run_from_python_is_rebuilt_from_its_settings() -> None:
         "model": {
             "name": "org/model",
             "key": {"model": {"commit": "c0ffee"}, "dtype": "float32", "layer": [-1], "strand": "average"},
+            "asked": {"context": 512, "config": "c.json", "prefix": "<dna>"},
         },
     }
     result = make_result("gene_finding", model="org/model", seed=2, provenance=provenance)
     assert rerun_command(result, output="again", data_dir="data", genome="hg38.fa")[3:] == [
         "evaluate", "org/model", "--layer=-1", "--epochs=5", "--precision=auto", "--standardize", "--dtype=float32",
-        "--strand=average", "--revision", "c0ffee", "--seeds", "2,",
+        "--strand=average", "--context=512", "--model-config=c.json", "--prefix=<dna>",
+        "--revision", "c0ffee", "--seeds", "2,",
         "--tasks", "gene_finding", "--protocol", "default", "--output", "again",
         "--data-dir", "data", "--genome", "hg38.fa",
     ]  # fmt: skip
