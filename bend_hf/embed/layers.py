@@ -54,7 +54,7 @@ def layers_of(asked: Any, embedder: Any) -> list[int]:
     if not numbers or any(isinstance(word, bool) or not (isinstance(word, int) or word == "last") for word in numbers):
         raise BendError(f'layers={asked!r} (--layers): give "all", "last", "every 4", or layers such as "0,6,last".')
     found = embedder.network.check_layers(numbers)
-    if len({last if layer == -1 else layer for layer in found}) < len(found):
+    if len(set(found)) < len(found):
         raise BendError(f"layers={asked!r} (--layers): each layer once; {last} and last are one.")
     return sorted(found, key=lambda layer: (layer == -1, layer))
 

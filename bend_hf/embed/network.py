@@ -194,7 +194,7 @@ class Network:
             ) from error
 
     def check_layers(self, layer: Layer) -> tuple[int, ...]:
-        """Return layers by number: -1 for the model's output, else 0 (embeddings) to the number of its layers.
+        """Return layers by number: -1 for the model's output, which is the last one, else 0 (embeddings) and up.
 
         Raises:
             BendError: One does not exist; the message says how many there are.
@@ -213,7 +213,7 @@ class Network:
                         f"{self.name} has no layer {number}: it has {last} layers, 0 (embeddings) to {last}; -1 is its "
                         "output."
                     )
-            numbers = [number if number >= -1 else number + last + 1 for number in numbers]
+            numbers = [-1 if number in (-1, last) else number % (last + 1) for number in numbers]
         return tuple(numbers)
 
     def count_layers(self, ids: Tensor) -> int | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
@@ -74,7 +75,7 @@ class Results(list[Result]):
             model: Name of a model, as in the records.
             protocol: Name of a protocol.
             seed: Of the head's training.
-            layer: Index of the hidden state that alone was read, from 0 (the embeddings).
+            layer: Index of the hidden state that alone was read, from 0 (embeddings) to the last, or -1, the output.
             score: Name of a score of variants, such as ``"llr"``: the records that have it.
 
         Raises:
@@ -85,10 +86,11 @@ class Results(list[Result]):
         for name, value in wanted.items():
             if value is None:
                 continue
-            known = [_value(result, name) for result in self]
-            if value not in known:
-                raise unknown(name, str(value), sorted({str(each) for each in known if each is not None}))
-            chosen = [result for result in chosen if _value(result, name) == value]
+            fits = isinstance(value, str | Integral) and not isinstance(value, bool)
+            if not fits or not any(_has(result, name, value) for result in self):
+                known = {str(_value(result, name)) for result in self if _value(result, name) is not None}
+                raise unknown(name, str(value), sorted(known))
+            chosen = [result for result in chosen if _has(result, name, value)]
         if score is not None:
             there = {name for result in self for name in result.secondary.get("by_score", {})}
             if score not in there:
@@ -196,8 +198,18 @@ def _value(result: Result, name: str) -> Any:
     """Return a field of a record; ``layer`` is that of its model, where one layer alone was read."""
     if name != "layer":
         return getattr(result, name)
-    layers = ((result.provenance.get("model") or {}).get("key") or {}).get("layer")
-    return layers[0] if isinstance(layers, list) and len(layers) == 1 else None
+    model = result.provenance.get("model") or {}
+    layers = (model.get("key") or {}).get("layer")
+    if not isinstance(layers, list) or len(layers) != 1:
+        return None
+    return -1 if layers[0] == model.get("layers") else layers[0]  # earlier records name the output by its number too
+
+
+def _has(result: Result, name: str, value: Any) -> bool:
+    """Whether a field of a record has a value; the output is both layer -1 and the last by its number."""
+    found = _value(result, name)
+    output = name == "layer" and found == -1 and value == result.provenance["model"].get("layers")
+    return bool(found == value) or output
 
 
 def read_results(where: str | Path | Iterable[str | Path]) -> Results:

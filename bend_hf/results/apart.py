@@ -144,6 +144,8 @@ def _facts(result: Result) -> dict[str, str]:
         facts["context"] = str(model["context"])
     given = result.provenance.get("settings")
     if isinstance(given, dict):
+        if embedder.get("layer") == [model.get("layers")]:  # as earlier records name the output, besides -1
+            facts["layer"] = "-1"
         said = (
             given
             if result.seed is not None

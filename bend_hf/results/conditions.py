@@ -53,7 +53,7 @@ def settings(result: Result) -> dict[str, tuple[Any, Any]]:
     if isinstance(key.get("windows"), dict):
         used["windows"] = key["windows"].get("policy", used["windows"])
     used |= {name: key[name] for name in ("kmer_shift", "strand") if name in key}
-    if isinstance(key.get("layer"), list) and key["layer"] not in ([-1], ["last"]):
+    if isinstance(key.get("layer"), list) and key["layer"] not in ([-1], ["last"], [model.get("layers")]):
         used["layer"] = ", ".join(map(str, key["layer"]))
     if recipe is None and isinstance(key.get("dtype"), str):  # distances of variants are differences, lost in halves
         usual["dtype"], used["dtype"] = "float32", key["dtype"]

@@ -163,10 +163,24 @@ def test_layers_of_one_pass_are_those_of_each_alone(tmp_path, name, protocol):
     assert torch.equal(several.vectors, torch.cat([found[0][0].vectors, found[0][3].vectors], -1))
 
 
-def test_a_negative_layer_counts_from_the_last(tmp_path):
+@pytest.mark.parametrize(
+    ("one", "other", "key"), [(-2, 1, [1]), (-3, 0, [0]), (2, "last", [-1]), ([0, 2], [-3, -1], [0, -1])]
+)
+def test_a_layer_has_one_number_in_keys(one, other, key, tmp_path):
     folder = str(tiny_models.esm(tmp_path))
-    one, other = (Embedder.from_pretrained(folder, layer=layer, device="cpu") for layer in (-2, 1))
-    assert one.provenance()["key"] == other.provenance()["key"]
+    found = [Embedder.from_pretrained(folder, layer=layer, device="cpu") for layer in (one, other)]
+    assert [each.provenance()["key"]["layer"] for each in found] == [key, key]
+    assert found[0].provenance() == found[1].provenance()
+
+
+def test_the_last_layer_is_the_output_where_its_hidden_state_is_another():
+    class Normed(Toy):
+        def forward(self, input_ids, output_hidden_states=False):
+            hidden = self.embedding(input_ids)
+            return {"last_hidden_state": 5 * hidden, "hidden_states": (hidden, 2 * hidden)}
+
+    model = Normed(None)
+    assert torch.equal(next(of_model(model, layer=1).embed(["ACGT"])).vectors, expected(model, 5))
 
 
 @pytest.mark.parametrize("layer", [3, -4, [0, 3]])

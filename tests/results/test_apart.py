@@ -96,6 +96,14 @@ def test_a_place_is_said_and_not_compared() -> None:
     assert second.startswith("ck [run1/ck ")
 
 
+def test_the_output_has_two_numbers_in_earlier_records() -> None:
+    results = [run(0, EMBEDDER), run(1, EMBEDDER | {"layer": [12]}), run(1, EMBEDDER | {"layer": [11]})]
+    for result in results:
+        result.provenance["model"]["layers"] = 12
+    assert labels(*results[:2]) == ["ck", "ck"]
+    assert labels(results[0], results[2]) == ["ck [layer -1]", "ck [layer 11]"]
+
+
 def test_another_context_is_told_over_tasks_and_its_windows_are_not() -> None:
     """The windows follow from it."""
     whole, cut = run(0, EMBEDDER), run(0, EMBEDDER | {"windows": {"tokens": 500}})

@@ -36,6 +36,12 @@ def asked(**given: int | str) -> dict:
     return provenance | {"model": provenance["model"] | {"asked": given}}
 
 
+def of_layers(number: int, **given: dict) -> dict:
+    """A provenance of a model of so many layers."""
+    provenance = trained(**given)
+    return provenance | {"model": provenance["model"] | {"layers": number}}
+
+
 @pytest.mark.parametrize(
     ("name", "provenance", "said"),
     [
@@ -52,6 +58,8 @@ def asked(**given: int | str) -> dict:
          "instead of auto"),
         ("gene_finding", trained(key={"layer": [4, -1], "strand": "average"}), "layer 4, -1 instead of last, strand "
          "average instead of forward"),
+        ("gene_finding", trained(key={"layer": [12]}), "layer 12 instead of last"),
+        ("gene_finding", of_layers(12, key={"layer": [12]}), ""),
         ("gene_finding", asked(context=512, scheme="codons"), "given at most 512 tokens at once instead of what the "
          "model states"),
         ("gene_finding", trained() | {"recipe": {"learning_rate": 0.1}}, "learning rate 0.1 instead of 0.003"),
