@@ -163,6 +163,31 @@ class Results(list[Result]):
                 lines.append((result.model, result.task, result.protocol, name, value, low, high))
         return pd.DataFrame(lines, columns=["model", "task", "protocol", "name", "score", "low", "high"])
 
+    def predictions(self) -> pd.DataFrame:
+        """Return what was predicted of the test rows of one task, with coordinates: a line per record and label.
+
+        Columns are ``model``, ``protocol``, ``seed``, and those of `Predictions.to_pandas`. Failures have no lines.
+
+        Raises:
+            BendError: The records are of several tasks, whose rows have other columns, or predictions are missing.
+        """
+        import pandas as pd
+
+        tasks = list(dict.fromkeys(result.task for result in self))
+        if len(tasks) > 1:
+            raise BendError(
+                f"Predictions of several tasks ({', '.join(tasks)}) have no columns in common: choose one, as in "
+                f"results.of(task={tasks[0]!r}).predictions()."
+            )
+        frames = []
+        for result in self:
+            if result.failure is None:
+                frame = record.read_predictions(result).to_pandas()
+                for at, name in enumerate(("model", "protocol", "seed")):
+                    frame.insert(at, name, getattr(result, name))
+                frames.append(frame)
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
     def genes(self) -> pd.DataFrame:
         """Return one line per record of gene finding and level: exons, intron chains, transcripts called exactly.
 

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from result_factory import PROVENANCE, make_result, simulate, trained
+from result_factory import PROVENANCE, make_result, scored, simulate, trained
 
 import bend_hf
 from bend_hf.errors import BendError
@@ -49,6 +49,32 @@ def test_of_chooses(results):
     assert list(results.of(model="onehot", seed=1)) == []
     with pytest.raises(BendError, match="onehot"):
         results.of(model="onehto")
+
+
+def test_predictions_stand_with_their_coordinates_and_whose_they_are(tmp_path):
+    for seed in (0, 1):
+        predictions = simulate("histone_modification", seed=seed)
+        write_result(tmp_path, scored("histone_modification", predictions, seed=seed), predictions)
+    write_result(tmp_path, make_result("histone_modification", seed=2, score=None, failure="no memory"))
+    results = bend_hf.read_results(tmp_path)
+    frame = results.predictions()
+    assert list(frame.columns[:6]) == ["model", "protocol", "seed", "row", "chromosome", "start"]
+    assert frame.groupby("seed").size().to_dict() == {0: 60 * 18, 1: 60 * 18}
+    alone = simulate("histone_modification", seed=1).to_pandas()
+    assert frame[frame["seed"] == 1]["score"].tolist() == alone["score"].tolist()
+    assert results.of(seed=2).predictions().empty
+    write_result(tmp_path, make_result("gene_finding"))
+    with pytest.raises(BendError, match=r"choose one, as in results\.of\(task='gene_finding'\)\.predictions\(\)"):
+        bend_hf.read_results(tmp_path).predictions()
+
+
+def test_the_output_is_chosen_by_both_of_its_numbers():
+    provenance = [trained("a", {"layer": [layer]}) for layer in (-1, 12, 11)]
+    for each in provenance:
+        each["model"]["layers"] = 12
+    results = Results(make_result("gene_finding", seed=seed, provenance=each) for seed, each in enumerate(provenance))
+    assert [each.seed for each in results.of(layer=12)] == [each.seed for each in results.of(layer=-1)] == [0, 1]
+    assert list(results.to_pandas()["layer"]) == [-1, -1, 11]
 
 
 def test_a_line_per_record(results):
