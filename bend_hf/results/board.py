@@ -32,6 +32,13 @@ BASELINES = {
 }
 """Names of the baselines, as given to `evaluate`, and their titles."""
 
+
+def titled(label: str) -> str:
+    """A model's name for people: a baseline's title, with what tells this run of it from others."""
+    name, bracket, variant = label.partition(" [")
+    return f"{BASELINES.get(name, name)}{bracket}{variant}"
+
+
 Kind = Literal["model", "baseline", "published"]
 
 
@@ -86,8 +93,7 @@ class Row:
     @property
     def title(self) -> str:
         """The model's name for people."""
-        name = self.model.removesuffix(self.variant)
-        return f"{BASELINES.get(name, name)}{self.variant}"
+        return titled(self.model)
 
     @property
     def at_chance(self) -> bool:

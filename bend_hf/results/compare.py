@@ -18,11 +18,11 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bend_hf.checks import whole
+from bend_hf.checks import switch, whole
 from bend_hf.errors import BendError, unknown
 from bend_hf.protocols import PROTOCOLS
 from bend_hf.results.apart import gather
-from bend_hf.results.board import Row, board
+from bend_hf.results.board import Row, board, titled
 from bend_hf.results.conditions import (
     alike,
     alike_in_seeds,
@@ -101,13 +101,13 @@ class Comparison:
         marks = footnotes([row.departures for row in rows])
         lines = [["rank", "model", "score", "95% interval"]]
         for row in sorted(rows, key=lambda row: -(row.score or 0.0)):
-            name = row.model + marked(row.departures, marks)
+            name = row.title + marked(row.departures, marks)
             lines.append([ranks.get(row.model, "-"), name, number(row.score), interval(row.interval)])
         mine = [difference for difference in self.differences if difference.task == task]
         pairs = [["difference", "", f"{self.level:.0%} interval", "p", "corrected p"]]
         pairs += [
             [
-                f"{d.a} - {d.b}",
+                f"{titled(d.a)} - {titled(d.b)}",
                 f"{d.difference:+.4f}",
                 interval(d.interval, 4) + (" *" if d.interval and d.training == "unknown" else ""),
                 p_value(d.p),
@@ -151,12 +151,14 @@ def compare(
     """
     whole("resamples", resamples)
     whole("seed", seed, 0)
+    switch("strict", strict)
     if not isinstance(level, float) or not 0 < level < 1:
         raise BendError(f"level={level!r} is no share between 0 and 1, such as 0.95.")
     if protocol is not None and protocol not in PROTOCOLS:
         raise unknown("protocol", protocol, PROTOCOLS)
     gathered = gather(results)  # which makes tasks of one's own known
-    wanted = {task.name for task in get_tasks(TASKS if tasks in ("all", ["all"]) else tasks)}
+    everything = isinstance(tasks, str | list) and tasks in ("all", ["all"])
+    wanted = {task.name for task in get_tasks(list(TASKS) if everything else tasks)}
     chosen = [
         result for result in gathered if result.task in wanted and (protocol is None or result.protocol == protocol)
     ]
@@ -173,9 +175,9 @@ def compare(
         if not models:
             notes.append(f"{name} is left out: no model has a score ({'; '.join(dict.fromkeys(without.values()))}).")
             continue
-        notes += [f"{model} is left out of {name}: {why}" for model, why in without.items()]
+        notes += [f"{titled(model)} is left out of {name}: {why}" for model, why in without.items()]
         if len(models) < 2:
-            notes.append(f"{name} is left out: {models[0]} alone has a score.")
+            notes.append(f"{name} is left out: {titled(models[0])} alone has a score.")
             continue
         try:
             same_data(here)
@@ -219,6 +221,10 @@ def _why_none(result: Result) -> str:
     return result.failure or lack or "its score is undefined"
 
 
+def _titles(labels: Iterable[str]) -> str:
+    return ", ".join(map(titled, labels))
+
+
 def _ranked(task: str, drawn: dict[str, Drawn]) -> tuple[list[str], list[str]]:
     """Models that can be ranked, best first, and why the others cannot, in sentences."""
     prior = pooled([one.seeds for one in drawn.values()])
@@ -226,18 +232,18 @@ def _ranked(task: str, drawn: dict[str, Drawn]) -> tuple[list[str], list[str]]:
     notes = []
     for lack in dict.fromkeys(one.lack for one in drawn.values() if one.lack):
         models = [model for model, one in drawn.items() if one.lack == lack]
-        who = "nothing" if len(models) == len(drawn) else ", ".join(models)
+        who = "nothing" if len(models) == len(drawn) else _titles(models)
         notes.append(f"{task}: {who} is ranked: {lack}." if who == "nothing" else f"{task}: not ranked: {who}; {lack}.")
     left = [model for model, one in drawn.items() if not one.lack]
     once = [model for model in left if source[model] == "unknown"]
     if once:
         notes.append(
-            f"{task}: not ranked: {', '.join(once)}; one seed does not tell how much training again would change a "
+            f"{task}: not ranked: {_titles(once)}; one seed does not tell how much training again would change a "
             "score (evaluate with --seeds 3)."
         )
     borrowed = [model for model in left if source[model] == "prior"]
     if borrowed:
-        lenders = ", ".join(model for model, one in drawn.items() if len(one.seeds) > 1)
-        notes.append(f"{task}: the training error of {', '.join(borrowed)} (one seed) is that of {lenders}.")
+        lenders = _titles(model for model, one in drawn.items() if len(one.seeds) > 1)
+        notes.append(f"{task}: the training error of {_titles(borrowed)} (one seed) is that of {lenders}.")
     models = [model for model in left if model not in once]
     return sorted(models, key=lambda model: -drawn[model].score) if len(models) > 1 else [], notes

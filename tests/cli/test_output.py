@@ -23,6 +23,29 @@ def test_alone_it_shows_its_help(capsys, monkeypatch):
     assert found.err == ""
 
 
+class Said:
+    def __str__(self):
+        return "a table\n  [a] trained for five epochs /a/path/longer/than/a/line\n[b] short"
+
+
+def test_long_notes_are_folded_between_words_where_a_terminal_is_narrow(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "24")
+    for there in (False, True):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda there=there: there)
+        show(Answer(Said(), {}), "human")
+    plain, folded = capsys.readouterr().out.split("[b] short\n", 1)
+    assert plain + "[b] short" == str(Said())
+    assert folded.splitlines() == [
+        "a table",
+        "  [a] trained for five",
+        "    epochs",
+        "    /a/path/longer/than/a/line",
+        "[b] short",
+    ]
+    show(Answer("bend-hf evaluate a model --with many flags", {}), "human")
+    assert capsys.readouterr().out == "bend-hf evaluate a model --with many flags\n"
+
+
 @pytest.fixture
 def asked(monkeypatch, tmp_path):
     """Return a function that runs `evaluate` with words and a file, and what the library was called with."""

@@ -72,6 +72,16 @@ def test_one_seed_ranks_no_trained_models(tmp_path: Path) -> None:
     assert "* over test rows alone; how much training again would change it is unknown." in lines
 
 
+def test_baselines_have_their_titles_for_people_and_their_names_for_programs(tmp_path: Path) -> None:
+    for k, model in enumerate(("onehot", "mine")):
+        write(tmp_path, "histone_modification", model, signal=1.0 + k, noise=k)
+    found = compare([tmp_path], resamples=100)
+    assert found.notes[0].startswith("histone_modification: not ranked: mine, one-hot CNN; one seed")
+    assert "onehot" not in str(found)
+    assert str(found).count("one-hot CNN") == 3  # its score, its difference and the note
+    assert {found.differences[0].a, found.differences[0].b} == {"onehot", "mine"}
+
+
 def test_other_models_seeds_lend_their_training_error(tmp_path: Path) -> None:
     name = "histone_modification"
     write_seeds(tmp_path, name, "several", signal=2.0, noise=1)
