@@ -113,7 +113,7 @@ def control(
     )
     if found.positives is not None:
         declared = dataclasses.replace(declared, positives=table["label"].to_pylist().count("1"))
-    choices = {"control_of": found.name, "kind": kind, "seed": seed}
+    choices = {"control_of": found.name, "kind": kind, "seed": seed, **({"toy": True} if files.toy else {})}
     write(work, Built(declared, table, labels, counts, choices, f"A control: {origin}.", sequences))
     finish(work)
     return work.end()

@@ -71,7 +71,7 @@ def read(files: TaskFiles, genome: Genome) -> dict[str, pa.Table]:
     shared = _windows_in_two_splits(fail, candidates, codes, integers, splits)
     table = pa.table(columns).replace_schema_metadata({SHARED: json.dumps(shared)})
     tables = {name: table.filter(pa.array(splits == name)) for name in dict.fromkeys(task.split_names.values())}
-    if not files.toy:
+    if not files.in_toy:
         _compare_with_declaration(task, bed, {name: len(rows) for name, rows in tables.items()})
     return tables
 

@@ -47,11 +47,22 @@ class TaskFiles:
     build_known: Known = "user"
 
     @property
-    def toy(self) -> bool:
-        """Whether they are files of the toy data (`bend_hf.data.toy`)."""
+    def in_toy(self) -> bool:
+        """Whether they lie in a folder of the toy data (`bend_hf.data.toy`)."""
         from bend_hf.data.toy import MANIFEST
 
         return (self.bed.parent.parent / MANIFEST).is_file()
+
+    @cached_property
+    def toy(self) -> bool:
+        """Whether they are toy data: files of it, a task of its genome, or a control of it with a genome of its own."""
+        from bend_hf.data.toy import MANIFEST
+
+        made = self.bed.parent / "sources.json"
+        record = files.read_json(made) if made.is_file() else {}
+        choices = record.get("choices") if isinstance(record, dict) else None
+        of_toy = isinstance(choices, dict) and choices.get("toy") is True
+        return self.in_toy or of_toy or (self.fasta.parent.parent / MANIFEST).is_file()
 
     @property
     def paths(self) -> dict[str, Path]:
@@ -168,7 +179,7 @@ def _build_known(found: TaskFiles, checked: bool) -> Known:
     from bend_hf.data.genome import Genome
     from bend_hf.data.toy import genome_digest
 
-    if not found.toy:
+    if not found.in_toy:
         return judge(Genome(found.fasta), found.task.build, checked=checked, lengths=found.task.chromosomes)
     folder, build = found.bed.parent.parent, found.task.build
     if found.digests["genome"] != genome_digest(folder, build):

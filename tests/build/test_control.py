@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 from collections import Counter
 
 import h5py
@@ -16,7 +17,9 @@ from bend_hf.build.control import shuffle_dinucleotides
 from bend_hf.build.splits import Split
 from bend_hf.cli.parser import main
 from bend_hf.data.genome import Genome
+from bend_hf.data.sources import locate
 from bend_hf.errors import BendError
+from bend_hf.tasks import get_tasks
 
 
 def pairs(text):
@@ -153,3 +156,16 @@ def test_windows_of_different_lengths_cannot_exchange_labels(tmp_path):
     made = build.control(folder, path, tmp_path / "control_genes_shuffled", kind="shuffled")
     with h5py.File(folder / "control_genes.hdf5") as one, h5py.File(made / "control_genes_shuffled.hdf5") as two:
         assert all((a == b).all() for a, b in zip(one["labels"], two["labels"], strict=True))
+
+
+def test_a_control_of_the_toy_data_is_toy_data(toy_dir, tmp_path):
+    """By its origin, which it notes, wherever its genome lies; and whatever is made of the toy genome is."""
+    genome = toy_dir / "genomes" / "GRCh38.toy.fa"
+    copy = shutil.copy(genome, tmp_path / "copy.fa")
+    folder = build.control("histone_modification", genome, tmp_path / "mine", kind="permuted", data_dir=toy_dir)
+    [task] = get_tasks(folder)
+    found = locate(task, genome=copy, genome_checked=True)
+    assert (found.toy, found.in_toy) == (True, False)
+    (folder / "sources.json").unlink()
+    assert not locate(task, genome=copy, genome_checked=True).toy
+    assert locate(task, genome=genome, genome_checked=True).toy
