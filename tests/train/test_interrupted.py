@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ class Terminal:
     """A command that runs in a terminal of its own."""
 
     def __init__(self, command: list[str]) -> None:
-        self.output = ""
+        self.output, self.ended = "", False
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
         self.process, self.descriptor = pty.fork()
         if not self.process:
@@ -60,31 +60,64 @@ class Terminal:
         end = time.monotonic() + 60
         while self.read(0.1):
             assert time.monotonic() < end, self.output[-3000:]
+        return self.close()
+
+    def close(self) -> int:
+        """Close the terminal, and return the exit code of its command."""
         os.close(self.descriptor)
+        self.ended = True
         return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
 
+    def kill(self) -> None:
+        """End what is still there, as where a test failed before."""
+        if not self.ended:
+            os.kill(self.process, signal.SIGKILL)
+            self.close()
 
-def begin(toy_dir: Path, output: Path) -> Terminal:
-    """Begin a training that would go on for hours, and wait until it is under way."""
-    arguments = "evaluate onehot --tasks cpg_methylation --epochs 100000 --seeds 2".split()
-    terminal = Terminal(
-        [sys.executable, "-m", "bend_hf", *arguments, "--data-dir", str(toy_dir), "--output", str(output)]
-    )
-    known = bool(states(output))
-    terminal.wait_for(lambda: "going on from epoch" in terminal.output if known else states(output))
-    return terminal
+
+Begin = Callable[[Path], Terminal]
+
+
+@pytest.fixture
+def begin(toy_dir: Path) -> Iterator[Begin]:
+    """Begin a training that would go on for hours, and wait until it is under way; none outlives its test."""
+    begun: list[Terminal] = []
+
+    def begin(output: Path) -> Terminal:
+        arguments = "evaluate onehot --tasks cpg_methylation --epochs 100000 --seeds 2".split()
+        terminal = Terminal(
+            [sys.executable, "-m", "bend_hf", *arguments, "--data-dir", str(toy_dir), "--output", str(output)]
+        )
+        begun.append(terminal)
+        known = bool(states(output))
+        terminal.wait_for(lambda: "going on from epoch" in terminal.output if known else states(output))
+        return terminal
+
+    yield begin
+    for terminal in begun:
+        terminal.kill()
 
 
 def states(output: Path) -> list[Path]:
     return sorted((output / ".states").rglob("*.safetensors"))
 
 
+def test_what_does_not_begin_is_not_left_behind() -> None:
+    terminal = Terminal([sys.executable, "-c", "import time; time.sleep(600)"])
+    with pytest.raises(AssertionError):
+        terminal.wait_for(lambda: False, seconds=0.2)
+    terminal.kill()
+    with pytest.raises(ProcessLookupError):
+        os.kill(terminal.process, 0)
+    terminal.kill()
+
+
 @pytest.mark.timeout(120 + 60 * TRIALS)
-def test_ctrl_c_saves_and_exits_with_130(toy_dir: Path, tmp_path: Path) -> None:
+def test_ctrl_c_saves_and_exits_with_130(begin: Begin, tmp_path: Path) -> None:
     """Set BEND_HF_INTERRUPT_TRIALS=20 (or 200) for the long version; each begins where the one before was stopped."""
     draw = random.Random(0)
     for trial in range(TRIALS):
-        terminal = begin(toy_dir, tmp_path)
+        terminal = begin(tmp_path)
         time.sleep(draw.uniform(0, 0.5))
         terminal.press_ctrl_c()
         code = terminal.exit_code()
@@ -97,9 +130,9 @@ def test_ctrl_c_saves_and_exits_with_130(toy_dir: Path, tmp_path: Path) -> None:
         assert damage(state) is None
 
 
-def test_more_ctrl_c_leave_in_order_too(toy_dir: Path, tmp_path: Path) -> None:
+def test_more_ctrl_c_leave_in_order_too(begin: Begin, tmp_path: Path) -> None:
     """However soon the second comes: as an exception it could end the interpreter below the thread that computes."""
-    terminal = begin(toy_dir, tmp_path)
+    terminal = begin(tmp_path)
     for pause in (0, 0.001, 0.01):
         terminal.press_ctrl_c()
         time.sleep(pause)
