@@ -23,7 +23,7 @@ import torch
 from bend_hf.console import log
 from bend_hf.embed import fingerprint, windows
 from bend_hf.embed.interface import Tokens
-from bend_hf.embed.rules import check_text
+from bend_hf.embed.rules import check_several, check_text
 from bend_hf.errors import BendError
 from bend_hf.text import counted
 
@@ -159,8 +159,7 @@ class CallableEmbedder:
         Raises:
             BendError: Shapes, run lengths or values are not as described, or the callable fails; the sequence is named.
         """
-        if isinstance(sequences, str):
-            raise BendError("embed() takes several sequences: put the one you have into a list.")
+        check_several(sequences)
         parts: list[Tokens] = []
         row = 0
         for given, tokens in self._run(self._inputs(sequences)):
@@ -257,6 +256,7 @@ class CallableEmbedder:
 
     def count_tokens(self, sequences: Iterable[str]) -> np.ndarray:
         """Return tokens per sequence, (n,) int64, estimated from those of the probes."""
+        check_several(sequences)
         return np.array([max(1, round(len(sequence) * self._per_nucleotide)) for sequence in sequences], np.int64)
 
     def provenance(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bend_hf.checks import path_of, whole
+from bend_hf.checks import path_of, switch, whole
 from bend_hf.console import log
 from bend_hf.embed import fingerprint
 from bend_hf.embed.batching import Batches
@@ -33,6 +33,7 @@ from bend_hf.embed.measure import Measured, agrees_with_cpu, answer, differs, la
 from bend_hf.embed.memory import borrow, in_memory, place_of, settled
 from bend_hf.embed.network import Layer, Network
 from bend_hf.embed.pieces import Cut, scheme_of
+from bend_hf.embed.rules import check_several, check_text
 from bend_hf.embed.spread import DeviceMap, check_alone
 from bend_hf.embed.stream import side_by_side, vectors_of
 from bend_hf.embed.tokens import Scheme
@@ -93,7 +94,9 @@ class Embedder:
             raise unknown("strand", strand, ("forward", "average"))
         if dtype != "auto" and dtype not in DTYPES:
             raise unknown("dtype", dtype, ("auto", *DTYPES))
-        context = whole("context", context)
+        if not isinstance(name, str | None):
+            raise BendError(f"name={name!r:.80} is no name of a model: give a text.")
+        context, batch_tokens = whole("context", context), whole("batch_tokens", batch_tokens)
         self._options: dict[str, Any] = {
             "name": name,
             "dtype": dtype,
@@ -152,8 +155,6 @@ class Embedder:
             self.network.dtype = half or torch.float32
         self.dim, self.causal = self.measured.dim, self.measured.causal
         self.cut = Cut.of(self.protocol, self.scheme, loaded.config, self.limits, self.causal)
-        if batch_tokens is not None and batch_tokens < 1:
-            raise BendError(f"batch_tokens={batch_tokens} must be positive.")
         recurrent = loaded.config.get("model_type") in RECURRENT
         usual = RECURRENT_VALUES // self.dim if recurrent else BATCH_TOKENS.get(chosen.type, 16_384)
         self.batches = Batches(
@@ -231,11 +232,14 @@ class Embedder:
         """
         from bend_hf.embed.catalogue import resolve
 
+        if not isinstance(name_or_path, str | os.PathLike):
+            raise BendError(f"{name_or_path!r:.80} is no name of a model, and no path of one.")
+        switch("trust_remote_code", trust_remote_code)
         if not isinstance(prefix, str | None):
             raise BendError(f"prefix={prefix!r} (--prefix) is no text.")
         if tokenizer is not None:
             path_of("tokenizer", tokenizer)
-        found = resolve(name_or_path)
+        found = resolve(os.fspath(name_or_path))
         if revision is not None and Path(found.source).exists():
             kind = "folder" if Path(found.source).is_dir() else "file"
             raise BendError(f"{found.source} is a {kind}, which has no revision (--revision): leave it out.")
@@ -252,7 +256,7 @@ class Embedder:
         )
         return cls(
             replace(loaded, context=found.context),
-            name=name or found.name,
+            name=found.name if name is None else name,
             dtype=dtype,
             layer=layer,
             strand=strand,
@@ -421,7 +425,10 @@ class Embedder:
 
         For averaged strands of other tokens, whose two partitions are refined, it is an upper bound.
         """
+        check_several(sequences)
         sequences = list(sequences)
+        for row, sequence in enumerate(sequences):
+            check_text(sequence, row)
         counts = self.scheme.count(sequences)
         if self.averages and self.scheme.family != "characters":
             return np.minimum(2 * counts, [len(sequence) for sequence in sequences])

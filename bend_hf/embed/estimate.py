@@ -99,13 +99,13 @@ def pace(embedder: SequenceEmbedder, sample: list[str]) -> float:
     return elapsed / tried
 
 
-def parse_size(text: str) -> int:
+def parse_size(text: object) -> int:
     """Read a size such as ``50GB`` (10⁹ bytes), ``2 TiB`` (2⁴⁰) or ``1000000``.
 
     Raises:
         BendError: It is none.
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?i?B?|bytes)\s*", text, re.IGNORECASE)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?i?B?|bytes)\s*", str(text), re.IGNORECASE)
     unit = match[2].upper() if match else None
     if match is None or unit is None:
         raise BendError(f"Size {text!r} is not understood; write for example 500MB, 50GB or 2TB.")

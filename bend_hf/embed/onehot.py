@@ -9,8 +9,7 @@ import numpy as np
 import torch
 
 from bend_hf.embed.interface import Tokens
-from bend_hf.embed.rules import read_bases
-from bend_hf.errors import BendError
+from bend_hf.embed.rules import check_several, read_bases
 
 COLUMNS = torch.tensor([0, 1, 2, 4, 3])
 """Column of A, C, G, T and N by their code in `tokens` (A C G T N); the columns are A C G N T, as in BEND."""
@@ -29,8 +28,7 @@ class OneHotEmbedder:
         Raises:
             BendError: A sequence is empty or no DNA.
         """
-        if isinstance(sequences, str):
-            raise BendError("embed() takes several sequences: put the one you have into a list.")
+        check_several(sequences)
         table = torch.eye(5)[COLUMNS]
         for row, sequence in enumerate(sequences):
             codes = read_bases([sequence], row).codes
@@ -38,6 +36,7 @@ class OneHotEmbedder:
 
     def count_tokens(self, sequences: Iterable[str]) -> np.ndarray:
         """Return the length of each sequence, (n,) int64."""
+        check_several(sequences)
         return np.fromiter(map(len, sequences), np.int64)
 
     def provenance(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ said; other IUPAC codes than A, C, G, T become N; anything else is an error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -77,6 +77,14 @@ def read_bases(sequences: Sequence[str], first: int = 0) -> Bases:
 @cache
 def _say_rna() -> None:
     log.warning("There are sequences with U (RNA): it is read as T.")
+
+
+def check_several(sequences: object) -> None:
+    """Refuse what is no row of sequences: one alone, whose letters would be taken for them, or a set without order."""
+    if isinstance(sequences, str):
+        raise BendError("embed() takes several sequences: put the one you have into a list.")
+    if isinstance(sequences, bytes | Set | Mapping) or not isinstance(sequences, Iterable):
+        raise BendError(f"A {type(sequences).__name__} is no row of sequences in order: give a list of DNA as text.")
 
 
 def check_text(sequence: object, row: int) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bend_hf.checks import share_of_environment
+from bend_hf.checks import path_of, share_of_environment, whole
 from bend_hf.embed.estimate import estimate, parse_size, size_text, spare_memory
 from bend_hf.embed.filling import fill, fill_plan, say
 from bend_hf.embed.interface import SequenceEmbedder, Tokens
@@ -99,6 +99,9 @@ def vectors_for(
     Raises:
         BendError: The disk has no room for the store, or the model's vectors do not fit its sequences.
     """
+    if store_dir is not None:
+        store_dir = path_of("store_dir", store_dir)
+    whole("limit_bytes", limit_bytes, 0)
     storable = store_dir is not None and embedder.name != "onehot"
     if memory_bytes is None:
         memory_bytes = (SMALL if share_of_environment()[1] == 1 else 0) if storable else spare_memory()

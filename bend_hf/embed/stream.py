@@ -16,7 +16,7 @@ import torch
 
 from bend_hf.embed.interface import Tokens
 from bend_hf.embed.pieces import pieces
-from bend_hf.embed.rules import check_text, reference_overlap, reverse_complement
+from bend_hf.embed.rules import check_several, check_text, reference_overlap, reverse_complement
 from bend_hf.embed.strands import average_strands
 from bend_hf.errors import BendError
 
@@ -43,8 +43,7 @@ def vectors_of(embedder: Embedder, sequences: Iterable[str], layers: tuple[int, 
     Raises:
         BendError: A sequence is empty or no DNA, or a vector is NaN or infinite (the sequence is named).
     """
-    if isinstance(sequences, str):
-        raise BendError("embed() takes several sequences: put the one you have into a list.")
+    check_several(sequences)
     first = 0
     for chunk in _chunks(embedder, sequences, len(layers)):
         if not embedder.averages:

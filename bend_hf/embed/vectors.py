@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from bend_hf.embed.interface import SequenceEmbedder, Tokens
+from bend_hf.embed.rules import check_several, check_text
 from bend_hf.errors import BendError, unknown
 from bend_hf.files import digest_of
 from bend_hf.text import counted
@@ -149,12 +150,18 @@ class Distinct(NamedTuple):
 
 
 def distinct(sequences: Iterable[str]) -> Distinct:
-    """Find the distinct sequences by their digests."""
+    """Find the distinct sequences by their digests.
+
+    Raises:
+        BendError: They are no row of texts.
+    """
+    check_several(sequences)
     seen: dict[bytes, int] = {}
     inverse: list[int] = []
     first: list[int] = []
     nucleotides: list[int] = []
     for row, sequence in enumerate(sequences):
+        check_text(sequence, row)
         digest = hashlib.blake2b(sequence.encode(), digest_size=16).digest()
         number = seen.setdefault(digest, len(seen))
         if number == len(first):

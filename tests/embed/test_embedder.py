@@ -19,6 +19,7 @@ from bend_hf.embed.interface import Tokens
 from bend_hf.embed.onehot import OneHotEmbedder
 from bend_hf.embed.open import load_embedder
 from bend_hf.embed.rules import reverse_complement
+from bend_hf.embed.store import vectors_for
 from bend_hf.embed.strands import average_strands
 from bend_hf.errors import BendError
 from bend_hf.protocols import get_protocol
@@ -467,6 +468,10 @@ def test_key_ignores_path_and_batch_but_not_weights(tmp_path, folders):
         ({"device": "cuda:7"}, "is not there"),
         ({"device": "gpu"}, "is none"),
         ({"context": 1}, "leaves no room"),
+        ({"name": 3}, "name=3 is no name of a model: give a text"),
+        ({"batch_tokens": 0}, r"batch_tokens=0 \(--batch-tokens\) is no whole number of at least 1"),
+        ({"batch_tokens": True}, r"batch_tokens=True \(--batch-tokens\) is no whole number"),
+        ({"trust_remote_code": "no"}, r"trust_remote_code='no' \(--trust-remote-code\) is neither"),
         ({"context": 0}, r"context=0 \(--context\) is no whole number of at least 1"),
         ({"context": 2.5}, r"context=2.5 \(--context\) is no whole number of at least 1"),
     ],
@@ -474,6 +479,12 @@ def test_key_ignores_path_and_batch_but_not_weights(tmp_path, folders):
 def test_bad_options(folders, options, message):
     with pytest.raises(BendError, match=message):
         load(folders["esm"], **options)
+
+
+@pytest.mark.parametrize("name", [None, b"esm", 3, ["esm"]])
+def test_what_is_no_name_of_a_model(name):
+    with pytest.raises(BendError, match="is no name of a model, and no path of one"):
+        Embedder.from_pretrained(name)
 
 
 @pytest.mark.parametrize("context", [1, 2, 3, 4, 5])
@@ -505,9 +516,22 @@ def test_what_is_no_text_is_refused(folders, given):
             list(embedder.embed(["ACGTACGT", given]))
 
 
-def test_a_bare_string_is_refused(folders):
-    with pytest.raises(BendError, match="into a list"):
-        next(load(folders["esm"]).embed("ACGT"))
+def test_what_has_no_order_is_no_row_of_sequences(folders):
+    """Nor is one alone: its letters would be counted as sequences."""
+    own = CallableEmbedder(lambda texts: ([np.ones((len(t), 2)) for t in texts], None))
+    for embedder in (load(folders["esm"]), own, OneHotEmbedder()):
+        for use in (lambda texts, e=embedder: next(e.embed(texts)), embedder.count_tokens):
+            with pytest.raises(BendError, match="into a list"):
+                use("ACGT")
+            for given in ({"ACGT"}, {"ACGT": 1}, b"ACGT", 3, None):
+                with pytest.raises(BendError, match=f"A {type(given).__name__} is no row of sequences in order"):
+                    use(given)
+    with pytest.raises(BendError, match="A set is no row of sequences"):
+        vectors_for(embedder, {"ACGT"})
+    with pytest.raises(BendError, match="Sequence 1 is of type NoneType"):
+        vectors_for(embedder, ["ACGT", None])
+    with pytest.raises(BendError, match=r"limit_bytes=nan \(--limit-bytes\) is no whole number"):
+        vectors_for(embedder, ["ACGT"], limit_bytes=float("nan"))
 
 
 def test_bigbird_attends_as_published_whatever_came_before(tmp_path):
