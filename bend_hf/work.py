@@ -207,6 +207,7 @@ def ready(**arguments: Any) -> Work:
         # Imported below the checks above, which answer at once.
         from bend_hf.data.builder import build
         from bend_hf.embed.catalogue import resolve
+        from bend_hf.embed.devices import pick_device
         from bend_hf.embed.estimate import parse_size
         from bend_hf.embed.layers import layers_of
         from bend_hf.embed.open import BASELINES, check_name, in_python
@@ -225,6 +226,8 @@ def ready(**arguments: Any) -> Work:
         else:  # what lies in no folder is opened before any row is built
             opened = _open(model, rules, options)
         process_state()
+        if asked.device is not None:
+            pick_device(asked.device)
         trained_in(asked.precision, asked.device, rules)
     data: dict[str, datasets.DatasetDict | BendError] = {}
     for task in chosen:
@@ -290,7 +293,7 @@ def _as_one(doing: str) -> Iterator[None]:
 
 def _applicable(model: Any, tasks: Folder | Iterable[Folder]) -> tuple[Task, ...]:
     """Return the tasks asked for; where that is all of them, those that a supervised baseline is meant for."""
-    names = list(tasks) if isinstance(tasks, Iterable) and not isinstance(tasks, str) else tasks
+    names = list(tasks) if isinstance(tasks, Iterator | list | tuple) else tasks
     chosen = get_tasks(names)
     if not (isinstance(model, str) and model in SUPERVISED):
         return chosen

@@ -258,6 +258,8 @@ def load_dataset(
     whole("num_proc", num_proc)
     for option, value in (("genome_checked", genome_checked), ("strict", strict), ("streaming", streaming)):
         switch(option, value)
+    if not isinstance(split, str | datasets.ReadInstruction | None):
+        raise BendError(f"split={split!r} is no split: give one name, such as train or test[:100], or None for all.")
     if cache_dir is not None:
         path_of("cache_dir", cache_dir)
     task = get_config(os.fspath(name).rstrip("/").removesuffix(".py"), config)
@@ -266,12 +268,11 @@ def load_dataset(
         builder = builder_class(task.dataset)(cache_dir, files=files)
     except OSError as error:
         raise described(error) from error
-    if streaming:
-        with _own_errors(builder):
-            return builder.as_streaming_dataset(split=split)
-    with spoken(verbose):
-        prepare_builder(builder, num_proc=num_proc)
+    if not streaming:
+        with spoken(verbose):
+            prepare_builder(builder, num_proc=num_proc)
     try:
-        return builder.as_dataset(split=split)
+        with _own_errors(builder):
+            return builder.as_streaming_dataset(split=split) if streaming else builder.as_dataset(split=split)
     except ValueError as error:  # a split that is none
         raise BendError(f"{name}, split={split!r}: {error}") from error

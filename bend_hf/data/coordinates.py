@@ -21,7 +21,7 @@ import pyarrow.csv
 
 from bend_hf.console import log
 from bend_hf.data import hdf5
-from bend_hf.data.genome import Genome
+from bend_hf.data.genome import LONGEST, Genome
 from bend_hf.data.sources import TaskFiles
 from bend_hf.data.tables import read_table
 from bend_hf.errors import BendError
@@ -235,6 +235,7 @@ def _check_windows(task: Task, fail: _Failure, integers: Values, genome: Genome)
         checks += [
             (start >= end, "end", "is not behind start (coordinates are 0-based half-open)."),
             (end > length, "end", too_far),
+            (end - start > LONGEST, "end", f"makes a window of more than {LONGEST:,} bp: cut it into shorter ones."),
         ]
         if task.window is not None:
             wanted = f"is not start + {task.window:,}: every window of {task.name} has that length."

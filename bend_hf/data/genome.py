@@ -28,11 +28,13 @@ import numpy as np
 import pyfaidx
 
 from bend_hf import files
-from bend_hf.checks import MOST, path_of, whole
+from bend_hf.checks import MOST, path_of, switch, whole
 from bend_hf.console import log
 from bend_hf.errors import BendError, DiskError, described, unknown
 
 AMBIGUITY_CODES = b"RYSWKMBDHV"
+LONGEST = (1 << 31) - 1
+"""Bases of a window: what Arrow can hold in a text."""
 _NEWLINES = b"\r\n"
 _LOWER = bytes(range(ord("a"), ord("z") + 1))
 _BLOCK = 1 << 24
@@ -155,23 +157,12 @@ class Genome:
         Raises:
             BendError: A window is empty or leaves its chromosome, or the file holds something that is no base.
         """
-        codes, starts, ends = np.asarray(codes), np.asarray(starts), np.asarray(ends)
-        if any(
-            each.dtype.kind not in "iu" or each.ndim != 1 or len(each) != len(codes) for each in (codes, starts, ends)
-        ):
-            raise BendError("codes, starts and ends of windows are whole numbers, one of each for every window.")
-        if len(codes) and not 0 <= codes.min() <= codes.max() < len(self.names):
-            raise BendError(f"codes of chromosomes are 0 to {len(self.names) - 1}: see Genome.code.")
+        codes, starts, ends = self._windows(codes, starts, ends, switch("pad", pad))
+        minus = None if minus is None else np.asarray(minus)
+        if minus is not None and (minus.dtype != bool or minus.shape != codes.shape):
+            raise BendError("minus is a truth value for every window: an array of as many.")
         length, offset, bases, width = self._columns[:, codes]
         outside = (starts < 0) | (ends > length)
-        wrong = np.flatnonzero((starts >= ends) | (outside & (not pad)))
-        if len(wrong):
-            row = wrong[0]
-            name = self.names[codes[row]]
-            raise BendError(
-                f"{self.path}: the window {name}:{starts[row]}-{ends[row]} (0-based half-open) is empty or leaves "
-                f"{name}, which has {self.lengths[name]:,} bp."
-            )
         first, last = np.clip(starts, 0, length), np.clip(ends, 0, length)
         # A window wholly outside has first == last: nothing is read for it.
         begin = offset + first + first // bases * (width - bases)
@@ -205,13 +196,40 @@ class Genome:
         Args:
             codes: (n,) integers, the windows' chromosomes (see `code`).
             starts: (n,) first bases, 0-based.
-            ends: (n,) ends, exclusive, inside the chromosomes.
+            ends: (n,) ends, exclusive.
+
+        Raises:
+            BendError: A window is empty or leaves its chromosome.
         """
+        codes, starts, ends = self._windows(codes, starts, ends)
         _, offset, bases, width = self._columns[:, codes]
         begin = offset + starts + starts // bases * (width - bases)
         stop = offset + (ends - 1) + (ends - 1) // bases * (width - bases) + 1
         pieces = self._slices(begin, stop)
         return np.array([len(piece) - len(piece.translate(None, _LOWER)) for piece in pieces], np.int64)
+
+    def _windows(self, codes: Any, starts: Any, ends: Any, pad: bool = False) -> tuple[np.ndarray, ...]:
+        """Return windows as arrays of whole numbers, none empty, too long or, but for `pad`, outside its chromosome."""
+        codes, starts, ends = found = np.asarray(codes), np.asarray(starts), np.asarray(ends)
+        if any(each.dtype.kind not in "iu" or each.ndim != 1 or len(each) != len(codes) for each in found):
+            raise BendError("codes, starts and ends of windows are whole numbers, one of each for every window.")
+        if len(codes) and not 0 <= codes.min() <= codes.max() < len(self.names):
+            raise BendError(f"codes of chromosomes are 0 to {len(self.names) - 1}: see Genome.code.")
+        outside = (starts < 0) | (ends > self._columns[0, codes])
+        if len(wrong := np.flatnonzero((starts >= ends) | (outside & (not pad)))):
+            row = wrong[0]
+            name = self.names[codes[row]]
+            raise BendError(
+                f"{self.path}: the window {name}:{starts[row]}-{ends[row]} (0-based half-open) is empty or leaves "
+                f"{name}, which has {self.lengths[name]:,} bp."
+            )
+        if len(long := np.flatnonzero(ends - starts > LONGEST)):
+            row = long[0]
+            raise BendError(
+                f"{self.path}: the window {self.names[codes[row]]}:{starts[row]}-{ends[row]} has "
+                f"{ends[row] - starts[row]:,} bp, more than a row can hold ({LONGEST:,}): give shorter windows."
+            )
+        return found
 
     def _warn_of_other_codes(self) -> None:
         """Tell once how many ambiguity codes, and how many U, the whole file has."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 
 from bend_hf.errors import BendError
+from bend_hf.text import counted
 
 KINDS = ("cuda", "xpu", "mps")
 """Kinds of devices, best first; what runs on those behind the first is compared with the CPU before it is believed."""
@@ -48,7 +49,8 @@ def pick_device(device: str | torch.device | None) -> torch.device:
         raise BendError(f"device {device!r} is none: give cpu, cuda, cuda:0, mps or xpu.") from error
     there = _count(chosen.type)
     if chosen.type == "meta" or (chosen.index or 0) >= there:
-        raise BendError(f"device {device!r} is not there ({there} devices of that kind are): use --device cpu.")
+        there_are = counted(there, "device of that kind is", "devices of that kind are")
+        raise BendError(f"device {device!r} is not there ({there_are}): use --device cpu.")
     return chosen
 
 

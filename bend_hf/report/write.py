@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bend_hf import files
-from bend_hf.checks import path_of, whole
+from bend_hf.checks import path_of, switch, whole
 from bend_hf.console import log
 from bend_hf.errors import BendError, unknown
 from bend_hf.report import export
@@ -56,7 +56,10 @@ def write_report(
             `browse` is no number of rows.
     """
     output, browse = path_of("output", output), whole("browse", browse)
-    kind = format or next((name for name, ending in FORMATS.items() if ending == files.ending(output)), None)
+    switch("references", references)
+    whole("resamples", resamples)
+    ending = files.ending(output)
+    kind = format if format is not None else next((name for name, known in FORMATS.items() if known == ending), None)
     if kind is None:
         raise BendError(f"{output}: no format has this ending; choose one with format= of {', '.join(FORMATS)}.")
     if not isinstance(kind, str) or kind not in FORMATS:

@@ -31,6 +31,7 @@ LAST = (*OF_TASKS, "folder", "run")
 """What is said only where nothing else tells two records apart, in this order: windows (which follow from the context)
 and code of any two of a task (seeds of two versions are no seeds of one), the others of two of one seed."""
 
+_WRONG = "{!r} is no folder, file or record of results, nor several."
 WHOLE = {"limit": "all rows", "train rows": "all training rows"}
 
 
@@ -40,22 +41,25 @@ def gather(results: str | Path | Iterable[Result | Iterable[Result] | str | Path
     Raises:
         BendError: Something is none of these.
     """
-    wrong = "{!r} is no folder, file or record of results, nor several."
     if isinstance(results, bytes) or not isinstance(results, str | os.PathLike | Iterable):
-        raise BendError(wrong.format(results))
+        raise BendError(_WRONG.format(results))
     found: list[Result] = []
     for item in [results] if isinstance(results, str | os.PathLike) else results:
         if isinstance(item, str | os.PathLike):
             found += read_results(item)
             continue
-        several = [item] if isinstance(item, Result) else item
-        if isinstance(several, bytes) or not isinstance(several, Iterable):
-            raise BendError(wrong.format(item))
-        several = list(several)
-        if bad := [each for each in several if not isinstance(each, Result)]:
-            raise BendError(wrong.format(bad[0]))
-        found += several
+        found += _records([item] if isinstance(item, Result) else item)
     return told_apart(found)
+
+
+def _records(results: Any) -> list[Result]:
+    """Return records as a list, or raise a BendError where something is none."""
+    if isinstance(results, str | bytes) or not isinstance(results, Iterable):
+        raise BendError(_WRONG.format(results))
+    found = list(results)
+    if bad := [each for each in found if not isinstance(each, Result)]:
+        raise BendError(_WRONG.format(bad[0]))
+    return found
 
 
 def told_apart(results: Iterable[Result]) -> list[Result]:
@@ -64,7 +68,7 @@ def told_apart(results: Iterable[Result]) -> list[Result]:
     Protocols, and toy and real data, stand in tables of their own, so that what differs between those needs no word.
     """
     boards: dict[tuple[str, str, bool], list[Result]] = defaultdict(list)
-    results = list(results)
+    results = _records(results)
     if any(result.variant for result in results):
         return results
     for result in results:
@@ -140,12 +144,12 @@ def _facts(result: Result) -> dict[str, str]:
         facts |= {name: _value(value) for name, value in flat(rest).items()}
         cut = embedder.get("windows")
         facts["windows"] = ", ".join(f"{name} {value}" for name, value in (cut or {}).items())
+        if embedder.get("layer") == [model.get("layers")]:  # as earlier records name the output, besides -1
+            facts["layer"] = "-1"
     if isinstance(model.get("context"), int):
         facts["context"] = str(model["context"])
     given = result.provenance.get("settings")
     if isinstance(given, dict):
-        if embedder.get("layer") == [model.get("layers")]:  # as earlier records name the output, besides -1
-            facts["layer"] = "-1"
         said = (
             given
             if result.seed is not None

@@ -417,6 +417,8 @@ def read_predictions(result: Result) -> Predictions:
     Raises:
         BendError: The record was not read from a file or has none, or the file is missing or is not the one recorded.
     """
+    if not isinstance(result, Result):
+        raise BendError(f"{result!r:.80} is no result: read one with read_result.")
     if result.path is None or result.predictions is None:
         raise BendError(f"The result of {result.model} on {result.task} has no predictions on disk.")
     path = result.path.parent / result.predictions["file"]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bend_hf.checks import path_of, switch
 from bend_hf.errors import BendError
 from bend_hf.results.record import Result
 from bend_hf.tasks import BEND, TASKS
@@ -74,7 +75,11 @@ def rerun_command(
         BendError: `output` holds the old result, the recorded command has an option that is not known, the model was a
             Python object and `model` is not given, or a task of one's own is not where the command says.
     """
-    if result.path is not None and Path(output).resolve() in result.path.resolve().parents:
+    for name, value in (("model", model), ("task", task), ("data_dir", data_dir), ("genome", genome)):
+        if value is not None:
+            path_of(name, value)
+    switch("trust_remote_code", trust_remote_code)
+    if result.path is not None and path_of("output", output).resolve() in result.path.resolve().parents:
         raise BendError(f"{output} holds the result that is to be made again; choose another folder.")
     recorded = result.provenance.get("command", [])
     try:

@@ -9,7 +9,7 @@ A package brings tasks by an entry point of the group ``bend_hf.tasks``: a `Task
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -88,8 +88,8 @@ def get_tasks(names: Named | Iterable[Named] = "all") -> tuple[Task, ...]:
         BendError: A name is unknown or no name, or a folder holds no task; the message lists the choices.
     """
     several = [names] if isinstance(names, str | os.PathLike | Task) else names
-    if not isinstance(several, Iterable):
-        raise BendError(f"tasks={names!r} is no name of a task, nor several.")
+    if not isinstance(several, Iterable) or isinstance(several, bytes | Set | Mapping):
+        raise BendError(f"tasks={names!r} is no name of a task, nor a list of several.")
     wanted: set[str] = set()
     for name in several:
         wanted |= {task.name for task in _find(name)}
@@ -160,6 +160,6 @@ def get_config(dataset: str, config: str | None = None) -> Task:
         raise unknown("dataset", dataset, dict.fromkeys(task.dataset for task in TASKS.values()))
     if config is None:
         return next(iter(configs.values()))
-    if config not in configs:
-        raise unknown(f"configuration of {name}", config, configs)
+    if not isinstance(config, str) or config not in configs:
+        raise unknown(f"configuration of {name}", str(config), configs)
     return configs[config]

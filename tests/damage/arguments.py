@@ -46,8 +46,10 @@ KINDS = (
     ),
     Kind("an empty model", asked(model=""), "Unknown model ''. Choices: onehot, resnetlm, awdlstm,"),
     Kind("no tasks", asked(tasks=[]), "tasks=[]: name a task or more, or all."),
-    Kind("tasks that are None", asked(tasks=None), "tasks=None is no name of a task, nor several."),
-    Kind("tasks that are a number", asked(tasks=3), "tasks=3 is no name of a task, nor several."),
+    Kind("tasks that are None", asked(tasks=None), "tasks=None is no name of a task, nor a list of several."),
+    Kind("tasks that are a number", asked(tasks=3), "tasks=3 is no name of a task, nor a list of several."),
+    Kind("tasks that are a set", asked(tasks={"gene_finding"}), "tasks={'gene_finding'} is no name of a task"),
+    Kind("tasks that are a mapping", asked(tasks={"gene_finding": 1}), "is no name of a task, nor a list of several."),
     Kind("tasks of None", asked(tasks=[None]), "None is no name of a task."),
     Kind(
         "an unknown task",

@@ -15,7 +15,10 @@ from damage.bench import RESULT, At, Bench, Given, Kind, cli, no_work, predictio
 
 from bend_hf import Genome, compare, evaluate, get_tasks, load_dataset, push_results, read_results
 from bend_hf.report.plot import plot
-from bend_hf.results.record import read_result
+from bend_hf.report.write import write_report
+from bend_hf.results.board import board
+from bend_hf.results.record import read_predictions, read_result
+from bend_hf.results.rerun import rerun_command
 from bend_hf.tasks import own_task
 
 DATA = At(lambda bench: bench.data)
@@ -103,6 +106,15 @@ KINDS = (
     ),
     Kind("rows strictly in words", rows(strict="no"), "strict='no' (--strict) is neither True nor False."),
     Kind("rows streamed in words", rows(streaming="yes"), "streaming='yes' (--streaming) is neither True nor False."),
+    Kind(
+        "a listed configuration",
+        python(load_dataset, "variant_effects", ["disease"]),
+        "Unknown configuration of variant_effects \"['disease']\"",
+    ),
+    Kind("rows of listed splits", rows(split=[]), "split=[] is no split: give one name, such as train or test[:100]"),
+    Kind("rows of a split in bytes", rows(split=b"test"), "split=b'test' is no split: give one name"),
+    Kind("rows of an unknown split", rows(split="tset"), "cpg_methylation, split='tset': Unknown split"),
+    Kind("rows streamed of an unknown split", rows(split="tset", streaming=True), "cpg_methylation, split='tset': Bad"),
     Kind("rows by no process", rows(num_proc=0), "num_proc=0 (--num-proc) is no whole number of at least 1."),
     Kind("rows by processes in words", rows(num_proc="2"), "num_proc='2' (--num-proc) is no whole number"),
     Kind("rows in a cache that is a number", rows(cache_dir=3), "cache_dir=3 is no path."),
@@ -119,8 +131,21 @@ KINDS = (
     Kind("a window from true", of_genome(lambda g: g.window("chr1", True, 5)), "start=True (--start) is no whole"),
     Kind("a window to NaN", of_genome(lambda g: g.window("chr1", 0, math.nan)), "end=nan (--end) is no whole number"),
     Kind("a window to the moon", of_genome(lambda g: g.window("chr1", 0, 10**30, pad=True)), "is larger than anything"),
+    Kind(
+        "a window of a trillion letters N",
+        of_genome(lambda g: g.window("chr1", 0, 10**12, pad=True)),
+        "the window chr1:0-1000000000000 has 1,000,000,000,000 bp, more than a row can hold",
+    ),
     Kind("a window on a listed strand", of_genome(lambda g: g.window("chr1", 0, 5, ["+"])), "Unknown strand ['+']."),
     Kind("windows of words", of_genome(lambda g: g.gather(["chr1"], [0], [5])), "are whole numbers, one of each"),
+    Kind(
+        "windows on strands in words", of_genome(lambda g: g.gather([0], [0], [5], ["-"])), "minus is a truth value for"
+    ),
+    Kind(
+        "windows padded in words", of_genome(lambda g: g.gather([0], [0], [5], pad="no")), "pad='no' (--pad) is neither"
+    ),
+    Kind("windows of no chromosome", of_genome(lambda g: g.masked([None], [0], [5])), "are whole numbers, one of each"),
+    Kind("masked letters behind the end", of_genome(lambda g: g.masked([0], [0], [10**9])), "is empty or leaves chr1,"),
     Kind("windows without ends", of_genome(lambda g: g.gather([0, 0], [0, 1], [5])), "are whole numbers, one of each"),
     Kind(
         "windows behind the last chromosome",
@@ -144,11 +169,29 @@ KINDS = (
         of_results(lambda r: push_results(r, "a/b", namespace="../x")),
         "'../x' is no namespace: letters, digits",
     ),
+    Kind("results of seed true", of_results(lambda r: r.of(seed=True)), "Unknown seed 'True'."),
+    Kind("results of arrays of tasks", of_results(lambda r: r.of(task=np.array([1, 2]))), "Unknown task '[1 2]'."),
+    Kind(
+        "compared strictly in words", of_results(lambda r: compare(r, strict="no")), "strict='no' (--strict) is neither"
+    ),
+    Kind("a board of paths", python(board, At(lambda b: str(b.results))), "is no folder, file or record of results"),
+    Kind("predictions of a path", python(read_predictions, "x.json"), "'x.json' is no result: read one with"),
+    Kind(
+        "a report in a format that is 0",
+        python(write_report, At(lambda b: b.results), At(lambda b: b.out / "r.html"), format=0),
+        "Unknown format '0'.",
+    ),
+    Kind("a rerun into None", of_results(lambda r: rerun_command(r[0], output=None)), "output=None is no path."),
+    Kind(
+        "a rerun of no model", of_results(lambda r: rerun_command(r[0], output="o", model="")), "model='' is no path."
+    ),
     Kind("results of listed tasks", of_results(lambda r: r.of(task=["x"])), "Unknown task \"['x']\"."),
     Kind(
         "a picture of row true", python(plot, At(lambda b: read_result(b.results / RESULT)), row=True), "Row True does"
     ),
-    Kind("tasks that are bytes", python(get_tasks, b"x"), "is no name of a task."),
+    Kind("tasks that are bytes", python(get_tasks, b"x"), "tasks=b'x' is no name of a task"),
+    Kind("tasks got by a mapping", python(get_tasks, {"all": 1}), "tasks={'all': 1} is no name of a task"),
+    Kind("a hundredth CPU", asked(model="onehot", device="cpu:99"), "device 'cpu:99' is not there (1 device of that"),
     Kind("a level that is true", python(compare, At(lambda b: [b.results]), level=True), "level=True is no share"),
     Kind("a task without a name", own(None), "name is None, which it cannot be."),
     Kind("a task whose name is a number", own(3), "name is 3, which it cannot be."),

@@ -222,6 +222,12 @@ def test_reference_alleles_that_differ_suggest_the_wrong_build(data: DataFolder)
     assert "genome= (--genome)" in message
 
 
+def test_a_window_that_no_row_can_hold_is_told_by_its_line(data: DataFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bend_hf.data.coordinates.LONGEST", 511)
+    with pytest.raises(BendError, match=r"line 2, column 'end': '\d+' makes a window of more than 511 bp: cut it into"):
+        tables(data, MULTI)
+
+
 def test_lines_are_counted_with_empty_ones(data: DataFolder) -> None:
     data.edit(MULTI, 3, chromosome="chr7")
     lines = data.bed(MULTI).read_text().splitlines()
