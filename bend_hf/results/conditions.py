@@ -19,7 +19,8 @@ from typing import Any
 
 from bend_hf.errors import BendError
 from bend_hf.protocols import PROTOCOLS
-from bend_hf.results.record import UNSEEDED, Result
+from bend_hf.results.record import Result
+from bend_hf.results.schema import UNSEEDED
 from bend_hf.tasks import TASKS
 from bend_hf.text import counted, duration
 
