@@ -11,7 +11,7 @@ import tiny_models
 import torch
 from torch import nn
 
-from bend_hf.embed import embedder as module
+from bend_hf.embed import ready as module
 from bend_hf.embed import stream as streaming
 from bend_hf.embed.adapters import CallableEmbedder
 from bend_hf.embed.embedder import Embedder

@@ -192,8 +192,8 @@ def test_distances():
 @pytest.fixture
 def halves(monkeypatch):
     """A machine on which models compute in bfloat16 unless told otherwise."""
-    monkeypatch.setattr("bend_hf.embed.embedder.native_half", lambda device: torch.bfloat16)
-    monkeypatch.setattr("bend_hf.embed.embedder.AGREEMENT", 0.5)
+    monkeypatch.setattr("bend_hf.embed.ready.native_half", lambda device: torch.bfloat16)
+    monkeypatch.setattr("bend_hf.embed.ready.AGREEMENT", 0.5)
 
 
 @pytest.mark.parametrize("held", [True, False])
