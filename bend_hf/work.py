@@ -207,7 +207,6 @@ def ready(**arguments: Any) -> Work:
         # Imported below the checks above, which answer at once.
         from bend_hf.data.builder import build
         from bend_hf.embed.catalogue import resolve
-        from bend_hf.embed.devices import pick_device
         from bend_hf.embed.estimate import parse_size
         from bend_hf.embed.layers import layers_of
         from bend_hf.embed.open import BASELINES, check_name, in_python
@@ -226,8 +225,6 @@ def ready(**arguments: Any) -> Work:
         else:  # what lies in no folder is opened before any row is built
             opened = _open(model, rules, options)
         process_state()
-        if asked.device is not None:
-            pick_device(asked.device)
         trained_in(asked.precision, asked.device, rules)
     data: dict[str, datasets.DatasetDict | BendError] = {}
     for task in chosen:

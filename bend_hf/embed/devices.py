@@ -46,11 +46,11 @@ def pick_device(device: str | torch.device | None) -> torch.device:
             raise TypeError(device)
         chosen = torch.device(device)
     except (RuntimeError, TypeError) as error:
-        raise BendError(f"device {device!r} is none: give cpu, cuda, cuda:0, mps or xpu.") from error
+        raise BendError(f"device={device!r} (--device) is none: give cpu, cuda, cuda:0, mps or xpu.") from error
     there = _count(chosen.type)
     if chosen.type == "meta" or (chosen.index or 0) >= there:
         there_are = counted(there, "device of that kind is", "devices of that kind are")
-        raise BendError(f"device {device!r} is not there ({there_are}): use --device cpu.")
+        raise BendError(f"device={device!r} (--device) is not there ({there_are}): use cpu.")
     return chosen
 
 

@@ -24,6 +24,7 @@ import torch.distributed as dist
 from accelerate import Accelerator, PartialState
 
 from bend_hf.checks import launched
+from bend_hf.embed.devices import pick_device
 from bend_hf.errors import BendError, unknown
 from bend_hf.protocols import Protocol
 
@@ -148,12 +149,9 @@ def trained_in(precision: str, device: str | torch.device | None, protocol: Prot
         protocol: Default, or the reference's own.
 
     Raises:
-        BendError: The precision or the device is unknown, or fp16 is asked for on a CPU.
+        BendError: The precision is unknown, the device not there, or fp16 is asked for on a CPU.
     """
-    try:
-        gpu = torch.cuda.is_available() if device is None else torch.device(device).type == "cuda"
-    except (RuntimeError, TypeError) as error:
-        raise BendError(f"device={device!r} (--device) is none: give cpu, cuda, cuda:1, mps or xpu.") from error
+    gpu = torch.cuda.is_available() if device is None else pick_device(device).type == "cuda"
     told = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     if precision == "auto" and told in ("bf16", "fp16"):
         precision = told

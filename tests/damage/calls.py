@@ -102,7 +102,7 @@ KINDS = (
     Kind("a folder's name on two lines", asked(model=At(lambda b: str(b.model)), name="a\nb"), "is no name of a model"),
     Kind("a tokenizer that is a number", asked(model=At(lambda b: str(b.model)), tokenizer=3), "tokenizer=3 is no"),
     Kind(
-        "a device in bytes", asked(model=At(lambda b: str(b.model)), device=b"cpu"), "device b'cpu' is none: give cpu"
+        "a device in bytes", asked(model=At(lambda b: str(b.model)), device=b"cpu"), "device=b'cpu' (--device) is none"
     ),
     Kind("rows strictly in words", rows(strict="no"), "strict='no' (--strict) is neither True nor False."),
     Kind("rows streamed in words", rows(streaming="yes"), "streaming='yes' (--streaming) is neither True nor False."),
@@ -191,7 +191,7 @@ KINDS = (
     ),
     Kind("tasks that are bytes", python(get_tasks, b"x"), "tasks=b'x' is no name of a task"),
     Kind("tasks got by a mapping", python(get_tasks, {"all": 1}), "tasks={'all': 1} is no name of a task"),
-    Kind("a hundredth CPU", asked(model="onehot", device="cpu:99"), "device 'cpu:99' is not there (1 device of that"),
+    Kind("a hundredth CPU", asked(model="onehot", device="cpu:99"), "device='cpu:99' (--device) is not there (1"),
     Kind("a level that is true", python(compare, At(lambda b: [b.results]), level=True), "level=True is no share"),
     Kind("a task without a name", own(None), "name is None, which it cannot be."),
     Kind("a task whose name is a number", own(3), "name is 3, which it cannot be."),

@@ -216,12 +216,12 @@ KINDS = (
     Kind(
         "a device that is not there",
         cli(f"{DOCTOR} --device cuda:9"),
-        "device 'cuda:9' is not there (0 devices of that kind are): use",
+        "device='cuda:9' (--device) is not there (0 devices of that kind are): use",
     ),
     Kind(
         "a device that is none",
         cli(f"{DOCTOR} --device tpux"),
-        "device 'tpux' is none: give cpu, cuda, cuda:0, mps or xpu.",
+        "device='tpux' (--device) is none: give cpu, cuda, cuda:0, mps or xpu.",
     ),
     Kind(
         "a scheme that is none",

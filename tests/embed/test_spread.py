@@ -112,7 +112,7 @@ def test_blocks_stay_whole(folder):
     [
         ({"device_map": "everywhere"}, "Unknown device map 'everywhere'"),
         ({"device_map": 3}, "device_map=3 is none"),
-        ({"device_map": {"": "cuda:9"}}, "device 'cuda:9' is not there"),
+        ({"device_map": {"": "cuda:9"}}, r"device='cuda:9' \(--device\) is not there"),
         ({"device_map": {"embeddings": "cpu"}}, "does not fit it"),
         ({"device_map": "auto", "device": "cpu"}, "say twice where a model runs"),
     ],
