@@ -72,7 +72,8 @@ def _names() -> str:
 
 
 def _schemas() -> str:
-    from bend_hf.results.record import _FIELDS, _PROVENANCE, SCHEMA
+    from bend_hf.results.record import SCHEMA
+    from bend_hf.results.schema import _FIELDS, _PROVENANCE
 
     fields = "\n".join(f"| `{name}` | {expected} |" for name, (_, expected) in _FIELDS.items())
     provenance = "\n".join(f"| `{name}` | {expected} |" for name, (_, expected) in _PROVENANCE.items())

@@ -37,7 +37,7 @@ def test_every_page_is_in_the_site_and_its_menu(site):
 
 def test_reference_pages_are_made_from_the_code(site):
     import bend_hf
-    from bend_hf.results.record import _FIELDS
+    from bend_hf.results.schema import _FIELDS
 
     python = (site / "reference" / "api" / "index.html").read_text()
     for name in set(bend_hf.__all__) - {"TASKS", "Task", "__version__"}:
