@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from result_factory import make_result
 
+import bend_hf.data.builder  # noqa: F401 (loaded while `locate` is replaced, it would keep what stands in its place)
 from bend_hf.build import Labels
 from bend_hf.cli import build_parser, main
 
