@@ -130,15 +130,49 @@ def usable_cores(root: Path = Path("/"), environ: Mapping[str, str] = os.environ
 
 def _quotas(root: Path) -> Iterator[float]:
     """Cores' worth of time of the process's control group and of those above it (linux: cgroup-v2, sched-bwc)."""
+    for texts in _of_groups(root, "cpu", ["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
+        quota, period = " ".join(texts).split()
+        if quota not in ("max", "-1"):
+            yield int(quota) / int(period)
+
+
+def available_memory(root: Path = Path("/")) -> float:
+    """Return how many bytes this process may still take: of the machine's, and of its control groups'.
+
+    Args:
+        root: Where ``/proc`` and ``/sys`` lie; infinite where nothing there says how many.
+    """
+    found = [math.inf]
+    if (root / "proc" / "meminfo").is_file():
+        lines = (root / "proc" / "meminfo").read_text().splitlines()
+        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    older = ["memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat"]
+    for limit, used, state in _of_groups(root, "memory", ["memory.max", "memory.current", "memory.stat"], older):
+        if limit.strip() != "max":
+            files = dict(line.split() for line in state.splitlines())  # which it gives up when it needs to
+            cached = files.get("total_inactive_file", files.get("inactive_file", 0))
+            found.append(int(limit) - int(used) + int(cached))
+    return max(0, min(found))
+
+
+def _of_groups(root: Path, controller: str, names: list[str], older: list[str]) -> Iterator[list[str]]:
+    """What some files say of the process's control group and of those above it, where all are there.
+
+    Args:
+        root: Where ``/proc`` and ``/sys`` lie.
+        controller: Whose files they are.
+        names: The files in version 2.
+        older: The files in version 1.
+    """
     memberships = root / "proc" / "self" / "cgroup"
     if not memberships.is_file():
         return
     for line in memberships.read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers:
-            mounts, names = ["", "unified"], ["cpu.max"]
-        elif "cpu" in controllers.split(","):
-            mounts, names = [controllers, "cpu"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
+            mounts, files = ["", "unified"], names
+        elif controller in controllers.split(","):
+            mounts, files = [controllers, controller], older
         else:
             continue
         group = Path(path)
@@ -146,9 +180,7 @@ def _quotas(root: Path) -> Iterator[float]:
             for above in (group, *group.parents):  # in a container the path may be that outside of it
                 folder = root / "sys" / "fs" / "cgroup" / mount / above.relative_to("/")
                 with suppress(OSError):  # no such group, or none that may be read
-                    quota, period = " ".join((folder / name).read_text() for name in names).split()
-                    if quota not in ("max", "-1"):
-                        yield int(quota) / int(period)
+                    yield [(folder / name).read_text() for name in files]
 
 
 def fit_threads() -> int:

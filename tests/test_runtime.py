@@ -15,7 +15,7 @@ import tiny_models
 import torch
 
 from bend_hf.embed.embedder import Embedder
-from bend_hf.runtime import FLOAT32, core_limits, exact_float32, usable_cores
+from bend_hf.runtime import FLOAT32, available_memory, core_limits, exact_float32, usable_cores
 
 FAULTS = """
 import resource
@@ -206,6 +206,31 @@ V1 = "5:cpu,cpuacct:/slurm/job_7\n4:cpuset:/slurm\n1:name=systemd:/\n"
 )
 def test_a_quota_of_either_version_is_read_in_cores(tmp_path, memberships, files, cores):
     assert core_limits(machine(tmp_path, memberships, files), {}).get("cgroup") == cores
+
+
+@pytest.mark.parametrize(
+    ("memberships", "files", "free"),
+    [
+        ("0::/", {}, 3 * 2**20),
+        ("0::/", {"memory.max": "max", "memory.current": "9", "memory.stat": "inactive_file 1"}, 3 * 2**20),
+        ("0::/", {"memory.max": "1000", "memory.current": "900", "memory.stat": "anon 1\ninactive_file 50"}, 150),
+        ("0::/", {"memory.max": "1000", "memory.current": "1900", "memory.stat": "anon 1"}, 0),
+        (
+            "5:cpu,cpuacct:/slurm\n4:memory:/slurm\n",
+            {
+                "memory/memory.limit_in_bytes": "1000",
+                "memory/memory.usage_in_bytes": "700",
+                "memory/memory.stat": "inactive_file 1\ntotal_inactive_file 5",
+            },
+            305,
+        ),
+    ],
+)
+def test_memory_is_what_the_machine_and_the_control_group_have_left(tmp_path, memberships, files, free):
+    root = machine(tmp_path, memberships, files)
+    (root / "proc" / "meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    3072 kB\n")
+    assert available_memory(root) == free
+    assert available_memory(tmp_path / "elsewhere") == float("inf")
 
 
 def test_the_least_of_all_limits_is_shared_with_the_processes_beside(tmp_path, monkeypatch):

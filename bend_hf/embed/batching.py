@@ -10,6 +10,7 @@ What a piece is batched with changes no vector: models to which padding does mat
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ import torch
 from bend_hf.console import log
 from bend_hf.embed import windows
 from bend_hf.embed.devices import out_of_memory
+from bend_hf.embed.lanes import MOST, Lanes
 from bend_hf.embed.network import Network
 from bend_hf.embed.pieces import Piece
 from bend_hf.errors import BendError
@@ -32,13 +34,23 @@ class Batches:
         context: Most tokens it takes at once, special ones included; None for any.
         padding_safe: Whether padding on the right changes no vector.
         tokens: Most tokens in a batch, padding included; halved for good where memory runs out.
+        lanes: Most batches at once on a CPU; see `bend_hf.embed.lanes`.
     """
 
     def __init__(
-        self, network: Network, *, pad: int, name: str, context: int | None, padding_safe: bool, tokens: int
+        self,
+        network: Network,
+        *,
+        pad: int,
+        name: str,
+        context: int | None,
+        padding_safe: bool,
+        tokens: int,
+        lanes: int = MOST,
     ) -> None:
         self.network, self.pad, self.name = network, pad, name
         self.context, self.padding_safe, self.tokens = context, padding_safe, tokens
+        self.lanes = Lanes(network, name=name, most=lanes)
 
     def run(self, pieces: Sequence[Piece], layers: Sequence[int]) -> Iterator[tuple[Piece, list[torch.Tensor], bool]]:
         """Give the kept vectors of each piece by layer, longest pieces first, and whether they are sure to be finite.
@@ -46,44 +58,63 @@ class Batches:
         Raises:
             BendError: Memory does not suffice for one piece.
         """
-        order = sorted(range(len(pieces)), key=lambda i: -len(pieces[i].ids))
-        start = 0
-        while start < len(order):
-            longest = len(pieces[order[start]].ids)
-            stop = min(len(order), start + max(1, self.tokens // longest))
-            if not self.padding_safe:
-                while len(pieces[order[stop - 1]].ids) != longest:
-                    stop -= 1
-            batch = [pieces[i] for i in order[start:stop]]
-            try:
-                hidden = self._forward(batch, layers)
-            except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error):
-                    raise
-                if len(batch) == 1:
-                    raise BendError(
-                        f"{self.name}: memory ran out on {self.network.device} for one input of {longest} tokens. Give "
-                        f"a smaller context (context={longest // 2}, --context), a lower precision or another device."
-                    ) from error
-                self.tokens = longest * (len(batch) // 2)
-                log.warning("%s: memory ran out; going on with %d tokens a batch.", self.name, self.tokens)
-                if self.network.device.type == "cuda":
-                    torch.cuda.empty_cache()
-                continue
-            # One NaN or infinity makes the sum one.
-            finite = all(bool(torch.isfinite(layer.sum(dtype=torch.float32))) for layer in hidden)
-            for row, piece in enumerate(batch):
-                yield piece, [layer[row, piece.keep] for layer in hidden], finite
-            start = stop
+        ordered = sorted(pieces, key=lambda piece: -len(piece.ids))
+        done = 0
+        while done < len(ordered):
+            batches = self._cut(ordered[done:])
+            results = self.lanes.run(partial(self._forward, layers=layers), batches, len(layers))
+            for batch in batches:
+                try:
+                    hidden, finite = next(results)
+                except (RuntimeError, MemoryError) as error:
+                    if not out_of_memory(error):
+                        raise
+                    self._halve(batch, error)
+                    break
+                for row, piece in enumerate(batch):
+                    yield piece, [layer[row, piece.keep] for layer in hidden], finite
+                done += len(batch)
 
-    def _forward(self, batch: Sequence[Piece], layers: Sequence[int]) -> list[torch.Tensor]:
+    def _cut(self, ordered: Sequence[Piece]) -> list[Sequence[Piece]]:
+        """Cut pieces, the longest first, into batches."""
+        batches = []
+        start = 0
+        while start < len(ordered):
+            longest = len(ordered[start].ids)
+            stop = min(len(ordered), start + max(1, self.tokens // longest))
+            if not self.padding_safe:
+                while len(ordered[stop - 1].ids) != longest:
+                    stop -= 1
+            batches.append(ordered[start:stop])
+            start = stop
+        return batches
+
+    def _halve(self, batch: Sequence[Piece], error: Exception) -> None:
+        """Go on with smaller batches than one for which memory ran out."""
+        longest = len(batch[0].ids)
+        if len(batch) == 1:
+            raise BendError(
+                f"{self.name}: memory ran out on {self.network.device} for one input of {longest} tokens. Give "
+                f"a smaller context (context={longest // 2}, --context), a lower precision or another device."
+            ) from error
+        self.tokens = longest * (len(batch) // 2)
+        log.warning("%s: memory ran out; going on with %d tokens a batch.", self.name, self.tokens)
+        if self.network.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _forward(
+        self, network: Network, batch: Sequence[Piece], layers: Sequence[int]
+    ) -> tuple[list[torch.Tensor], bool]:
+        """The vectors of a batch by layer, and whether all are finite."""
         sizes = np.array([len(piece.ids) for piece in batch])
         ids = np.full((len(batch), self._width(sizes)), self.pad, np.int64)
         for row, piece in enumerate(batch):
             ids[row, : len(piece.ids)] = piece.ids
         padded = bool((sizes != ids.shape[1]).any())
         lengths = torch.from_numpy(sizes) if padded else None
-        return [layer.cpu() for layer in self.network.hidden(torch.from_numpy(ids), lengths, layers)]
+        hidden = [layer.cpu() for layer in network.hidden(torch.from_numpy(ids), lengths, layers)]
+        # One NaN or infinity makes the sum one.
+        return hidden, all(bool(torch.isfinite(layer.sum(dtype=torch.float32))) for layer in hidden)
 
     def _width(self, sizes: np.ndarray) -> int:
         """Tokens a batch is padded to: the longest of its `sizes`, or a little more where that is faster."""

@@ -15,6 +15,7 @@ from bend_hf.console import log
 from bend_hf.embed import fingerprint
 from bend_hf.embed.batching import Batches
 from bend_hf.embed.devices import KINDS, native_half, pick_device
+from bend_hf.embed.lanes import MOST
 from bend_hf.embed.limits import Limits, limits
 from bend_hf.embed.loading import Loaded
 from bend_hf.embed.measure import Measured, agrees_with_cpu, answer, differs, laid_out, measure
@@ -150,6 +151,7 @@ class Ready:
             context=self.limits.context,
             padding_safe=self.measured.padding_safe,
             tokens=batch_tokens or usual,
+            lanes=1 if loaded.borrowed else MOST,
         )
         self._answer, self._bits = self._answer_now(), fingerprint.of_bits(self.network.model)
 
