@@ -27,7 +27,6 @@ import numpy as np
 import torch
 import training
 from kept import Kept, machine
-from table import aligned
 
 from bend_hf.embed.devices import native_half
 from bend_hf.embed.embedder import Embedder
@@ -40,6 +39,7 @@ import tiny_models
 
 SIZES = {"tiny": (2, 1, 8, 1), "small": (384, 6, 256, 3)}
 """Sequences of 512 bp, sequences of 10 kb, rows of an epoch, and rounds."""
+Work = Callable[[], float]
 BUSY = "print(flush=True)\nwhile True: pass"
 
 
@@ -65,40 +65,42 @@ def embedded(embedder: Embedder, sequences: list[str]) -> float:
     return time.perf_counter() - start
 
 
-def embeddings(folder: Path, size: str) -> Iterator[tuple[str, Callable[[], float]]]:
-    """What is embedded, and a function that does it and returns the seconds that it took."""
+def embeddings(folder: Path, size: str) -> Iterator[tuple[str, Callable[[], Work]]]:
+    """What is embedded, and what makes it ready."""
     many, long, _, _ = SIZES[size]
     half = native_half(torch.device("cpu"))
     for name, length, count in (("esm", 512, many), ("dnabert", 10_000, long)):
-        checkpoint = embedding.CHECKPOINTS[name](folder / name)
-        sequences = [tiny_models.dna(length, i) for i in range(count)]
         for dtype in ("float32", *([] if half is None else [str(half).removeprefix("torch.")])):
-            what = f"embed {embedding.TITLES[name]}, {length:,} bp, {dtype}"
 
-            embedder = Embedder.from_pretrained(str(checkpoint), dtype=dtype, device="cpu")
-            yield what, partial(embedded, embedder, sequences)
+            def ready(name: str = name, length: int = length, count: int = count, dtype: str = dtype) -> Work:
+                checkpoint = embedding.CHECKPOINTS[name](folder / f"{name} {dtype}")
+                embedder = Embedder.from_pretrained(str(checkpoint), dtype=dtype, device="cpu")
+                return partial(embedded, embedder, [tiny_models.dna(length, i) for i in range(count)])
+
+            yield f"embed {embedding.TITLES[name]}, {length:,} bp, {dtype}", ready
 
 
-def epochs(folder: Path, size: str) -> Iterator[tuple[str, Callable[[], float]]]:
-    """What is trained, and a function that trains two epochs of it and returns the seconds of the second."""
-    count = SIZES[size][2]
-    wide = 16 if size == "tiny" else 256
+def epochs(folder: Path, size: str) -> Iterator[tuple[str, Callable[[], Work]]]:
+    """What is trained, two epochs of which the second counts, and what makes it ready."""
+    count, wide = SIZES[size][2], 16 if size == "tiny" else 256
     genes, chromatin = TASKS["gene_finding"], TASKS["chromatin_accessibility"]
-    for number, (case, rows, seeds) in enumerate(
-        (
-            (training.Case("512 bp, 1 nt per token", chromatin, wide, "1-nt", (), 256), count, 1),
-            (training.Case("512 bp, 6-mers", chromatin, 4 * wide, "6-mer", (), 256), count, 1),
-            (training.Case("512 bp, 6-mers", chromatin, 4 * wide, "6-mer", (), 256), count, 3),
-            (training.Case("gene finding, 6-mers", genes, 4 * wide, "6-mer", (), 64), max(4, count // 16), 1),
-        )
+    for case, rows, seeds in (
+        (training.Case("512 bp, 1 nt per token", chromatin, wide, "1-nt", (), 256), count, 1),
+        (training.Case("512 bp, 6-mers", chromatin, 4 * wide, "6-mer", (), 256), count, 1),
+        (training.Case("512 bp, 6-mers", chromatin, 4 * wide, "6-mer", (), 256), count, 3),
+        (training.Case("gene finding, 6-mers", genes, 4 * wide, "6-mer", (), 64), max(4, count // 16), 1),
     ):
-        made, labels = training.make(case, rows, np.random.default_rng(0))
-        store = training.store(folder / str(number), made, np.random.default_rng(1))
         what = f"epoch, {case.name}, {case.dim} wide" + (f", {seeds} seeds" if seeds > 1 else "")
-        yield what, partial(training.our_epochs, case.task, store, labels, case.batch_size, 2, seeds=range(seeds))
+
+        def ready(what: str = what, case: training.Case = case, rows: int = rows, seeds: int = seeds) -> Work:
+            made, labels = training.make(case, rows, np.random.default_rng(0))
+            store = training.store(folder / what, made, np.random.default_rng(1))
+            return partial(training.our_epochs, case.task, store, labels, case.batch_size, 2, seeds=range(seeds))
+
+        yield what, ready
 
 
-def measured(work: Callable[[], float], rounds: int, count: int) -> tuple[list[float], list[float]]:
+def measured(work: Work, rounds: int, count: int) -> tuple[list[float], list[float]]:
     """Seconds of each round, quiet and beside so many neighbours, in turns."""
     work()
     quiet, beside = [], []
@@ -120,14 +122,12 @@ def main() -> None:
     rounds = given.rounds or SIZES[given.size][3]
     print(Kept(machine(), given.size, (0.0,), ()).header().rpartition("\n")[0], flush=True)
     print(f"{given.neighbours} busy beside, {usable_cores()} usable cores; medians of {rounds} rounds", flush=True)
-    cells = [("", "quiet s", "beside s", "ratio")]
+    print(f"{'':58}{'quiet s':>9}{'beside s':>10}{'ratio':>8}")
     with tempfile.TemporaryDirectory() as root:
-        for made in (embeddings(Path(root), given.size), epochs(Path(root), given.size)):
-            for what, work in made:
-                if given.only in what:
-                    quiet, beside = map(statistics.median, measured(work, rounds, given.neighbours))
-                    cells.append((what, f"{quiet:.3f}", f"{beside:.3f}", f"{beside / quiet:.2f}x"))
-    print(aligned(cells, "<>>>"))
+        for what, ready in (*embeddings(Path(root), given.size), *epochs(Path(root), given.size)):
+            if given.only in what:
+                quiet, beside = map(statistics.median, measured(ready(), rounds, given.neighbours))
+                print(f"{what:58}{quiet:9.3f}{beside:10.3f}{beside / quiet:7.2f}x", flush=True)
 
 
 if __name__ == "__main__":

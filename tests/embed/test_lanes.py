@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -244,6 +245,8 @@ def test_where_memory_runs_out_in_lanes_one_batch_at_a_time_goes_on(together, ca
     assert "batches at once; going on with one at a time" in caplog.text
     assert len(together) == 1
     assert embedder.batch_tokens == 200
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == 2
     same_bits(found, of_model(Plain()).embed(SEQUENCES))
     assert not lanes_left()
 
