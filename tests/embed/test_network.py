@@ -253,7 +253,7 @@ def test_wild_scales_are_said(factor, wild):
 @pytest.mark.parametrize("device", ["mps", "xpu", "cuda", "cuda:7", "meta", "nonsense"])
 def test_absent_devices_are_refused_in_a_sentence(device, monkeypatch):
     monkeypatch.setattr(devices, "_count", lambda kind: int(kind == "cpu"))
-    with pytest.raises(BendError, match=f"device '{device}' is (not there|none)"):
+    with pytest.raises(BendError, match=rf"device='{device}' \(--device\) is (not there|none)"):
         pick_device(device)
 
 
