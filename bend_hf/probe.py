@@ -199,7 +199,7 @@ def _heads(
         few = trained_on(task, labels, fold, training)
         few = replace(few, validation=few.validation[:validation], test=few.test[:1])
         heads = fitted(task, few, whole, labels, source, road, seeds)
-        entries = [head.history[1]["seconds"] for head in heads if len(head.history) > 1]
+        entries: list[float] = [head.history[1]["seconds"] for head in heads if len(head.history) > 1]
         if not entries:
             raise BendError(f"{task.name}: heads cannot be trained: {heads[0].failure}")
         together = road.network is None and road.vary == "init"  # they share their epochs

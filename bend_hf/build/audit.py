@@ -228,7 +228,8 @@ def _overlap(windows: Windows, others: Windows) -> dict[str, Any]:
     def below(position: np.ndarray) -> np.ndarray:
         at = np.searchsorted(start, position, side="right")
         inside = np.minimum(position, np.concatenate([[0], end])[at]) - np.concatenate([[0], start])[at]
-        return np.concatenate([[0], before[:-1]])[at] + inside
+        covered: np.ndarray = np.concatenate([[0], before[:-1]])[at] + inside
+        return covered
 
     bases = int((below(mine[1]) - below(mine[0])).sum())
     count = len(windows.code)

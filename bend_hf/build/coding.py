@@ -44,14 +44,16 @@ class Coding:
     def length(self) -> np.ndarray:
         """Coding bases by transcript: (t,)."""
         total = np.concatenate([[0], np.cumsum(self.end - self.start)])
-        return total[self.first[1:]] - total[self.first[:-1]]
+        bases: np.ndarray = total[self.first[1:]] - total[self.first[:-1]]
+        return bases
 
     def spliced(self, transcript: np.ndarray, offset: np.ndarray) -> np.ndarray:
         """Return the genome positions of coding bases, counted from each transcript's lower end."""
         before = np.concatenate([[0], np.cumsum(self.end - self.start)])
         at = before[self.first[transcript]] + offset
         part = np.searchsorted(before, at, side="right") - 1
-        return self.start[part] + at - before[part]
+        position: np.ndarray = self.start[part] + at - before[part]
+        return position
 
     def trimmed(self, bases: np.ndarray, minus: np.ndarray) -> Coding:
         """Return the parts without the last `bases` coding bases of each transcript, as it runs: (t,) each."""
@@ -165,7 +167,7 @@ def _inside(cds: Parts, exons: Parts) -> np.ndarray:
         return np.ones(len(cds.start), bool)
     key = exons.transcript << 40 | exons.start
     at = np.searchsorted(key, cds.transcript << 40 | cds.start, side="right") - 1
-    held = (at >= 0) & (exons.transcript[at] == cds.transcript) & (exons.end[at] >= cds.end)
+    held: np.ndarray = (at >= 0) & (exons.transcript[at] == cds.transcript) & (exons.end[at] >= cds.end)
     return held | ~np.isin(cds.transcript, exons.transcript)
 
 
@@ -176,7 +178,8 @@ def _out_of_phase(raw: Coding, cds: Parts, minus: np.ndarray) -> np.ndarray:
     ahead = before[:-1] - before[raw.first[cds.transcript]]
     behind = raw.length[cds.transcript] - ahead - width
     wanted = -np.where(minus[cds.transcript], behind, ahead) % 3
-    return (cds.phase >= 0) & (cds.phase != wanted)
+    wrong: np.ndarray = (cds.phase >= 0) & (cds.phase != wanted)
+    return wrong
 
 
 def _stop_codons(

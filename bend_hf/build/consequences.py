@@ -148,7 +148,8 @@ def distances(sites: np.ndarray, code: np.ndarray, position: np.ndarray, lengths
     key = code << _KEY | position
     padded = np.concatenate([[-(1 << 62)], sites, [1 << 62]])
     at = np.searchsorted(padded, key)
-    return np.minimum(lengths, np.minimum(key - padded[at - 1], padded[at] - key))
+    nearest: np.ndarray = np.minimum(lengths, np.minimum(key - padded[at - 1], padded[at] - key))
+    return nearest
 
 
 def _located(parts: Parts, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

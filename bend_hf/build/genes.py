@@ -204,7 +204,7 @@ def _choose(
     if given is not None:
         listed = np.array(list(given), np.int64)
         counts.add("listed transcripts that cannot be used (see above)", int((~good[listed]).sum()))
-        chosen = listed[good[listed]]
+        chosen: np.ndarray = listed[good[listed]]
     else:
         ids = np.flatnonzero(good)
         gene = np.array(read.transcripts["gene_id"].take(ids).to_pylist(), dtype=object)

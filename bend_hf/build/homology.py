@@ -80,7 +80,8 @@ def components(count: int, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     from scipy.sparse.csgraph import connected_components
 
     graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(count, count))
-    return connected_components(graph, directed=False)[1].astype(np.int64)
+    groups: np.ndarray = connected_components(graph, directed=False)[1].astype(np.int64)
+    return groups
 
 
 def _neighbours(windows: Windows) -> tuple[np.ndarray, np.ndarray]:

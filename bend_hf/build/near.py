@@ -113,7 +113,8 @@ def _in_order(
 def _codes(genome: Genome, windows: Windows) -> np.ndarray:
     """Return windows of one width as 0 to 3 for A, C, G, T and 4 for N: (n, width) uint8."""
     letters, _ = genome.gather(windows.code, windows.start, windows.end)
-    return _CODES[letters].reshape(len(windows.code), -1)
+    codes: np.ndarray = _CODES[letters]
+    return codes.reshape(len(windows.code), -1)
 
 
 def _seeds(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -255,7 +255,8 @@ def allot(groups: np.ndarray, fractions: Sequence[float], seed: int, labels: np.
         best = int(np.argmax(gain))
         have[best] += features[group]
         chosen[group] = best
-    return chosen[groups]
+    allotted: np.ndarray = chosen[groups]
+    return allotted
 
 
 def _chromosomes(split: Split, windows: Windows, genome: Genome) -> tuple[np.ndarray, dict[str, Any]]:
@@ -284,14 +285,16 @@ def _chromosomes(split: Split, windows: Windows, genome: Genome) -> tuple[np.nda
 def _blocks(split: Split, windows: Windows) -> np.ndarray:
     middle = (windows.start + windows.end) // 2 // split.block
     _, groups = np.unique(windows.code << 40 | middle, return_inverse=True)
-    return np.array(SPLITS, dtype=object)[allot(groups, split.fractions, split.seed, windows.labels)]
+    names: np.ndarray = np.array(SPLITS, dtype=object)[allot(groups, split.fractions, split.seed, windows.labels)]
+    return names
 
 
 def _folds(windows: Windows, seed: int) -> np.ndarray:
     """Ten parts of whole chromosomes where there are ten, else of neighbouring windows."""
     present, groups = np.unique(windows.code, return_inverse=True)
     if len(present) >= len(FOLDS):
-        return np.array(FOLDS, dtype=object)[allot(groups, [1] * len(FOLDS), seed)]
+        names: np.ndarray = np.array(FOLDS, dtype=object)[allot(groups, [1] * len(FOLDS), seed)]
+        return names
     order = np.lexsort((windows.start, windows.code))
     part = np.empty(len(order), np.int64)
     part[order] = np.arange(len(order)) * len(FOLDS) // len(order)

@@ -222,7 +222,8 @@ class Work:
 def strings(values: pa.Array) -> np.ndarray:
     """Return strings as (n,) objects, equal ones as one object: a genome's rows have millions of a few."""
     encoded = values.dictionary_encode()
-    return np.array(encoded.dictionary.to_pylist(), object)[encoded.indices.to_numpy()]
+    texts: np.ndarray = np.array(encoded.dictionary.to_pylist(), object)[encoded.indices.to_numpy()]
+    return texts
 
 
 def _grown(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, int]:

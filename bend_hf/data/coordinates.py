@@ -196,7 +196,8 @@ def _integers(fail: _Failure, column: str) -> np.ndarray:
     malformed = _first(pc.invert(pc.match_substring_regex(fail.text[column], r"^-?[0-9]{1,18}$")))
     if malformed is not None:
         fail(malformed, column, "is not a whole number.")
-    return pc.cast(fail.text[column], pa.int64()).to_numpy()
+    numbers: np.ndarray = pc.cast(fail.text[column], pa.int64()).to_numpy()
+    return numbers
 
 
 def _choice(fail: _Failure, column: str, choices: Any, said: str) -> np.ndarray:
@@ -208,7 +209,8 @@ def _choice(fail: _Failure, column: str, choices: Any, said: str) -> np.ndarray:
             row = pc.index(fail.text[column], value).as_py()
             fail(row, column, f"is unknown. {said}: {', '.join(choices)}.")
     mapped = [choices[value] for value in values] if isinstance(choices, Mapping) else values
-    return np.array(mapped)[encoded.indices.to_numpy()]
+    chosen: np.ndarray = np.array(mapped)[encoded.indices.to_numpy()]
+    return chosen
 
 
 def _check_windows(task: Task, fail: _Failure, integers: Values, genome: Genome) -> np.ndarray:
@@ -221,7 +223,7 @@ def _check_windows(task: Task, fail: _Failure, integers: Values, genome: Genome)
         except BendError as error:
             row = pc.index(fail.text["chromosome"], name).as_py()
             fail(row, "chromosome", f"is not in the genome ({task.build}). {error}", cause=error)
-    codes = np.array(code_of, dtype=np.int64)[encoded.indices.to_numpy()]
+    codes: np.ndarray = np.array(code_of, dtype=np.int64)[encoded.indices.to_numpy()]
     length = np.array(list(genome.lengths.values()), dtype=np.int64)[codes]
     start, end = integers["start"], integers["end"]
     too_far = f"lies beyond the chromosome's end in {genome.path}. Is that file {task.build}?"

@@ -200,7 +200,7 @@ def _attempt(url: _Address, part: Path) -> str | None:
                     return str(state["validator"])
                 part.unlink()
             _raise_for_status(url, response)
-            validator = response.headers.get("ETag") or response.headers.get("Last-Modified")
+            validator: str | None = response.headers.get("ETag") or response.headers.get("Last-Modified")
             if validator and validator.startswith("W/"):
                 validator = response.headers.get("Last-Modified")
             resumed = response.status_code == httpx.codes.PARTIAL_CONTENT

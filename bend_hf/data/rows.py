@@ -150,7 +150,8 @@ def batches_per_split(path: Path) -> dict[str, list[int]]:
 
 def rows_per_split(files: TaskFiles) -> dict[str, int]:
     """Return the number of rows of each split, validating the files if that was not done before."""
-    return json.loads(batches(prepare(files)).schema.metadata[b"splits"])
+    counts: dict[str, int] = json.loads(batches(prepare(files)).schema.metadata[b"splits"])
+    return counts
 
 
 def facts(files: TaskFiles) -> dict[str, Any]:

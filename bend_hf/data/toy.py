@@ -135,8 +135,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     remedy = f"delete {folder}, and make the toy data again"
     manifest = read_json(path, remedy)
-    parts = [manifest.get(name) for name in ("parameters", "sha256")] if isinstance(manifest, dict) else []
-    if not parts or not all(isinstance(part, dict) for part in parts):
+    parts = ("parameters", "sha256")
+    if not isinstance(manifest, dict) or not all(isinstance(manifest.get(name), dict) for name in parts):
         raise DataError(f"{path}: says nothing of toy data: damaged; {remedy}.")
     return manifest
 

@@ -100,7 +100,8 @@ def ascii_array(text: str) -> np.ndarray:
 
 def reverse_complement(sequence: np.ndarray) -> np.ndarray:
     """Return the other strand, read 5' to 3'."""
-    return _COMPLEMENT[sequence[::-1]]
+    other: np.ndarray = _COMPLEMENT[sequence[::-1]]
+    return other
 
 
 def random_bases(rng: np.random.Generator, length: int, shares: Sequence[float] = BACKGROUND) -> np.ndarray:

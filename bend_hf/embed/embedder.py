@@ -280,7 +280,8 @@ class Embedder(Ready):
             check_text(sequence, row)
         counts = self.scheme.count(sequences)
         if self.averages and self.scheme.family != "characters":
-            return np.minimum(2 * counts, [len(sequence) for sequence in sequences])
+            most: np.ndarray = np.minimum(2 * counts, [len(sequence) for sequence in sequences])
+            return most
         if self.kmer_shift and self.scheme.family == "overlapping k-mers" and self.scheme.k >= 5:
             return counts + 2
         return counts

@@ -106,7 +106,8 @@ def unwrap(model: nn.Module) -> nn.Module:
                 raise BendError(f"{kind}: learnt prompts are no part of a sequence's tokens; merge or drop them.")
             inner = inner.get_base_model()
         else:
-            return inner
+            unwrapped: nn.Module = inner
+            return unwrapped
 
 
 def borrow(
@@ -181,7 +182,8 @@ def _trunk(model: nn.Module, settings: dict[str, Any]) -> nn.Module:
 
     if isinstance(model, PreTrainedModel):
         base: Any = model.base_model
-        return base.get_encoder() if settings.get("is_encoder_decoder") else base
+        trunk: nn.Module = base.get_encoder() if settings.get("is_encoder_decoder") else base
+        return trunk
     return model
 
 

@@ -83,7 +83,9 @@ def load_embedder(model: Any, *, protocol: Protocol, **options: Any) -> Sequence
     return _of_object(model, protocol, options)
 
 
-def _of_object(model: Any, protocol: Protocol, options: Mapping[str, Any], source: str | None = None) -> Any:
+def _of_object(
+    model: Any, protocol: Protocol, options: Mapping[str, Any], source: str | None = None
+) -> SequenceEmbedder:
     """Return the embedder behind a Python object; `source` is what it was named by."""
     if isinstance(model, type):
         raise BendError(f"{model.__name__} is a class: give an object of it.")
@@ -132,7 +134,7 @@ def check_name(name: Any) -> None:
         raise BendError(f"name={name!r} is no name of a model: a text of one line, {LONGEST} letters at most.")
 
 
-def _named(embedder: Any) -> Any:
+def _named(embedder: SequenceEmbedder) -> SequenceEmbedder:
     from bend_hf.embed.onehot import OneHotEmbedder
 
     check_name(embedder.name)

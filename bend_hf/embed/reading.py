@@ -70,7 +70,8 @@ class _Tokenizer:
 
     @cached_property
     def vocabulary(self) -> dict[str, int]:
-        return self.tokenizer.get_vocab()
+        ids: dict[str, int] = self.tokenizer.get_vocab()
+        return ids
 
     @cached_property
     def letters(self) -> str:
@@ -152,8 +153,9 @@ class _Tokenizer:
 
         GROVER's files on the Hub name it in the byte pairs only, not among the special tokens.
         """
-        if self.tokenizer.unk_token_id is not None or not self.tokenizer.is_fast:
-            return self.tokenizer.unk_token_id
+        known: int | None = self.tokenizer.unk_token_id
+        if known is not None or not self.tokenizer.is_fast:
+            return known
         token = getattr(self.tokenizer.backend_tokenizer.model, "unk_token", None)
         return None if token is None else self.tokenizer.backend_tokenizer.token_to_id(token)
 

@@ -120,7 +120,7 @@ def _words(codes: np.ndarray, starts: np.ndarray | slice, k: int) -> np.ndarray:
     """Return k-mers as numbers in base 5, first base most significant; `starts` is a slice for all of them."""
     if isinstance(starts, slice):
         size = max(0, len(codes) - k + 1)
-        value = codes[:size].astype(np.int32)
+        value: np.ndarray = codes[:size].astype(np.int32)
         for j in range(1, k):
             value *= 5
             value += codes[j : j + size]

@@ -133,7 +133,7 @@ def read_header(path: Path) -> dict[str, Any]:
         block = handle.read(HEADER)
     if len(block) < HEADER or int.from_bytes(block[:8], "little") != HEADER - 8:
         raise ValueError("it has no header")
-    table = json.loads(block[8:])
+    table: dict[str, Any] = json.loads(block[8:])
     tensors = {name: (entry["dtype"], tuple(entry["shape"])) for name, entry in table.items() if name[0] != "_"}
     if _header(tensors, table["__metadata__"]) != block:
         raise ValueError("its header is damaged")

@@ -89,7 +89,8 @@ def _line(error: Exception) -> str:
 
 def _first(model: nn.Module, ids: Tensor) -> Tensor:
     """The first output of a model: its vectors, or the logits of a head."""
-    return model(input_ids=ids)[0]
+    first: Tensor = model(input_ids=ids)[0]
+    return first
 
 
 def _class_of(source: str, config: Mapping[str, Any], lm_head: bool) -> tuple[Any, Any]:

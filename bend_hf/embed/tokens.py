@@ -115,7 +115,8 @@ class Scheme:
             return np.array([np.count_nonzero(tokens.lengths) for tokens in self.encode(sequences)], np.int64)
         drawn = np.linspace(0, len(lengths) - 1, most).astype(np.int64)
         tokens = sum(np.count_nonzero(tokens.lengths) for tokens in self.encode([sequences[row] for row in drawn]))
-        return np.maximum(np.ceil(lengths * (tokens / lengths[drawn].sum())).astype(np.int64), 1)
+        estimated: np.ndarray = np.maximum(np.ceil(lengths * (tokens / lengths[drawn].sum())).astype(np.int64), 1)
+        return estimated
 
 
 def character_scheme(

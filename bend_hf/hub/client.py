@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from bend_hf import files as file_tools
 from bend_hf.errors import BendError, HubError, hub_answer
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import RepoFile
 
 RepoType = Literal["model", "dataset", "space"]
 
@@ -32,7 +33,7 @@ class Remote:
     """A repository as it is on the Hub: its last commit and files; a commit of None where there is no repository."""
 
     commit: str | None
-    files: Mapping[str, Any]
+    files: Mapping[str, RepoFile]
 
 
 @contextmanager
@@ -72,7 +73,7 @@ def compare(files: Mapping[str, Path], there: Remote, obsolete: Sequence[str]) -
     return [*changes, *(Change(path, there.files[path].size, "deleted") for path in obsolete)]
 
 
-def _equal(local: Path, item: Any) -> bool:
+def _equal(local: Path, item: RepoFile) -> bool:
     if local.stat().st_size != item.size:
         return False
     if item.lfs is not None:

@@ -93,7 +93,8 @@ def integers(texts: pa.ChunkedArray) -> np.ndarray:
     wrong = first(pc.invert(pc.match_substring_regex(texts, r"^-?\d{1,18}$")))
     if wrong is not None:
         raise LabelError(wrong, "is not a whole number.")
-    return pc.cast(texts, pa.int64()).to_numpy()
+    numbers: np.ndarray = pc.cast(texts, pa.int64()).to_numpy()
+    return numbers
 
 
 def index_lists(texts: pa.ChunkedArray, n_labels: int) -> pa.ChunkedArray:

@@ -52,7 +52,7 @@ def _parse(task: Task, texts: pa.ChunkedArray, counts: np.ndarray) -> pa.Chunked
 
 
 def _arrays(task: Task, column: pa.ChunkedArray) -> np.ndarray:
-    values = column.to_numpy()
+    values: np.ndarray = column.to_numpy()
     check_range(values, np.ones(len(values), np.int64), _classes(task))
     return values.astype(np.int16)[:, None]
 

@@ -130,7 +130,8 @@ def _scan_by_stretches(u: Tensor, dt: Tensor, rates: Tensor, B: Tensor, C: Tenso
         missing = -count % length  # steps of size 0 change nothing
 
         def stretches(x: Tensor, missing: int = missing, length: int = length) -> Tensor:
-            return F.pad(x, (0, 0, 0, 0, 0, missing)).unflatten(0, (-1, length))
+            cut: Tensor = F.pad(x, (0, 0, 0, 0, 0, missing)).unflatten(0, (-1, length))
+            return cut
 
         steps = stretches(dt[here])
         decay = torch.exp_(steps[:, :, :, None] * rates)
@@ -194,7 +195,7 @@ class Mixer(nn.Module):
         parts = [(*pair.chunk(2, dim=-1), direction) for pair, direction in zip(projected, directions, strict=True)]
         read = [direction.read(inner) for inner, _, direction in parts]
         scanned = selective_scan(*(torch.cat(together) for together in zip(*read, strict=True))).chunk(len(read))
-        out = []
+        out: list[Tensor] = []
         for y, (u, *_), (_, gate, direction) in zip(scanned, read, parts, strict=True):
             y = (y + u * direction.D).to(x.dtype) * F.silu(gate)
             out.append((self.mamba_fwd if self.tied else direction).out_proj(y))
@@ -212,7 +213,8 @@ class Wrapped(nn.Module):
 
     def forward(self, *args: Any) -> Tensor:
         """Call what is wrapped."""
-        return self.submodule(*args)
+        out: Tensor = self.submodule(*args)
+        return out
 
 
 def norm(config: CaduceusConfig) -> nn.Module:
@@ -232,7 +234,8 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, turn: Turn) -> Tensor:
         """Return what the layer adds to x (N, T, width)."""
-        return self.mixer(self.norm(x), turn)
+        added: Tensor = self.mixer(self.norm(x), turn)
+        return added
 
 
 class CaduceusPreTrainedModel(PreTrainedModel):

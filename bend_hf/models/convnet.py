@@ -80,7 +80,8 @@ class ConvLayer(nn.Module):
         conv = self.conv["1"]
         assert isinstance(conv, nn.Conv1d)
         x = x + self.conv["4"](F.gelu(convolve(conv, x if real is None else x * real)))
-        return x + self.ffn["2"](F.gelu(self.ffn["0"](x)))
+        added: Tensor = self.ffn["2"](F.gelu(self.ffn["0"](x)))
+        return x + added
 
 
 class ConvNetPreTrainedModel(PreTrainedModel):

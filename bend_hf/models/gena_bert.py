@@ -76,7 +76,8 @@ class Layer(nn.Module):
         normed = self.pre_attention_ln(x)
         query, key, value = (heads_apart(attention["self"][n](normed), self.heads) for n in ("query", "key", "value"))
         x = x + attention["output"]["dense"](attend(query, key, value, real))
-        return x + self.output["dense"](self.activation(self.intermediate["dense"](self.post_attention_ln(x))))
+        added: Tensor = self.output["dense"](self.activation(self.intermediate["dense"](self.post_attention_ln(x))))
+        return x + added
 
 
 class GenaBertPreTrainedModel(PreTrainedModel):

@@ -86,7 +86,8 @@ class ConvLayer(nn.Module):
         conv: Any = self.conv
         normed = conv["0"](x)
         x = x + conv["5"](F.gelu(convolve(conv["2"], normed if real is None else normed * real)))
-        return x + self.ffn["3"](F.gelu(self.ffn["1"](self.ffn["0"](x))))
+        added: Tensor = self.ffn["3"](F.gelu(self.ffn["1"](self.ffn["0"](x))))
+        return x + added
 
 
 class ByteNetLayer(nn.Module):
@@ -112,7 +113,8 @@ class ByteNetLayer(nn.Module):
         layer: Any = self.layer
         inner = F.gelu(layer["3"](layer["2"](F.gelu(layer["0"](x)))))
         inner = convolve(layer["6"], inner if real is None else inner * real)
-        return x + layer["10"](F.gelu(layer["8"](inner)))
+        added: Tensor = layer["10"](F.gelu(layer["8"](inner)))
+        return x + added
 
 
 LAYERS: dict[str, type[nn.Module]] = {"convnet": ConvLayer, "bytenet": ByteNetLayer}

@@ -97,7 +97,8 @@ def long_convolution(x: Tensor, kernel: Tensor) -> Tensor:
     length = x.shape[-1]
     size = next_fast_len(2 * length, real=True)
     spectrum = torch.fft.rfft(x.float(), n=size) * torch.fft.rfft(kernel, n=size)
-    return torch.fft.irfft(spectrum, n=size)[..., :length]
+    mixed: Tensor = torch.fft.irfft(spectrum, n=size)[..., :length]
+    return mixed
 
 
 class Filter(nn.Module):
@@ -122,7 +123,8 @@ class Filter(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Filter:
         """Follow the model to another device, but not to another dtype."""
-        return super()._apply(lambda tensor: tensor.to(fn(tensor[..., :0]).device), recurse)
+        moved: Filter = super()._apply(lambda tensor: tensor.to(fn(tensor[..., :0]).device), recurse)
+        return moved
 
     def forward(self, length: int) -> Tensor:
         """Return the filter (d_model, length) in fp32."""
@@ -130,7 +132,7 @@ class Filter(nn.Module):
         positions: Any = self.pos_emb
         frequency: Any = self.implicit_filter["1"].freq if "1" in self.implicit_filter else self.frequency
         with torch.autocast(self.bias.device.type, enabled=False):
-            h = positions.z[0, :length]
+            h: Tensor = positions.z[0, :length]
             for name in inner:
                 h = torch.sin(frequency * self.implicit_filter[name](h))
             h = self.implicit_filter[last](h)
@@ -162,13 +164,15 @@ class Mixer(nn.Module):
             value = value * in_gate
             mixed = long_convolution(value, kernel[channels]) + value * bias[channels]
             pieces.append(mixed.to(x.dtype) * out_gate)
-        return self.out_proj(torch.cat(pieces, dim=1).transpose(1, 2))
+        out: Tensor = self.out_proj(torch.cat(pieces, dim=1).transpose(1, 2))
+        return out
 
     def _short(self, x: Tensor, channels: slice) -> Tensor:
         """Project x (B, T, width) and convolve it briefly, for some channels of each of the three: (B, 3 C, T)."""
 
         def rows(parameter: Tensor) -> Tensor:
-            return parameter.unflatten(0, (3, -1))[:, channels].flatten(0, 1)
+            each: Tensor = parameter.unflatten(0, (3, -1))
+            return each[:, channels].flatten(0, 1)
 
         assert self.in_proj.bias is not None
         assert self.short_filter.bias is not None
@@ -197,7 +201,8 @@ class Block(nn.Module):
 
     def _feed_forward(self, x: Tensor, dtype: torch.dtype) -> Tensor:
         hidden = F.gelu(self.mlp["fc1"](self.norm2(x.to(dtype))), approximate="tanh")
-        return x + self.mlp["fc2"](hidden)
+        added: Tensor = self.mlp["fc2"](hidden)
+        return x + added
 
 
 class HyenaDNAPreTrainedModel(PreTrainedModel):

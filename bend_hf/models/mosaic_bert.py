@@ -146,7 +146,8 @@ class Layer(nn.Module):
         mixed = attention["output"]["dense"](alibi.attend(query, key, value))
         x = attention["output"]["LayerNorm"](x + mixed)
         gate, inner = self.mlp["gated_layers"](x).chunk(2, dim=-1)
-        return self.mlp["layernorm"](x + self.mlp["wo"](F.gelu(gate) * inner))
+        out: Tensor = self.mlp["layernorm"](x + self.mlp["wo"](F.gelu(gate) * inner))
+        return out
 
 
 class MosaicBertPreTrainedModel(PreTrainedModel):

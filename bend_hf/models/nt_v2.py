@@ -81,7 +81,8 @@ class Layer(nn.Module):
         mixed = attend(rotate(query, cosines, sines), rotate(key, cosines, sines), value, real)
         x = x + attention["output"]["dense"](mixed)
         gate, inner = self.intermediate["dense"](self.LayerNorm(x)).chunk(2, dim=-1)
-        return x + self.output["dense"](F.silu(gate) * inner)
+        added: Tensor = self.output["dense"](F.silu(gate) * inner)
+        return x + added
 
 
 class NTv2PreTrainedModel(PreTrainedModel):
@@ -141,10 +142,11 @@ class NTv2Model(NTv2PreTrainedModel):
 
     def _scale_for_masks(self, x: Tensor, input_ids: Tensor, real: Tensor | None) -> Tensor:
         """Zero masked tokens and scale the rest as in training, where 0.15 * 0.8 of the tokens were masked (ESM)."""
-        masked = input_ids == self.config.mask_token_id
+        masked: Tensor = input_ids == self.config.mask_token_id
         length = input_ids.shape[1] if real is None else real.sum(-1)
         share = masked.sum(-1) / length
-        return x.masked_fill(masked.unsqueeze(-1), 0) * ((1 - 0.15 * 0.8) / (1 - share))[:, None, None].to(x.dtype)
+        scale: Tensor = (1 - 0.15 * 0.8) / (1 - share)
+        return x.masked_fill(masked.unsqueeze(-1), 0) * scale[:, None, None].to(x.dtype)
 
 
 class NTv2ForMaskedLM(NTv2PreTrainedModel):

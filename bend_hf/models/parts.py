@@ -18,7 +18,8 @@ def real_tokens(attention_mask: Tensor | None) -> Tensor | None:
 
 def heads_apart(x: Tensor, heads: int) -> Tensor:
     """Return (B, T, heads * d) as (B, heads, T, d)."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    apart: Tensor = x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    return apart
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, real: Tensor | None) -> Tensor:
@@ -41,4 +42,5 @@ class BertHead(nn.Module):
         """Return logits (B, T, vocabulary) for hidden states (B, T, width)."""
         parts: Any = self.predictions
         hidden = F.gelu(parts["transform"]["dense"](hidden))
-        return parts["decoder"](parts["transform"]["LayerNorm"](hidden))
+        logits: Tensor = parts["decoder"](parts["transform"]["LayerNorm"](hidden))
+        return logits

@@ -106,7 +106,8 @@ def _bar(row: Row, span: tuple[float, float], series: int, under: bool = False) 
 
 def _warmth(centred: float) -> int:
     """Per cent of a cell's colour: how far a centred score is from 0."""
-    return round(60 * min(abs(centred) ** 0.7, 1))
+    share: float = abs(centred) ** 0.7
+    return round(60 * min(share, 1))
 
 
 def _breakable(name: str) -> Markup:

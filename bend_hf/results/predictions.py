@@ -86,7 +86,7 @@ class Predictions:
         kind, task = self.task.kind, self.task
         keys = self.table.select([name for name in self.table.column_names if name not in ("scores", "labels")])
         row = np.repeat(np.arange(len(self)), self.lengths)
-        frame = keys.to_pandas().iloc[row]
+        frame: pd.DataFrame = keys.to_pandas().iloc[row]
         if kind.per_row(task) is None:
             size = task.bin_size or 1
             piece = np.arange(len(row)) - (np.cumsum(self.lengths) - self.lengths)[row]

@@ -144,7 +144,8 @@ def _introns(chain: Chains) -> Parts:
 
 def _keys(start: np.ndarray, end: np.ndarray, reverse: np.ndarray) -> np.ndarray:
     """(parts,) one integer for ends and strand; no two parts of one strand share a start."""
-    return ((start.astype(np.int64) << 31) + (end - start)) * 2 + reverse
+    keys: np.ndarray = ((start.astype(np.int64) << 31) + (end - start)) * 2 + reverse
+    return keys
 
 
 def _matches(true: Parts, called: Parts, rows: int) -> np.ndarray:

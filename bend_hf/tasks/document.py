@@ -35,7 +35,8 @@ def to_document(task: Task) -> dict[str, Any]:
     fields = dataclasses.asdict(task)
     for name in NO_FIELDS:
         del fields[name]
-    return json.loads(json.dumps({"schema": SCHEMA, **fields}))
+    document: dict[str, Any] = json.loads(json.dumps({"schema": SCHEMA, **fields}))
+    return document
 
 
 def write_document(path: Path, task: Task) -> None:
@@ -83,7 +84,8 @@ def from_document(document: Any, where: str) -> Task:
     fields = {name: value for name, value in document.items() if name != "schema"}
     if fields.get("recipe") == "default":
         fields["recipe"] = _default(fields, where)
-    return _object(Task, fields, where, "")
+    task: Task = _object(Task, fields, where, "")
+    return task
 
 
 def _default(fields: Mapping[str, Any], where: str) -> dict[str, Any] | None:

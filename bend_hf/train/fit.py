@@ -189,7 +189,7 @@ def _in_own_thread(run: Run) -> list[Fitted]:
         keep_freed_memory()
         fit_threads()
         release_threads()
-    outcome: list[Any] = []
+    outcome: list[list[Fitted] | BaseException] = []
     done = threading.Event()
     threads = torch.get_num_threads()
 

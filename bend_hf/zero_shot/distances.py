@@ -35,7 +35,8 @@ def cosine(reference: Tensor, alternate: Tensor) -> Tensor:
 
 def l2(reference: Tensor, alternate: Tensor) -> Tensor:
     """Return the Euclidean distance."""
-    return (reference - alternate).norm(dim=-1)
+    apart: Tensor = (reference - alternate).norm(dim=-1)
+    return apart
 
 
 def inner_product(reference: Tensor, alternate: Tensor) -> Tensor:

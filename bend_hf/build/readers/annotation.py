@@ -93,7 +93,8 @@ class Annotation:
 
     def flag(self, name: str) -> np.ndarray:
         """Return one of `FLAGS` by transcript: (t,) bool."""
-        return self.transcripts[name].to_numpy(zero_copy_only=False)
+        flags: np.ndarray = self.transcripts[name].to_numpy(zero_copy_only=False)
+        return flags
 
 
 def read_annotation(path: str | Path) -> Annotation:

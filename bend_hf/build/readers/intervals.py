@@ -52,7 +52,7 @@ class Located:
         """Return the chromosome of each row as `Genome.code` gives it, −1 where the genome lacks it: (n,) int64."""
         encoded = table["chromosome"].combine_chunks().dictionary_encode()
         names = encoded.dictionary.to_pylist()
-        codes = np.array([self._code(lines, name) for name in names], np.int64)[encoded.indices.to_numpy()]
+        codes: np.ndarray = np.array([self._code(lines, name) for name in names], np.int64)[encoded.indices.to_numpy()]
         self.counts.add("row on a chromosome that the genome lacks", int((codes < 0).sum()))
         return codes
 

@@ -179,7 +179,8 @@ class Lines:
         good = pc.match_substring_regex(values, r"^-?\d{1,18}$")
         if not pc.all(good).as_py():
             self.fail(table, np.flatnonzero(~good.to_numpy())[0], column, "is not a whole number.")
-        return pc.cast(values, pa.int64()).to_numpy()
+        numbers: np.ndarray = pc.cast(values, pa.int64()).to_numpy()
+        return numbers
 
     def numbers(self, table: pa.Table, column: str) -> np.ndarray:
         """Return a column as (n,) float64; ``.``, ``NA`` and an empty field are NaN."""
@@ -188,7 +189,8 @@ class Lines:
         good = pc.match_substring_regex(values, r"^(nan|-?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?)$")
         if not pc.all(good).as_py():
             self.fail(table, np.flatnonzero(~good.to_numpy())[0], column, "is not a number.")
-        return pc.cast(values, pa.float64()).to_numpy()
+        numbers: np.ndarray = pc.cast(values, pa.float64()).to_numpy()
+        return numbers
 
 
 def read_bytes(path: Path) -> Iterator[bytes]:

@@ -58,7 +58,7 @@ class Block:
         A value with as many comma-separated parts as the record has alternate alleles is that allele's part.
         """
         found = pc.extract_regex(self.texts, rf"(?:^|;){re.escape(field)}=(?P<value>[^;]*)")
-        values = pc.fill_null(pc.struct_field(found, "value"), "").to_pylist()
+        values: list[str] = pc.fill_null(pc.struct_field(found, "value"), "").to_pylist()
         for row in np.flatnonzero(self.allele[:, 1] > 1).tolist():
             parts = values[row].split(",")
             if len(parts) == self.allele[row, 1]:
