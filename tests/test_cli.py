@@ -70,7 +70,7 @@ def test_the_table_shows_the_baseline_beside_a_model(results, toy_dir, capsys):
 
 def test_compare_report_plot(results, tmp_path, capsys):
     assert main(["compare", str(results), "--resamples", "50"]) == 0
-    assert "composition - onehot" in capsys.readouterr().out.replace("onehot - composition", "composition - onehot")
+    assert "composition - one-hot CNN " in capsys.readouterr().out
     for name, ending in (("html", "html"), ("markdown", "md"), ("csv", "csv"), ("latex", "tex"), ("json", "json")):
         assert main(["report", str(results), "--as", name, "-o", str(tmp_path / f"report.{ending}")]) == 0
         assert (tmp_path / f"report.{ending}").stat().st_size > 200
