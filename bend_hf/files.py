@@ -32,6 +32,8 @@ FOLDER_SEAL = ".seal"
 _REMEMBERED_FROM = 1 << 26
 _SETTLED_NS = 2_000_000_000
 _MOST = 1 << 28
+_LOOKS = 10
+"""How often a file that is changed while it is looked at is looked at."""
 
 
 @contextmanager
@@ -200,8 +202,27 @@ def sealed_files(folder: Path) -> list[str]:
     return list(_read_seal(folder / FOLDER_SEAL) or {})
 
 
+class ChangedError(BendError):
+    """A file was changed while it was read."""
+
+
 def damage(path: Path) -> str | None:
-    """Say what is wrong with a sealed file or folder, or None. Large files that did not change are read once."""
+    """Say what is wrong with a sealed file or folder, or None. Large files that did not change are read once.
+
+    Another process may make the same file at the same time and put it in place: then it is looked at again.
+
+    Raises:
+        BendError: A file was changed each time that it was read.
+    """
+    for _ in range(_LOOKS - 1):
+        try:
+            return _damage(path)
+        except ChangedError:
+            log.debug("%s was changed while it was read; it is looked at again.", path)
+    return _damage(path)
+
+
+def _damage(path: Path) -> str | None:
     seal = _seal_of(path)
     if not path.exists():
         return "it is missing"
@@ -290,7 +311,7 @@ def remembered(what: str, path: Path, find: Callable[[Path], Any]) -> Any:
         return found[0]
     value = find(path)
     if identity(path) != state:
-        raise BendError(f"{path} was changed while it was read. Start again when nothing writes to it any more.")
+        raise ChangedError(f"{path} was changed while it was read. Start again when nothing writes to it any more.")
     # A file written a moment ago may be written again within one tick of its time stamps.
     if large and time.time_ns() - max(state[2:4]) > _SETTLED_NS:
         write_json(memory, {"value": value, "check": digest_of([memory.name, value])})

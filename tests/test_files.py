@@ -180,6 +180,29 @@ class TestDigestMemory:
         with pytest.raises(BendError, match="was changed while it was read"):
             files.content_digest(path)
 
+    @pytest.mark.parametrize("times", [1, 9, 10])
+    def test_a_file_that_another_process_puts_in_place_is_looked_at_again(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+    ) -> None:
+        files.kept(path, write)
+        digest_file, left = files.digest_file, [times]
+
+        def replaced(path: Path) -> str:
+            found = digest_file(path)
+            if left[0]:
+                left[0] -= 1
+                path.with_name("other").write_bytes(path.read_bytes())
+                path.with_name("other").rename(path)
+            return found
+
+        monkeypatch.setattr(files, "digest_file", replaced)
+        if times < 10:
+            assert files.kept(path, write) == path
+            assert files.damage(path) is None
+        else:
+            with pytest.raises(BendError, match="was changed while it was read"):
+                files.damage(path)
+
 
 class TestUnchanged:
     def test_a_file_swapped_in_the_block(self, path: Path, tmp_path: Path) -> None:
