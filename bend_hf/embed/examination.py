@@ -15,6 +15,7 @@ from torch import Tensor
 from bend_hf.embed.embedder import Embedder
 from bend_hf.embed.measure import Measured
 from bend_hf.embed.tokens import Scheme
+from bend_hf.text import counted
 
 EXAMPLE = "ACGTTGCATTAGGCCATACGATCGGATTACANNACGTACGTTAGCCATGGCATTACGGATCAGTTACGACCATG"
 """DNA whose tokens are shown: every nucleotide in several surroundings, and two N."""
@@ -91,7 +92,7 @@ def verdict(embedder: Embedder, rank: int, channels: str | None) -> str:
     if channels:
         cares.append(channels)
     if rank <= max(2, embedder.dim // 50):
-        cares.append(f"its vectors have only {rank} directions")
+        cares.append(f"its vectors have only {counted(rank, 'direction')}")
     if measured.isolated:
         cares.append("no token's vector depends on any other token")
     if measured.wild:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -322,3 +323,18 @@ def test_a_model_whose_tokens_see_nothing_else():
     assert not of_model(Toy(lambda logits, hidden: hidden), context=8).measured.isolated  # too short to tell
     with pytest.raises(BendError, match="toy has attention, but no token's vector depends on any other token"):
         of_model(Attention(lambda logits, hidden: hidden))
+
+
+def test_the_verdict_names_all_that_wants_care():
+    model = of_model(Neighbours(None))
+    model.measured = replace(model.measured, deviations=(1.0, 1.0, 1.0))
+    assert verdict(model, 6, None) == "ready"
+    assert verdict(model, 0, None) == "not usable: its vectors are the same for every nucleotide"
+    model.measured = replace(model.measured, deviations=(90.0, 90.0, 90.0))
+    model.network.multiple = 4
+    model.loaded = replace(model.loaded, trusted=True, reading={"scheme": "text"}, notes=("it is old",))
+    assert verdict(model, 1, "2 of 6 channels never change") == (
+        "ready with care: it is old; 2 of 6 channels never change; its vectors have only 1 direction; the scale of its "
+        "vectors is far from the recipe's: try standardize; inputs are padded to multiples of 4 tokens; DNA is read as "
+        "text; code that came with it has run"
+    )
