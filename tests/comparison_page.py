@@ -11,7 +11,7 @@ from bend_hf.cli import build_parser
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "comparison.md"
 OTHERS = {
-    "tasks": ("`datasets list`", "`available-tasks`, `available-benchmarks`", "`ls tasks`, `ls groups`"),
+    "tasks ls": ("`datasets list`", "`available-tasks`, `available-benchmarks`", "`ls tasks`, `ls groups`"),
     "models ls": ("`models list`", "", ""),
     "models info": ("`models info`", "", ""),
     "evaluate": ("", "`run`", "`run`"),

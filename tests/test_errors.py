@@ -217,7 +217,7 @@ def test_errors_as_json_faults_and_debug(capsys, monkeypatch):
     def broken(args):
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("bend_hf.cli.tasks.tasks", broken)
+    monkeypatch.setattr("bend_hf.cli.nouns.tasks_ls", broken)
     assert main(["tasks"]) == 70
     err = capsys.readouterr().err
     assert "fault of bend_hf" in err

@@ -1,4 +1,4 @@
-"""`models`, `results`, `cache`, `version`: what there is, what it is, whether it is sound, and how to be rid of it."""
+"""`tasks`, `models`, `results`, `cache`, `version`: what there is, what it is, if it is sound, how to be rid of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,16 @@ Do = Callable[[Namespace], Answer]
 
 
 def add(command: Command) -> None:
-    """Declare `models`, `results`, `cache`, `version`."""
+    """Declare `tasks`, `models`, `results`, `cache`, `version`."""
+    verbs = {
+        "ls": (tasks_ls, "list the tasks"),
+        "info": (tasks_info, "tell what a task predicts, of which rows, how it is scored and what to mind"),
+    }
+    _, info = _verbs(
+        command, "tasks", "what models are evaluated on", verbs, "tasks ls", "tasks info gene_finding", alone=tasks_ls
+    )
+    info.add_argument("name", metavar="TASK", help="name of a task or dataset, or the folder of one of your own")
+
     _, info = _verbs(
         command,
         "models",
@@ -62,17 +71,76 @@ def add(command: Command) -> None:
 
 
 def _verbs(
-    command: Command, noun: str, summary: str, verbs: Mapping[str, tuple[Do, str]], *examples: str
+    command: Command,
+    noun: str,
+    summary: str,
+    verbs: Mapping[str, tuple[Do, str]],
+    *examples: str,
+    alone: Do | None = None,
 ) -> list[ArgumentParser]:
-    """Declare a noun and its verbs, and return the verbs' parsers."""
+    """Declare a noun and its verbs, and what it does without one, if anything; return the verbs' parsers."""
     parser = command(noun, lambda args: args.do(args), summary, *examples)
-    group = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    parser.set_defaults(do=alone)
+    group = parser.add_subparsers(dest="verb", metavar="VERB", required=alone is None)
     found = []
     for name, (do, text) in verbs.items():
         sub = group.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", allow_abbrev=False)
         sub.set_defaults(do=do)
         found.append(sub)
     return found
+
+
+def tasks_ls(args: Namespace) -> Answer:
+    """List the tasks."""
+    from bend_hf.tasks import get_tasks, to_document
+
+    rows: list[dict[str, Any]] = [
+        {
+            "name": task.name,
+            "dataset": f"bend/{task.dataset}",
+            "config": task.config,
+            "labels": len(task.label_names),
+            "metric": task.metric,
+            "rows": sum(task.rows.values()),
+            "build": task.build,
+        }
+        for task in get_tasks()
+    ]
+    names = [row["name"] for row in rows]
+    return Answer(
+        columns([list(rows[0]), *([f"{value}" for value in row.values()] for row in rows)]),
+        [to_document(task) for task in get_tasks()],
+        names,
+        next=(f"bend-hf tasks info {names[0]}", f"bend-hf evaluate MODEL --tasks {names[0]}"),
+    )
+
+
+def tasks_info(args: Namespace) -> Answer:
+    """Tell what a task declares; a dataset's name tells of each of its tasks."""
+    from bend_hf.tasks import get_tasks, to_document
+    from bend_hf.text import counted
+
+    found = get_tasks(args.name)
+    blocks = []
+    for task in found:
+        rows = ", ".join(f"{name} {number:,}" for name, number in task.rows.items())
+        recipe = task.recipe and (
+            f"{counted(task.recipe.epochs, 'epoch')}, batches of {task.recipe.batch_size}, "
+            f"learning rate {task.recipe.learning_rate}"
+        )
+        lines = [
+            ["name", task.name],
+            ["what", task.summary],
+            ["rows", rows],
+            ["genome", task.build],
+            ["labels", f"of every {task.kind.unit}, {len(task.label_names)}: {', '.join(task.label_names)}"],
+            ["metric", task.metric],
+            ["head", recipe or "none: scored without training"],
+            *(["mind", caveat] for caveat in task.caveats),
+            *(["source", f"{source.name} ({source.doi})"] for source in task.sources),
+        ]
+        blocks.append(columns(lines))
+    return Answer("\n\n".join(blocks), [to_document(task) for task in found], [task.name for task in found])
 
 
 def models_ls(args: Namespace) -> Answer:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from bend_hf import __version__
-from bend_hf.cli import building, completion, demo, models, nouns, publishing, results, tasks
+from bend_hf.cli import building, completion, demo, models, nouns, preparing, publishing, results
 from bend_hf.cli.output import FORMS, Answer, show
 from bend_hf.console import asked_level, told
 from bend_hf.errors import BendError, InternalError, MissingError, described, nearest, printable
@@ -181,7 +181,7 @@ def build_parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    for commands in (demo, tasks, models, results, publishing, building, nouns, completion):
+    for commands in (demo, preparing, models, results, publishing, building, nouns, completion):
         commands.add(command)
     parser.set_defaults(whole=parser)
     return parser

@@ -163,7 +163,12 @@ VERBS = {
         {"bend_hf.demo.run": []},
         {"output": ("-o a", "run.output", A)},
     ),
-    "tasks": Verb("", {}),
+    "tasks ls": Verb("", {}),
+    "tasks info": Verb(
+        "histone_modification",
+        {},
+        {"name": ("--format quiet", "stdout", lambda text: text.split() == ["histone_modification"])},
+    ),
     "prepare": Verb(
         "",
         {PREPARE: [], "bend_hf.hub.prepare.prepared": [], "bend_hf.hub.prepare.remove": []},

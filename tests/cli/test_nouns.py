@@ -1,4 +1,4 @@
-"""`models`, `results`, `cache`, `version`: what they list, what they refuse, and what they find damaged."""
+"""`tasks`, `models`, `results`, `cache`, `version`: what they list, what they refuse, and what they find damaged."""
 
 import json
 
@@ -9,12 +9,31 @@ from bend_hf import cache, files
 from bend_hf.cli import main
 from bend_hf.embed.catalogue import CATALOGUE
 from bend_hf.errors import BendError
+from bend_hf.tasks import BEND, get_tasks
 
 
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("BEND_HF_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+def test_tasks(capsys, tmp_path):
+    assert main(["tasks"]) == 0
+    alone = capsys.readouterr().out
+    assert main(["tasks", "ls"]) == 0
+    assert capsys.readouterr().out == alone
+    assert [line.split()[0] for line in alone.splitlines()] == ["name", *(task.name for task in BEND)]
+    assert main(["tasks", "info", "variant_effects"]) == 0
+    told = capsys.readouterr().out
+    for task in get_tasks("variant_effects"):
+        for part in (task.name, task.summary, *task.caveats, *(source.doi for source in task.sources)):
+            assert part in told
+    assert "none: scored without training" in told
+    assert main(["tasks", "info", "cpg_methylation"]) == 0
+    assert "100 epochs, batches of 256, learning rate 0.003" in capsys.readouterr().out
+    assert main(["tasks", "info", "cpg_metylation"]) == 1
+    assert "Did you mean 'cpg_methylation'" in capsys.readouterr().err
 
 
 def test_models(capsys):

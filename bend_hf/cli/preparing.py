@@ -1,10 +1,9 @@
-"""`tasks` and `prepare`: what can be evaluated, and its rows as datasets."""
+"""`prepare`: the plain lines of datasets and evaluate on this machine."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
 
 from bend_hf.cli.options import (
     Command,
@@ -18,8 +17,7 @@ from bend_hf.cli.output import Answer, columns
 
 
 def add(command: Command) -> None:
-    """Declare `tasks`, `prepare`."""
-    command("tasks", tasks, "list the tasks", "tasks", "tasks --format json")
+    """Declare `prepare`."""
     sub = command(
         "prepare",
         prepare,
@@ -39,31 +37,6 @@ def add(command: Command) -> None:
     instead = sub.add_mutually_exclusive_group()
     instead.add_argument("--list", action="store_true", help="show what is prepared on this machine")
     instead.add_argument("--remove", action="store_true", help="remove what was prepared on this machine")
-
-
-def tasks(args: Namespace) -> Answer:
-    """List the tasks."""
-    from bend_hf.tasks import get_tasks, to_document
-
-    rows: list[dict[str, Any]] = [
-        {
-            "name": task.name,
-            "dataset": f"bend/{task.dataset}",
-            "config": task.config,
-            "labels": len(task.label_names),
-            "metric": task.metric,
-            "rows": sum(task.rows.values()),
-            "build": task.build,
-        }
-        for task in get_tasks()
-    ]
-    names = [row["name"] for row in rows]
-    return Answer(
-        columns([list(rows[0]), *([f"{value}" for value in row.values()] for row in rows)]),
-        [to_document(task) for task in get_tasks()],
-        names,
-        next=(f"bend-hf evaluate MODEL --tasks {names[0]}",),
-    )
 
 
 def prepare(args: Namespace) -> Answer:
