@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from bend_hf.cli.options import Either
 from bend_hf.errors import BendError, described, nearest
 
 NOT_IN_A_FILE = ("--config", "--help")
@@ -98,7 +99,8 @@ def _words(option: str, action: argparse.Action, value: Any, where: str) -> list
     if action.nargs == 0:
         if not isinstance(value, bool):
             raise BendError(f"{where}={value!r} is neither true nor false.")
-        return [option] if value else []
+        other = [action.opposite(option)] if isinstance(action, Either) else []
+        return [option] if value else other
     if isinstance(value, dict):
         values = [f"{name}={_scalar(each, where)}" for name, each in value.items()]
     else:

@@ -9,6 +9,7 @@ from typing import Any
 
 from bend_hf.cli.options import (
     Command,
+    Either,
     chosen_tasks,
     data_arguments,
     data_options,
@@ -135,7 +136,12 @@ def _evaluate_options(sub: ArgumentParser) -> None:
     sub.add_argument(
         "-o", "--output", type=Path, default=Path("bend-results"), help="folder for results (bend-results)"
     )
-    sub.add_argument("--overwrite", action="store_true", help="make results again that are there already")
+    sub.add_argument(
+        "--overwrite",
+        "--resume",
+        action=Either,
+        help="make results again that are there already; or keep them and go on where a run was cut, as without either",
+    )
     data_options(sub)
     processes_option(sub)
     model_options(sub)

@@ -73,6 +73,22 @@ def layers(text: str) -> int | str | list[int]:
     return numbers if len(numbers) > 1 else numbers[0]
 
 
+class Either(argparse.Action):
+    """Two words for yes and no, such as ``--overwrite`` and ``--resume``; no where neither is given, else the last."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=False, help=help)
+
+    def __call__(self, parser: Any, namespace: Namespace, values: Any, option_string: str | None = None) -> None:
+        """Set yes for the first word, no for the second."""
+        setattr(namespace, self.dest, option_string == self.option_strings[0])
+
+    def opposite(self, word: str) -> str:
+        """Return the other word."""
+        yes, no = self.option_strings
+        return no if word == yes else yes
+
+
 def refuse(args: Namespace, reason: str, *names: str) -> None:
     """Refuse options that would change nothing.
 

@@ -39,7 +39,7 @@ LEFT_OUT = {
     ),
     **dict.fromkeys(("--tasks", "--trackers"), "many"),
     **dict.fromkeys(("--task", "--config"), "one"),
-    **dict.fromkeys(("--overwrite", "--strict", "--trust-remote-code", "--debug", "--dry-run"), "none"),
+    **dict.fromkeys(("--overwrite", "--resume", "--strict", "--trust-remote-code", "--debug", "--dry-run"), "none"),
     **dict.fromkeys(("-q", "--quiet", "-v", "--verbose"), "none"),
 }
 """Options that are said anew, belong to the other machine, or that no record may ask for."""

@@ -111,6 +111,23 @@ def test_a_file_is_the_command_line(asked, tmp_path):
     assert found["genome"].keys() == {"GRCh38", "GRCh37"}
 
 
+@pytest.mark.parametrize(
+    ("words", "text", "overwrite"),
+    [
+        ("onehot", "", False),
+        ("onehot --overwrite", "", True),
+        ("onehot --resume", "", False),
+        ("onehot --overwrite --resume", "", False),
+        ("onehot", "overwrite: true", True),
+        ("onehot", "resume: true", False),
+        ("onehot", "resume: false", True),
+        ("onehot --resume", "overwrite: true", False),
+    ],
+)
+def test_results_are_kept_or_made_again(asked, words, text, overwrite):
+    assert asked(f"{words} --config run.yaml", f"seeds: 2\n{text}\n")["overwrite"] is overwrite
+
+
 def test_the_command_line_wins_over_a_file(asked):
     found = asked(
         "--seeds 1 onehot --task mine --config=run.yaml -o there --genome c.fa", FILE + "output: here\ntask: [x]"
