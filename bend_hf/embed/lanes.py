@@ -20,6 +20,7 @@ hands of whoever gave them, or that draw random numbers run one batch at a time.
 from __future__ import annotations
 
 import copy
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,8 +40,9 @@ from bend_hf.embed.pieces import Piece
 from bend_hf.runtime import KEPT, available_memory
 
 MOST = 4
-"""Lanes: more would ask for much memory, and find too few batches in a buffer. There may be more than cores: the kernel
-shares these out by threads, so that a neighbour then takes less of them."""
+"""Lanes: more would ask for much memory, and find too few batches in a buffer. There may be more than threads where the
+process is bound to as many cores as it has threads: the kernel shares these out by threads, so that a neighbour then
+takes less of them. Elsewhere more would take cores that are not ours."""
 FEWEST_TOKENS = 1024
 """Smaller batches take as long in Python, which one thread runs at a time, as in torch."""
 KNOWN = ("torch", "transformers", "bend_hf")
@@ -96,7 +98,8 @@ class Lanes:
         if self.most > 1 and threads > 1 and len(batches) > 1 and _tokens(batches[0]) >= FEWEST_TOKENS:
             if not is_known(self.network):
                 self.most = 1
-            lanes, together = shared_out([_tokens(batch) for batch in batches], threads, self.most)
+            most = self.most if len(os.sched_getaffinity(0)) <= threads else min(self.most, threads)
+            lanes, together = shared_out([_tokens(batch) for batch in batches], threads, most)
             team = max(1, threads // lanes)
             if together and not self._knows(batches[0], layers):
                 yield self._try(forward, batches[0], layers, team)

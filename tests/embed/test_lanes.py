@@ -27,6 +27,7 @@ SEQUENCES = [tiny_models.dna(size, size) for size in (*range(40, 140, 5), 700, 3
 def two_threads(monkeypatch):
     monkeypatch.setattr(module, "FEWEST_TOKENS", 1)
     monkeypatch.setattr(module, "available_memory", lambda: 2**50)
+    monkeypatch.setattr(module.os, "sched_getaffinity", lambda pid: {0, 1})
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
@@ -68,6 +69,16 @@ def test_bits_are_those_of_one_thread(name, tmp_path, together, monkeypatch):
         torch.set_num_threads(1)
     torch.set_num_threads(2)
     assert [lanes for _, lanes in together] == [module.MOST] * 4
+
+
+@pytest.mark.parametrize(("cores", "lanes"), [(2, module.MOST), (64, 2)])
+def test_more_lanes_than_threads_only_where_the_cores_are_as_few(cores, lanes, tmp_path, together, monkeypatch):
+    monkeypatch.setattr(module, "shared_out", lambda sizes, threads, most: (most, len(sizes)))
+    monkeypatch.setattr(module.os, "sched_getaffinity", lambda pid: set(range(cores)))
+    folder = str(tiny_models.FAMILIES["esm"](tmp_path))
+    embedder = Embedder.from_pretrained(folder, dtype="float32", device="cpu", batch_tokens=160)
+    list(embedder.embed(SEQUENCES))
+    assert {found for _, found in together} == {lanes}
 
 
 class Plain(nn.Module):
