@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -34,6 +35,11 @@ def leaf_of(content: bytes) -> int:
     return struct.unpack_from("<Q", content, 24)[0] + 48 + 4
 
 
+def names_of(content: bytes) -> int:
+    """Where the tree of chromosomes begins."""
+    return struct.unpack_from("<Q", content, 8)[0]
+
+
 @pytest.mark.parametrize(
     ("where", "value", "message"),
     [
@@ -48,6 +54,37 @@ def test_a_bigwig_that_would_end_the_process_or_lose_rows_is_refused(bigwig, whe
     content[at : at + 8] = struct.pack("<Q", value)
     bigwig.victim.write_bytes(content)
     with pytest.raises(BendError, match=rf"levels\.bw is a damaged bigWig file \({message}"):
+        bigwig.use()
+
+
+def loop(content: bytes) -> dict[int, bytes]:
+    """The index's root as an inner node that leads to itself."""
+    root = leaf_of(content) - 4
+    return {root: struct.pack("<BBH", 0, 0, 1), root + 4 + 16: struct.pack("<Q", root)}
+
+
+@pytest.mark.parametrize(
+    ("edits", "message"),
+    [
+        (loop, "its trees lead to byte [0-9,]+ twice"),
+        (lambda content: {leaf_of(content) - 4: b"\x02"}, "there is no node of a tree at byte [0-9,]+"),
+        (lambda content: {names_of(content) + 8: struct.pack("<I", 1 << 12)}, "said to have 4,096 letters"),
+        (lambda content: {names_of(content) + 4: struct.pack("<I", 1 << 16)}, "65,536 of them in a block"),
+        (lambda content: {names_of(content) + 16: struct.pack("<Q", 99)}, "it has 2 names of chromosomes, and says 99"),
+    ],
+)
+def test_a_bigwig_whose_trees_are_none_is_refused_before_the_library_reads_it(bigwig, edits, message):
+    content = bytearray(bigwig.victim.read_bytes())
+    for at, new in edits(bytes(content)).items():
+        content[at : at + len(new)] = new
+    bigwig.victim.write_bytes(content)
+    with pytest.raises(BendError, match=rf"levels\.bw is a damaged bigWig file \(.*{message}"):
+        bigwig.use()
+
+
+def test_without_its_package_a_bigwig_says_what_to_install(bigwig, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pybigtools", None)
+    with pytest.raises(BendError, match=r"levels\.bw is bigWig: install .* pip install 'bend_hf\[build\]'"):
         bigwig.use()
 
 
