@@ -157,5 +157,7 @@ def test_of_several_tasks_of_ones_own_the_recorded_one_is_repeated(tmp_path: Pat
     assert words[words.index("--task") + 1] == str(tmp_path / "second")
     assert words.count("--task") == 1
     assert "--tasks" not in words
+    words = rerun_command(result, output="again", task=tmp_path / "first")
+    assert words[words.index("--task") + 1] == str(tmp_path / "first")
     bend = dataclasses.replace(result, task="gene_finding")
     assert "--task" not in rerun_command(bend, output="again")

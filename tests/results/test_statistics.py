@@ -108,6 +108,7 @@ def test_a_thousand_resamples_of_seed_0_at_95_percent_unless_asked_otherwise() -
     drawn = statistics.bootstrap(rows)
     assert drawn.scores.shape == (1000,)
     assert (drawn.interval(), drawn.error) == (found.interval, found.secondary["interval"]["error"])
+    assert found.secondary["interval"]["unit"] == drawn.unit
 
 
 def test_folds_are_shown_one_by_one() -> None:
