@@ -10,6 +10,7 @@ import pytest
 from result_factory import simulate
 
 from bend_hf.results.predictions import make_predictions
+from bend_hf.results.summary import summary
 from bend_hf.results.transcripts import chains, has_genes, structures
 from bend_hf.tasks import TASKS
 
@@ -160,3 +161,9 @@ def coding_exons(folder):
                 name = fields[8].split('transcript_id "')[1].split('"')[0]
                 found[name].append((int(fields[3]) - 1 - 37_200_000, int(fields[4]) - 37_200_000))
     return {name: sorted(exons) for name, exons in found.items()}
+
+
+def test_a_summary_holds_the_structures_of_genes_and_of_nothing_else():
+    genes, windows = simulate("gene_finding"), simulate("cpg_methylation")
+    assert summary(genes, resamples=20)["secondary"]["genes"] == structures(genes, resamples=20)
+    assert "genes" not in summary(windows, resamples=20)["secondary"]
