@@ -1,6 +1,6 @@
 """Attention in bfloat16 on CPUs that multiply bfloat16 numbers and have no matrix units (AMX).
 
-    with whole_matrices(device):
+    with whole_matrices(device, dtype):
         model(ids)
 
 torch's fused attention multiplies small tiles, which without matrix units is no faster in bfloat16 than in float32.
@@ -27,9 +27,15 @@ TILE = 16
 """Keys are read up to a multiple of so many."""
 
 
-def whole_matrices(device: torch.device) -> AbstractContextManager[Any]:
-    """Compute a model's attention in the block, without gradients, as is fastest on this processor."""
-    return _WholeMatrices() if device.type == "cpu" and no_matrix_units() else nullcontext()
+def whole_matrices(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[Any]:
+    """Compute a model's attention in the block, without gradients, as is fastest on this processor.
+
+    Args:
+        device: Where it computes.
+        dtype: What it computes in, of itself or by autocast. In others every call would be looked at for nothing.
+    """
+    meant = device.type == "cpu" and dtype == torch.bfloat16 and no_matrix_units()
+    return _WholeMatrices() if meant else nullcontext()
 
 
 @cache

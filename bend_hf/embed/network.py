@@ -242,7 +242,7 @@ class Network:
         """Compute in `dtype`; what of it is in float32 is so to its last bit."""
         lower = self.autocast and self.dtype != torch.float32
         autocast = torch.autocast(self.device.type, dtype=self.dtype, enabled=lower)
-        with exact_float32(), autocast, whole_matrices(self.device):
+        with exact_float32(), autocast, whole_matrices(self.device, self.dtype):
             yield
 
     def _last(self, output: Any, arguments: dict[str, Any]) -> Tensor:

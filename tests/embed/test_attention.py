@@ -24,7 +24,7 @@ def scores(request, monkeypatch):
 @pytest.fixture
 def faster(monkeypatch):
     monkeypatch.setattr(attention, "no_matrix_units", lambda: True)
-    with torch.inference_mode(), attention.whole_matrices(CPU):
+    with torch.inference_mode(), attention.whole_matrices(CPU, torch.bfloat16):
         yield
 
 
@@ -116,9 +116,10 @@ def test_it_is_for_processors_with_bfloat16_and_no_matrix_units(monkeypatch):
 def test_who_has_matrix_units_keeps_the_fused_kernel(monkeypatch):
     for there, other in ((False, CPU), (True, torch.device("cuda"))):
         monkeypatch.setattr(attention, "no_matrix_units", lambda there=there: there)
-        assert isinstance(attention.whole_matrices(other), nullcontext)
+        assert isinstance(attention.whole_matrices(other, torch.bfloat16), nullcontext)
     monkeypatch.setattr(attention, "no_matrix_units", lambda: True)
-    assert not isinstance(attention.whole_matrices(CPU), nullcontext)
+    assert isinstance(attention.whole_matrices(CPU, torch.float32), nullcontext)
+    assert not isinstance(attention.whole_matrices(CPU, torch.bfloat16), nullcontext)
 
 
 @pytest.mark.parametrize("make", [tiny_models.esm, tiny_models.dnabert])

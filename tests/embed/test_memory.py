@@ -95,7 +95,7 @@ def test_half_precision_weights_compute_as_they_are_and_in_float32_where_asked(m
     half = copy.deepcopy(model).bfloat16()
     as_found = Embedder.from_model(half, tokenizer)
     assert as_found.dtype == "bfloat16"
-    with torch.inference_mode(), whole_matrices(torch.device("cpu")):
+    with torch.inference_mode(), whole_matrices(torch.device("cpu"), torch.bfloat16):
         ids = tokenizer(SEQUENCES[0], return_tensors="pt")["input_ids"]
         plain = half.eval().esm(input_ids=ids).last_hidden_state[0, 1:]
     assert torch.equal(next(as_found.embed(SEQUENCES[:1])).vectors, plain)
