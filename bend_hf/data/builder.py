@@ -274,5 +274,7 @@ def load_dataset(
     try:
         with _own_errors(builder):
             return builder.as_streaming_dataset(split=split) if streaming else builder.as_dataset(split=split)
+    except BendError:
+        raise
     except ValueError as error:  # a split that is none
         raise BendError(f"{name}, split={split!r}: {error}") from error

@@ -188,6 +188,23 @@ class TestCache:
             assert rows.described_digest(split.info.description) == files.digest
         assert rows.described_digest("another dataset") is None
 
+    def test_what_is_wrong_with_a_file_is_told_alike_by_rows_and_streams(self, data: DataFolder) -> None:
+        data.edit("cpg_methylation", 1, start="x")
+        said = []
+        for streaming in (False, True):
+            with pytest.raises(BendError) as error:
+                bend_hf.load_dataset(
+                    "cpg_methylation",
+                    split="test",
+                    data_dir=data.folder,
+                    genome=data.fasta,
+                    genome_checked=True,
+                    streaming=streaming,
+                )
+            said.append(str(error.value))
+        assert said[0] == said[1]
+        assert said[0].startswith(str(data.bed("cpg_methylation")))
+
     def test_facts_for_cards(self, data: DataFolder, caches: Path) -> None:
         files = data.files("gene_finding")
         facts = rows.facts(files)
