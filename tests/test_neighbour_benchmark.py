@@ -34,3 +34,10 @@ def test_rounds_take_turns(neighbour, monkeypatch, capsys):
     assert heads.split() == ["quiet", "s", "beside", "s", "ratio"]
     assert row.startswith(f"{what} ")
     assert row.endswith("x")
+
+
+def test_what_no_row_is_called_is_told_with_their_names(neighbour, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["neighbour", "--size", "tiny", "--only", "epoch, 512 bp, bf16"])
+    with pytest.raises(SystemExit):
+        neighbour.main()
+    assert "no row has 'epoch, 512 bp, bf16' in its name: embed 6-mers, 512 bp, float32; " in capsys.readouterr().err

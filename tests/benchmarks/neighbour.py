@@ -120,14 +120,17 @@ def main() -> None:
     parser.add_argument("--neighbours", type=int, default=1)
     given = parser.parse_args()
     rounds = given.rounds or SIZES[given.size][3]
-    print(Kept(machine(), given.size, (0.0,), ()).header().rpartition("\n")[0], flush=True)
-    print(f"{given.neighbours} busy beside, {usable_cores()} usable cores; medians of {rounds} rounds", flush=True)
-    print(f"{'':58}{'quiet s':>9}{'beside s':>10}{'ratio':>8}")
     with tempfile.TemporaryDirectory() as root:
-        for what, ready in (*embeddings(Path(root), given.size), *epochs(Path(root), given.size)):
-            if given.only in what:
-                quiet, beside = map(statistics.median, measured(ready(), rounds, given.neighbours))
-                print(f"{what:58}{quiet:9.3f}{beside:10.3f}{beside / quiet:7.2f}x", flush=True)
+        rows = (*embeddings(Path(root), given.size), *epochs(Path(root), given.size))
+        chosen = [(what, ready) for what, ready in rows if given.only in what]
+        if not chosen:
+            parser.error(f"no row has {given.only!r} in its name: {'; '.join(what for what, _ in rows)}")
+        print(Kept(machine(), given.size, (0.0,), ()).header().rpartition("\n")[0], flush=True)
+        print(f"{given.neighbours} busy beside, {usable_cores()} usable cores; medians of {rounds} rounds", flush=True)
+        print(f"{'':58}{'quiet s':>9}{'beside s':>10}{'ratio':>8}")
+        for what, ready in chosen:
+            quiet, beside = map(statistics.median, measured(ready(), rounds, given.neighbours))
+            print(f"{what:58}{quiet:9.3f}{beside:10.3f}{beside / quiet:7.2f}x", flush=True)
 
 
 if __name__ == "__main__":
