@@ -6,7 +6,6 @@ print(estimate(embedder, sequences, distinct(sequences)))
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from bend_hf.checks import launched
 from bend_hf.embed.interface import SequenceEmbedder
 from bend_hf.embed.vectors import Distinct, Precision, check_precision, take
 from bend_hf.errors import BendError
+from bend_hf.runtime import available_memory
 from bend_hf.text import counted
 
 UNITS = {"": 1, "B": 1, "BYTES": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -130,9 +130,5 @@ def time_text(seconds: float) -> str:
 
 
 def spare_memory() -> int:
-    """A quarter of the free memory in bytes, shared with the processes beside this one; at most 8 GB."""
-    try:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        free = MEMORY_LIMIT
-    return min(MEMORY_LIMIT, free // 4 // launched("LOCAL_WORLD_SIZE", 1, 1))
+    """A quarter of the free memory in bytes, shared with the processes beside this one; at most 8 GiB."""
+    return int(min(MEMORY_LIMIT, available_memory() / 4 / launched("LOCAL_WORLD_SIZE", 1, 1)))

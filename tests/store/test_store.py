@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bend_hf.embed import layout, store
-from bend_hf.embed.estimate import estimate, parse_size, size_text, time_text
+from bend_hf.embed.estimate import MEMORY_LIMIT, estimate, parse_size, size_text, spare_memory, time_text
 from bend_hf.embed.interface import Tokens
 from bend_hf.embed.shard import Shard
 from bend_hf.embed.vectors import InMemory, OnTheFly, Precision, VectorSource, distinct, pack, unpack
@@ -372,3 +372,15 @@ def test_sizes_and_times() -> None:
     for bad in ("", "GB", "5 parsecs", "-1GB"):
         with pytest.raises(BendError, match="not understood"):
             parse_size(bad)
+
+
+@pytest.mark.parametrize(
+    ("free", "beside", "spare"),
+    [(float("inf"), "1", MEMORY_LIMIT), (8 << 30, "1", 2 << 30), (8 << 30, "4", 512 << 20), (0, "1", 0)],
+)
+def test_spare_memory_is_a_share_of_what_the_process_may_still_take(
+    monkeypatch: pytest.MonkeyPatch, free: float, beside: str, spare: int
+) -> None:
+    monkeypatch.setattr("bend_hf.embed.estimate.available_memory", lambda: free)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", beside)
+    assert spare_memory() == spare
