@@ -18,7 +18,7 @@ from torch.func import functional_call
 from bend_hf.console import log
 from bend_hf.embed.fingerprint import PROBES
 from bend_hf.embed.network import Network, lowered
-from bend_hf.embed.spread import DeviceMap, is_spread, spread
+from bend_hf.embed.spread import DeviceMap, NothingMissing, is_spread, spread
 from bend_hf.embed.tokens import Scheme
 from bend_hf.errors import BendError
 
@@ -191,9 +191,13 @@ def differs(some: Tensor, other: Tensor) -> bool:
 
 
 def _apart(some: Sequence[Tensor], others: Sequence[Tensor], most: float) -> float:
-    """The largest difference between vectors of some layers, relative to their scale; 0 where none exceeds `most`."""
+    """The largest difference between vectors of some layers, relative to their scale; 0 where none exceeds `most`.
+
+    NaN is the largest of all: vectors that are no numbers are never those of another answer.
+    """
     apart = [float((a - b).abs().max()) / (_scale(b) or 1.0) for a, b in zip(some, others, strict=True)]
-    return max(apart) if max(apart) > most else 0.0
+    largest = float(np.max(apart))
+    return 0.0 if largest <= most else largest
 
 
 def _cosine(some: Sequence[Tensor], whole: Sequence[Tensor]) -> float:
@@ -235,7 +239,9 @@ def laid_out(model: nn.Module, device_map: DeviceMap, name: str, scheme: Scheme)
     ids = torch.from_numpy(probe_ids(scheme, 32, 1))[None]
     expected = Network(model, name, torch.device("cpu"))(ids)
     device = spread(model, device_map, name)
-    if apart := _apart([Network(model, name, device)(ids).cpu()], [expected], 1e-3):
+    with NothingMissing(name):
+        found = Network(model, name, device)(ids).cpu()
+    if apart := _apart([found], [expected], 1e-3):
         raise BendError(
             f"{name} gives other vectors with its layers apart (they differ by {apart:.2g} of the vectors' root mean "
             "square): leave out device_map= (--device-map)."

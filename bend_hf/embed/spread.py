@@ -11,11 +11,13 @@ from __future__ import annotations
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from bend_hf.checks import launched
 from bend_hf.embed.devices import pick_device
@@ -25,6 +27,33 @@ MAPS = ("auto", "balanced", "balanced_low_0", "sequential")
 """Ways of laying layers out that accelerate knows by name."""
 
 DeviceMap = str | Mapping[str, Any]
+
+
+class NothingMissing(TorchDispatchMode):
+    """Refuses, while it is entered, what computes from numbers together with weights that are not there.
+
+    torch may compute such a product without an error: into memory that nothing was written to, which holds anything,
+    the right answer of a moment ago included.
+
+    Args:
+        name: For messages.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.name = name
+
+    def __torch_dispatch__(
+        self, operation: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        leaves = tree_leaves((args, kwargs or {}))
+        missing = {leaf.is_meta for leaf in leaves if isinstance(leaf, Tensor)}
+        if missing == {True, False}:
+            raise BendError(
+                f"{self.name} gives other vectors with its layers apart (a part reads the weights of another, which "
+                "are not there while that is not called): leave out device_map= (--device-map)."
+            )
+        return operation(*args, **(kwargs or {}))
 
 
 def check_alone(device: Any) -> None:

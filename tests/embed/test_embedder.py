@@ -122,6 +122,23 @@ def test_models_that_padding_reaches_get_batches_of_one_length():
         same(found, next(embedder.embed([sequence])))
 
 
+class NoNumbersBesidePadding(nn.Module):
+    """Gives NaN for an input of several rows, of which one is padded; right vectors for each alone."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding = nn.Embedding(24, 8)
+
+    def forward(self, input_ids):
+        ends = (input_ids == input_ids[0, -1]).all()
+        return (self.embedding(input_ids) * (1 if len(input_ids) == 1 or ends else torch.nan),)
+
+
+def test_models_whose_padded_vectors_are_no_numbers_get_batches_of_one_length():
+    assert not of_model(NoNumbersBesidePadding()).measured.padding_safe
+
+
 class Hungry(Unmasked):
     def forward(self, input_ids):
         if input_ids.numel() > 1500:

@@ -69,8 +69,19 @@ class Across(nn.Module):
 
 def test_other_vectors_are_refused():
     model = Across().requires_grad_(False).eval()
-    with pytest.raises(BendError, match=r"gives other vectors with its layers apart|forward fails"):
+    with pytest.raises(
+        BendError, match=r"gives other vectors with its layers apart .a part reads the weights of another"
+    ):
         laid_out(model, {"embedding": "cpu", "mixing": "disk"}, "across", character_scheme())
+
+
+@pytest.mark.parametrize("wrong", [1.01, torch.nan])
+def test_other_vectors_of_the_same_weights_are_refused(wrong, monkeypatch):
+    """A map under which a model computes something else, or no numbers at all."""
+    model = nn.Sequential(nn.Embedding(16, 4)).requires_grad_(False).eval()
+    model.forward = lambda input_ids: model[0](input_ids) * (wrong if spreading.is_spread(model) else 1)
+    with pytest.raises(BendError, match=r"gives other vectors with its layers apart .they differ by (nan|0.0)"):
+        laid_out(model, {"0": "disk"}, "other", character_scheme())
 
 
 def test_half_precision_and_its_float32(folder):
