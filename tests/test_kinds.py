@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from bend_hf.errors import BendError
-from bend_hf.kinds import KINDS, LabelError, arrays, get_kind
+from bend_hf.kinds import KINDS, LabelError, arrays, get_kind, register
 from bend_hf.tasks import TASKS
 from bend_hf.tasks.own import own_task
 
@@ -42,6 +42,30 @@ def test_wrong_runs_name_their_row(runs, problem):
     with pytest.raises(LabelError, match=f"row 1 .*{problem}") as error:
         GENES.kind.parse(GENES, texts("8:5", runs), np.array([5, 5]))
     assert error.value.row == 1
+
+
+def test_an_empty_list_has_no_label():
+    column = MARKS.kind.parse(MARKS, texts("", "3,17,0", "", "9"), np.ones(4))
+    assert column.to_pylist() == [[], [3, 17, 0], [], [9]]
+    dense = MARKS.kind.arrays(MARKS, column)
+    assert [np.flatnonzero(row).tolist() for row in dense] == [[], [0, 3, 17], [], [9]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem"),
+    [
+        ("3;17", "is no comma-separated list"),
+        ("3,", "is no comma-separated list"),
+        ("5,18", "holds the label 18: labels are 0 to 17"),
+        ("-1", "holds the label -1: labels are 0 to 17"),
+        ("5,17,5", "names the label 5 twice"),
+        ("0,0", "names the label 0 twice"),
+    ],
+)
+def test_wrong_lists_name_their_row(labels, problem):
+    with pytest.raises(LabelError, match=f"row 2 {problem}") as error:
+        MARKS.kind.parse(MARKS, texts("0,17", "", labels, "1"), np.ones(4))
+    assert error.value.row == 2
 
 
 @pytest.mark.parametrize(("at", "row"), [(0, 0), (2, 0), (3, 1), (4, 2), (5, 2)])
@@ -103,6 +127,18 @@ def test_what_does_not_fit_its_kind_is_no_task(task, change, problem):
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
 def test_a_kind_is_found_by_its_name(kind):
     assert get_kind(kind.name) is kind
+
+
+def test_a_kind_is_added_once_and_its_name_is_taken():
+    new = dataclasses.replace(MARKS.kind, name="marks_of_windows")
+    try:
+        register(new)
+        register(new)
+        with pytest.raises(BendError, match="There is a kind 'marks_of_windows' already"):
+            register(dataclasses.replace(new, single=True))
+        assert get_kind("marks_of_windows") is new
+    finally:
+        KINDS.pop("marks_of_windows", None)
 
 
 def test_one_class_alone_has_no_mcc():

@@ -83,5 +83,5 @@ def file_beside(value: Any) -> bool:
         return False
     name = value["file"]
     inside = text(name) and len(name.encode("utf-8", "replace")) < 256 and "\0" not in name and "\\" not in name
-    inside = inside and PurePosixPath(name).name == name
+    inside = inside and PurePosixPath(name).name == name not in ("", "..")
     return inside and text(value["sha256"]) and whole(value["rows"])

@@ -119,3 +119,22 @@ def test_a_model_in_memory_is_one_over_tasks_in_two_types() -> None:
     other = run(0, EMBEDDER | {"model": IDENTITY | {"computed": "2" * 32}})
     variants = make_result("variant_effects_disease", model="ck", key=other.key, provenance=other.provenance)
     assert labels(one, variants) == ["ck", "ck"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [("limit", ("all rows", "limit 50")), ("train_rows", ("all training rows", "train rows 50"))],
+)
+def test_of_rows_that_were_not_cut_all_is_said(setting: str, words: tuple[str, str]) -> None:
+    results = [run(seed, EMBEDDER) for seed in (0, 1)]
+    for result, value in zip(results, (None, 50), strict=True):
+        result.provenance["settings"][setting] = value
+    assert labels(*results) == [f"ck [{said}]" for said in words]
+
+
+def test_what_was_told_apart_is_not_told_again() -> None:
+    """Of two layers one is shown alone, beside a model that has but one run: it keeps its words."""
+    plain = make_result("histone_modification", model="other")
+    told = told_apart([plain, run(0, EMBEDDER), run(0, EMBEDDER | {"layer": [3]})])
+    assert [result.label for result in told] == ["other", "ck [layer -1]", "ck [layer 3]"]
+    assert labels(*told[:2]) == ["other", "ck [layer -1]"]

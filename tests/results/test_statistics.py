@@ -353,6 +353,16 @@ def test_chance_is_of_the_folds_that_are_scored_and_has_an_interval() -> None:
     assert chance.chance(simulate("cpg_methylation")) == chance.Chance(0.5)
 
 
+def test_where_nothing_is_positive_chance_is_0() -> None:
+    """As the average precision of random scores is without any positive."""
+    predictions = simulate("enhancer_annotation")
+    position = predictions.table.column_names.index("labels")
+    none = [np.zeros(782, np.int8)] * len(predictions)
+    assert chance.chance(Predictions(predictions.task, predictions.table.set_column(position, "labels", [none]))) == (
+        chance.Chance(0.0, None)
+    )
+
+
 def test_the_interval_of_chance_holds_95_percent_of_random_scores() -> None:
     predictions = simulate("enhancer_annotation", rows=20)
     labels = predictions.labels.reshape(10, -1)
