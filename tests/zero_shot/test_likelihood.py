@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from itertools import product
 from types import SimpleNamespace
+from typing import get_args
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -12,13 +14,17 @@ import tiny_models
 import torch
 from test_variant_properties import context, variants
 
+from bend_hf.embed.embedder import Embedder
 from bend_hf.embed.open import load_embedder
 from bend_hf.embed.rules import reverse_complement
+from bend_hf.embed.tokens import Family
 from bend_hf.errors import BendError
 from bend_hf.protocols import get_protocol
-from bend_hf.zero_shot.likelihood import language_model
+from bend_hf.zero_shot.likelihood import language_model, of_model
 from bend_hf.zero_shot.likelihood import masked as masked_scores
+from bend_hf.zero_shot.likelihood import whole as whole_scores
 from bend_hf.zero_shot.variants import score_variants
+from bend_hf.zero_shot.windows import Windows
 
 DEFAULT = get_protocol("default")
 CLOSE = 1e-6
@@ -87,6 +93,18 @@ def test_whole_windows_of_causal_models(models, name):
         centred = [whole(embedder, text[256 : 256 + length]) for text in (one, two)]
         assert found["llr_left"][row] == found["llr"][row] == pytest.approx(left[0] - left[1], abs=CLOSE)
         assert found["llr_centred"][row] == pytest.approx(centred[0] - centred[1], abs=CLOSE)
+
+
+@pytest.mark.parametrize("at", [0, 1, 3])
+@pytest.mark.parametrize("name", ["characters, causal", "blocks, causal"])
+def test_the_first_token_is_counted_where_a_special_token_stands_before_it(models, name, at):
+    """In short windows, where the alleles differ there; elsewhere what is said of it cancels out."""
+    embedder = models[name]
+    text = "ACGTACGGATCC"
+    window = Windows(text, f"{text[:at]}G{text[at + 1 :]}", at, at)
+    found = whole_scores(embedder, exact(embedder), [window])
+    expected = whole(embedder, window.reference) - whole(embedder, window.alternate)
+    assert found == pytest.approx([expected], abs=CLOSE)
 
 
 def test_a_block_is_marginalised_over_what_follows_the_allele(models):
@@ -211,3 +229,35 @@ def test_alleles_of_other_numbers_of_tokens_are_refused(tokens):
     window = SimpleNamespace(at=5, reference="ACGTAC", alternate="ACGTAG")
     with pytest.raises(BendError, match="mine cuts the alleles of a variant into different tokens"):
         masked_scores(SimpleNamespace(scheme=scheme, name="mine"), None, [window])
+
+
+MASKED, CAUSAL = ("llr", "pll"), ("llr", "llr_left", "llr_centred")
+GIVEN = {
+    (False, "characters"): MASKED,
+    (False, "overlapping k-mers"): ("llr",),
+    (False, "subwords"): ("pll",),
+    (False, "k-mers"): (*MASKED, "llr_block"),
+    (False, "k-mer blocks"): (*MASKED, "llr_block"),
+    (True, "characters"): CAUSAL,
+    (True, "overlapping k-mers"): CAUSAL,
+    (True, "subwords"): CAUSAL,
+    (True, "k-mers"): (*CAUSAL, "llr_block"),
+    (True, "k-mer blocks"): (*CAUSAL, "llr_block"),
+}
+
+
+@pytest.mark.parametrize("causal", [False, True], ids=["masked", "causal"])
+@pytest.mark.parametrize("family", get_args(Family))
+def test_what_a_way_of_reading_dna_can_give(causal, family):
+    """The table of docs/variants.md."""
+    embedder = Mock(spec=Embedder, scheme=SimpleNamespace(family=family, mask=4), causal=causal)
+    embedder.name = "mine"
+    for name in ("llr", "llr_block", "pll", "llr_left", "llr_centred"):
+        if name in GIVEN[causal, family]:
+            found = of_model(name, embedder)
+            assert (found.name, found.causal) == (name, causal)
+        else:
+            with pytest.raises(BendError, match=f"^{name}: mine .*it can give ") as error:
+                of_model(name, embedder)
+            said = str(error.value).partition("it can give ")[2].partition(", or score it")[0]
+            assert set(said.split(", ")) == set(GIVEN[causal, family])
