@@ -21,7 +21,7 @@ from bend_hf.errors import BendError
 from bend_hf.kinds import Ragged
 from bend_hf.tasks import TASKS
 from bend_hf.train.batches import Group, load, micro_batches, nucleotides, prefetch, shuffled, steps
-from bend_hf.train.labels import labels_of
+from bend_hf.train.labels import check_learnable, labels_of
 
 
 @settings(max_examples=40, deadline=None)
@@ -67,6 +67,7 @@ def test_micro_batches_deal_every_row_out_once(
 
 def test_steps_keep_the_last_rows() -> None:
     assert [len(step) for step in steps(np.arange(10), 4)] == [4, 4, 2]
+    assert [len(step) for step in steps(np.arange(9), 4)] == [4, 4, 1]
     assert [len(step) for step in steps(np.arange(9), 4, smallest=2)] == [4, 5]
     assert [len(step) for step in steps(np.arange(1), 4, smallest=2)] == [1]
 
@@ -152,3 +153,27 @@ def test_labels_out_of_range_name_the_row() -> None:
         labels_of(TASKS["enhancer_annotation"], bins)
     with pytest.raises(BendError, match="1 row has no labels"):
         labels_of(TASKS["enhancer_annotation"], datasets.Dataset.from_dict({"labels": [[0, 1], None]}))
+
+
+@pytest.mark.parametrize("alike", [0, 1, 5, 6, 17])
+def test_labels_that_are_on_in_no_row_or_in_all_are_named(alike: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Up to five of them; the others are counted."""
+    task = TASKS["histone_modification"]
+    labels = np.zeros((4, len(task.label_names)), np.int8)
+    labels[1:, alike:] = 1
+    labels[:, 0] = alike > 1  # of several the first is on in all rows
+    if not alike:
+        labels[1, 0] = 1
+    check_learnable(task, labels, np.arange(4))
+    names = ", ".join(task.label_names[: min(alike, 5)]) + (f" and {alike - 5} more" if alike > 5 else "")
+    said = f"histone_modification: {names}: on in no training row, or in all of them: nothing can learn that."
+    assert [record.getMessage() for record in caplog.records] == ([said] if alike else [])
+
+
+def test_a_row_that_is_not_trained_on_makes_no_label_learnable() -> None:
+    task = TASKS["histone_modification"]
+    labels = np.zeros((4, len(task.label_names)), np.int8)
+    labels[3] = 1
+    check_learnable(task, labels, np.array([0, 3]))
+    with pytest.raises(BendError, match="all training rows are labelled alike"):
+        check_learnable(task, labels, np.array([0, 1, 2]))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from tasks_of_ones_own import make_task
 
 from bend_hf.errors import BendError
 from bend_hf.tasks import TASKS
@@ -78,6 +82,25 @@ def test_finds_composition_in_every_kind_of_label(name: str, monkeypatch: pytest
         assert scores.shape == ((len(labels), 9) if name == "gene_finding" else labels.shape)
         if name == "cpg_methylation":
             assert (scores[:2] > 0.5).tolist() == [bool(labels[0]), bool(labels[1])]
+
+
+@pytest.mark.parametrize("name", ["cpg_methylation", "values"])
+def test_predicts_what_scikit_learn_does_from_standardised_frequencies(name: str) -> None:
+    parts = example("cpg_methylation")[1]
+    task, model = TASKS["cpg_methylation"], LogisticRegression(tol=1e-8)
+    if name == "values":
+        task = make_task("values", label_kind="window_value", label_names=("value",), metric="pearson")
+        model = Ridge(alpha=1.0)
+        values = [100 + 50 * np.float32(text.count("G") + 3 * text.count("AC")) for text in parts["train"].sequences]
+        parts = {split: replace(some, labels=np.array(values, np.float32)) for split, some in parts.items()}
+    fitted = composition(task, **parts)
+    train, test = (window_features(np.array(parts[split].sequences)[parts[split].rows]) for split in ("train", "test"))
+    for label in range(task.recipe.outputs):
+        targets = np.array([np.atleast_1d(parts["train"].labels[row])[label] for row in parts["train"].rows])
+        pipeline = make_pipeline(StandardScaler(), model).fit(train, targets)
+        expected = pipeline.predict(test) if name == "values" else pipeline.predict_proba(test)[:, 1]
+        found = [np.atleast_1d(scores)[label] for scores in fitted.scores]
+        np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3)
 
 
 def test_zero_shot_tasks_have_no_composition_baseline() -> None:
