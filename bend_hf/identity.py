@@ -35,9 +35,12 @@ PARTS: dict[Kind, tuple[str, ...]] = {
   settings as they were resolved, and the digest of the code that trains and scores. Its seed stands beside it.
 """
 
-SCORING = tuple(f"results/{name}.py" for name in ("statistics", "clusters", "chance", "predictions", "crossfit"))
+SCORING = tuple(
+    f"results/{name}.py"
+    for name in ("summary", "statistics", "clusters", "chance", "predictions", "crossfit", "transcripts")
+)
 CODE = ("kinds", "embed", "models", "train", "zero_shot", "walk.py", "subsets.py", "metric.py", *SCORING)
-"""Files and rooms of the package whose text decides a result, beside the task's metric."""
+"""Files and rooms of the package whose text decides a result, beside the metrics of the task's kind."""
 
 
 class Key(Mapping[str, Any]):
@@ -78,13 +81,14 @@ class Key(Mapping[str, Any]):
 
 
 @cache
-def code_digest(metric: str) -> str:
-    """Return the SHA-256 of the code that decides a result: `CODE`, and the module of `metric`.
+def code_digest(metrics: tuple[str, ...]) -> str:
+    """Return the SHA-256 of the code that decides a result: `CODE`, and the modules of a kind's metrics.
 
     A changed line there makes results again, since nobody can know which numbers it changes.
     """
     package = Path(__file__).parent
-    roots = [package / name for name in CODE] + [resources.folder("metrics") / metric / f"{metric}.py"]
+    modules = [resources.folder("metrics") / name / f"{name}.py" for name in sorted(metrics)]
+    roots = [package / name for name in CODE] + modules
     sources = [path for root in roots for path in (sorted(root.rglob("*.py")) if root.is_dir() else [root])]
     return files.digest_of([[path.name, files.digest_file(path)] for path in sources if path.is_file()])
 

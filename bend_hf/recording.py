@@ -190,7 +190,7 @@ def run_key(task: Task, files: TaskFiles, road: Road) -> Key:
         protocol=asdict(road.protocol),
         recipe=None if task.recipe is None else asdict(task.recipe),
         settings=settings,
-        code=code_digest(task.metric),
+        code=code_digest(task.kind.metrics),
     )
 
 

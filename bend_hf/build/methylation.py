@@ -167,7 +167,9 @@ def called(
     lengths = np.array(list(genome.lengths.values()))
     keys, methylated, reads = [], [], []
     seen = strange = 0
+    counted_reads = True
     for code, position, level, coverage in read_methylation(path, located, percent):
+        counted_reads = coverage is not None
         for begin in range(0, len(code), 1 << 18):
             part = slice(begin, begin + (1 << 18))
             where, place = code[part], position[part]
@@ -180,7 +182,7 @@ def called(
             strange += int((~good).sum())
             keys.append((where << 40 | (place - reverse))[good])
             methylated.append(level[part][good])
-            reads.append(coverage[part][good])
+            reads.append(np.ones(int(good.sum())) if coverage is None else coverage[part][good])
     if not seen:
         raise BendError(f"{path}: no row is left. It should be bedMethyl, bedGraph or bigWig of CpGs on this genome.")
     if strange > seen / 2:
@@ -198,7 +200,7 @@ def called(
         )
     depth = np.bincount(inverse, np.concatenate(reads))
     level = np.bincount(inverse, np.concatenate(methylated))
-    covered = depth >= min_coverage if _has_reads(reads) else np.ones(len(key), bool)
+    covered = depth >= min_coverage if counted_reads else np.ones(len(key), bool)
     return {"cpg": key[covered], "methylated": level[covered] >= threshold * depth[covered] - 1e-9}
 
 
@@ -212,7 +214,3 @@ def _texts(bits: np.ndarray) -> tuple[list[str], np.ndarray]:
         )
     words = [sum(int(word) << _WORD * at for at, word in enumerate(column)) for column in bits[:, first].T.tolist()]
     return [",".join(str(bit) for bit in range(_WORD * len(bits)) if word >> bit & 1) for word in words], inverse
-
-
-def _has_reads(reads: list[np.ndarray]) -> bool:
-    return any((each != 1).any() for each in reads)

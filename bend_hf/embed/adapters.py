@@ -185,13 +185,15 @@ class CallableEmbedder:
 
     def _run(self, inputs: Iterator[_Input]) -> Iterator[tuple[_Input, Tokens]]:
         while chunk := list(itertools.islice(inputs, self.batch)):
-            vectors, lengths = self._call([given.text for given in chunk], [given.row for given in chunk])
-            for given, found, runs in zip(chunk, vectors, lengths, strict=True):
-                tokens = self._checked(given.text, found, runs, given.row)
+            called = self._call([given.text for given in chunk], [given.row for given in chunk])
+            for given, tokens in zip(chunk, called, strict=True):
                 yield given, _kept(tokens, given.keep)
 
-    def _call(self, texts: list[str], rows: list[int]) -> tuple[Sequence[Any], Sequence[Any]]:
-        """Call the callable; where it fails on a batch, one by one, to name the sequence."""
+    def _call(self, texts: list[str], rows: list[int]) -> list[Tokens]:
+        """Call the callable, and copy what it answers: the next call may write into the same memory.
+
+        Where it fails on a batch, it is called one by one, to name the sequence.
+        """
         try:
             result = self.function(list(texts))
         except (Exception, SystemExit) as error:  # whatever somebody else's code raises
@@ -203,7 +205,7 @@ class CallableEmbedder:
             parts = [self._call([text], [row]) for text, row in zip(texts, rows, strict=True)]
             log.warning("%s failed on %d sequences at once (%s): going on one by one.", self.name, len(texts), error)
             self.batch = 1
-            return [vectors[0] for vectors, _ in parts], [runs[0] for _, runs in parts]
+            return [tokens for [tokens] in parts]
         if not isinstance(result, tuple | list) or len(result) != 2 or not _countable(result[0], len(texts)):
             raise BendError(f"{self.name}: want (vectors, lengths) for {counted(len(texts), 'sequence')}, one of each.")
         vectors, lengths = result
@@ -211,13 +213,14 @@ class CallableEmbedder:
             raise BendError(
                 f"{self.name}: want run lengths for each of {counted(len(texts), 'sequence')}, or None for all."
             )
-        return vectors, [None] * len(texts) if lengths is None else lengths
+        runs = [None] * len(texts) if lengths is None else lengths
+        return [self._checked(*one) for one in zip(texts, vectors, runs, rows, strict=True)]
 
     def _checked(self, text: str, found: Any, runs: Any, row: int) -> Tokens:
         try:
             if np.ma.is_masked(found):
                 raise ValueError("some are masked")
-            vectors = torch.as_tensor(found).detach().cpu().to_dense()
+            vectors = torch.as_tensor(found).detach().cpu().to_dense().clone()
             partition = np.ones(len(vectors), np.int64) if runs is None else _integers(runs)
         except (TypeError, ValueError, RuntimeError) as error:
             raise BendError(f"{self.name}: sequence {row} gave no arrays of numbers ({error}).") from error

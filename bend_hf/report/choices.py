@@ -38,7 +38,7 @@ class _Cell:
     marks: str
 
     @property
-    def centred(self) -> float:
+    def centred(self) -> float | None:
         return centred(self.value, self.chance)
 
 

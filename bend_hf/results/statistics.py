@@ -342,6 +342,6 @@ def _fold(
     }
 
 
-def centred(value: float, chance: float) -> float:
-    """A score on the scale where chance is 0 and perfect is 1."""
-    return (value - chance) / (1 - chance)
+def centred(value: float, chance: float) -> float | None:
+    """A score on the scale where chance is 0 and perfect is 1; None where chance is perfect: rows of one class."""
+    return (value - chance) / (1 - chance) if chance < 1 else None

@@ -205,7 +205,7 @@ def composition(task: Task, *, train: Texts, validation: Texts, test: Texts, see
     features, targets = _sample(task, train, random)
     targets = targets.reshape(len(features), -1) if loss.columns else np.eye(task.recipe.outputs)[targets]
     mean, deviation = features.mean(0), features.std(0)
-    deviation[deviation == 0] = 1
+    deviation[features.min(0) == features.max(0)] = 1  # whatever rounding leaves of their deviation
     weights, intercepts = FITS[task.recipe.loss]((features - mean) / deviation, targets)
     scale = (weights / deviation[:, None]).astype(np.float32)
     shift = (intercepts - mean @ scale).astype(np.float32)

@@ -225,7 +225,7 @@ def _key(run: Run, heads: Sequence[Head]) -> Key:
     splits = (run.train, run.validation, run.test)
     return Key(
         "state",
-        task=[run.task.name, run.task.version],
+        task=[run.task.name, run.task.version, run.task.metric],
         protocol=asdict(run.protocol),
         recipe=asdict(run.recipe),
         network=[network, {name: list(value.shape) for name, value in heads[0].model.state_dict().items()}],
@@ -241,7 +241,7 @@ def _key(run: Run, heads: Sequence[Head]) -> Key:
         seeds=[run.seeds, run.starts],
         vectors=[_vectors_digest(split) for split in splits],
         splits=[_split_digest(split) for split in splits],
-        code=[code_digest(run.task.metric), torch.__version__],
+        code=[code_digest(run.task.kind.metrics), torch.__version__],
     )
 
 

@@ -99,14 +99,28 @@ def pearson(references: Any, predictions: Any) -> dict[str, float | None]:
         ValueError: Shapes differ, or a value is no finite number.
     """
     truth, guess = _checked(references, predictions)
-    if len(truth) < 2 or np.ptp(truth) == 0:
+    if len(truth) < 2 or truth.min() == truth.max():
         return {"pearson": None, "r2": None}
-    y, f = truth - truth.mean(), guess - guess.mean()
-    r2 = float(1 - ((truth - guess) ** 2).sum() / (y**2).sum())
-    if np.ptp(guess) == 0:
+    y, own = _scaled(truth)
+    f, other = _scaled(guess)
+    common = max(own, other)
+    wrong = np.ldexp(truth, -common) - np.ldexp(guess, -common)
+    y, f = y - y.mean(), f - f.mean()
+    with np.errstate(over="ignore"):  # no float holds an R² below -1.8e308
+        r2 = float(1 - np.ldexp((wrong**2).sum() / (y**2).sum(), 2 * (common - own)))
+    if guess.min() == guess.max():
         return {"pearson": None, "r2": r2}
     correlation = float((y / np.sqrt((y**2).sum())) @ (f / np.sqrt((f**2).sum())))
     return {"pearson": min(1.0, max(-1.0, correlation)), "r2": r2}
+
+
+def _scaled(values: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return values below 1, whose squares neither overflow nor vanish, and the power of two they were divided by.
+
+    Such a division is exact.
+    """
+    power = int(np.frexp(np.abs(values).max())[1])
+    return np.ldexp(values, -power), power
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)

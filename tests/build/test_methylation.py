@@ -57,6 +57,15 @@ def test_strands_of_a_cpg_are_added_up(tmp_path, genome):
     assert task["window"] == 512
 
 
+def test_a_track_of_single_reads_has_reads_all_the_same(tmp_path, genome):
+    """As of single cells: the fewest reads that are asked for hold for it too."""
+    path = bed_methyl(tmp_path / "a.bed", [(300, 301, "+", 1, 100), (340, 341, "+", 1, 0), (341, 342, "-", 1, 100)])
+    assert make(tmp_path, genome, path, min_coverage=1)[0] == {300: "0", 340: "0"}
+    assert make(tmp_path, genome, path, min_coverage=2, name="u")[0] == {340: "0"}
+    with pytest.raises(BendError, match=r"no CpG has 3 reads \(--min-coverage\)"):
+        make(tmp_path, genome, path, min_coverage=3, name="v")
+
+
 def test_a_row_needs_every_track(tmp_path, genome):
     a = bed_methyl(tmp_path / "a.bed", [(p, p + 2, ".", 10, 100) for p in CPGS])
     b = bed_methyl(tmp_path / "b.bed", [(p, p + 2, ".", 10, percent) for p, percent in ((300, 0), (700, 80))])

@@ -184,6 +184,26 @@ def test_a_failure_on_a_batch_alone_goes_on_one_by_one(caplog):
     assert asked == [1] * 5  # it is not tried with several again
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_answers_in_memory_that_the_next_call_writes_over(fails):
+    """As of a callable that fills one array again and again, or of a session with outputs bound to it."""
+    held = np.zeros((64, 4_096, 2))
+
+    def model(sequences):
+        if fails and len(sequences) > 1:
+            raise ValueError("one at a time")
+        for row, (vectors, text) in enumerate(zip(one_by_one(sequences)[0], sequences, strict=True)):
+            held[row, : len(text)] = vectors
+        return [held[row, : len(text)] for row, text in enumerate(sequences)], None
+
+    generator = np.random.default_rng(0)
+    texts = ["".join(generator.choice(list("ACGT"), 50)) for _ in range(40)]
+    embedder = CallableEmbedder(model)
+    beside = zip(embedder.embed(texts), embedder.embed(texts[::-1]), strict=True)
+    for found in (list(embedder.embed(texts)), [one for one, _ in beside]):
+        assert [tokens.vectors[:, 0].tolist() for tokens in found] == [letters(text) for text in texts]
+
+
 def test_chance_and_padding_are_found():
     random = np.random.default_rng(0)
     with pytest.raises(BendError, match="two answers for one input"):

@@ -5,18 +5,22 @@ from __future__ import annotations
 import dataclasses
 import re
 import shutil
+import sys
 from typing import Any
 
 import pytest
 import tiny_models
+from result_factory import simulate
 
 from bend_hf import identity
 from bend_hf.data.sources import locate
 from bend_hf.embed.embedder import Embedder
 from bend_hf.identity import PARTS, Key
+from bend_hf.kinds import KINDS
 from bend_hf.protocols import get_protocol
 from bend_hf.recording import run_key
 from bend_hf.results.record import slug
+from bend_hf.results.summary import summary
 from bend_hf.tasks import TASKS
 from bend_hf.walk import Road
 
@@ -142,15 +146,47 @@ def test_code_that_scores_is_part_of_a_result(tmp_path, monkeypatch):
     metrics = tmp_path / "metrics"
     (metrics / "auroc").mkdir(parents=True)
     shutil.copy(identity.resources.folder("metrics") / "auroc" / "auroc.py", metrics / "auroc")
-    before = identity.code_digest.__wrapped__("auroc")
+    before = identity.code_digest.__wrapped__(("auroc",))
     monkeypatch.setattr(identity.resources, "folder", lambda kind: metrics)
-    assert identity.code_digest.__wrapped__("auroc") == before
+    assert identity.code_digest.__wrapped__(("auroc",)) == before
     module = metrics / "auroc" / "auroc.py"
     module.write_text(module.read_text() + "\n")
-    assert identity.code_digest.__wrapped__("auroc") != before
+    assert identity.code_digest.__wrapped__(("auroc",)) != before
     package = identity.Path(identity.__file__).parent
     missing = [name for name in identity.CODE if not (package / name).exists() and name != "kinds"]
     assert not missing
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_all_code_that_makes_a_summary_is_part_of_a_result(name):
+    """Whatever runs of the results' room and of the metrics is in the digest."""
+    package = identity.Path(identity.__file__).parent
+    predictions, ran = simulate(name), set()
+
+    def watch(frame, event, argument):
+        ran.add(frame.f_code.co_filename)
+
+    sys.setprofile(watch)
+    try:
+        summary(predictions, resamples=20)
+    finally:
+        sys.setprofile(None)
+    in_digest = {package / part for part in identity.CODE}
+    room = {path for path in map(identity.Path, ran) if path.parent == package / "results"}
+    assert package / "results" / "statistics.py" in room
+    assert room <= in_digest
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_all_metrics_that_a_kind_is_scored_by_are_part_of_a_result(kind, tmp_path, monkeypatch):
+    shutil.copytree(identity.resources.folder("metrics"), tmp_path / "metrics")
+    monkeypatch.setattr(identity.resources, "folder", lambda name: tmp_path / name)
+    digests = {identity.code_digest.__wrapped__(kind.metrics)}
+    for metric in kind.metrics:
+        module = tmp_path / "metrics" / metric / f"{metric}.py"
+        module.write_text(module.read_text() + "\n")
+        digests.add(identity.code_digest.__wrapped__(kind.metrics))
+    assert len(digests) == 1 + len(kind.metrics)
 
 
 def test_slugs_of_names_never_meet():

@@ -28,6 +28,18 @@ def test_macro_f1_equals_scikit_learn():
     assert found["accuracy"] == pytest.approx((CLASSES == CALLED).mean(), abs=1e-12)
 
 
+@pytest.mark.parametrize("power", [-1_070, -700, -500, 0, 500, 700, 1_021])
+@pytest.mark.parametrize("other", [-1_070, 0, 1_021])
+def test_correlation_does_not_depend_on_the_scale(power: int, other: int) -> None:
+    """However large or small finite numbers are: their squares may be none."""
+    truth, guess = np.array([1.0, 2.0, 3.0, 5.0]), np.array([2.0, 1.0, 4.0, 4.0])
+    metric = bend_hf.load_metric("pearson")
+    found = metric.compute(predictions=np.ldexp(guess, other), references=np.ldexp(truth, power))
+    assert found["pearson"] == pytest.approx(stats.pearsonr(truth, guess).statistic, abs=1e-12)
+    if power == other:
+        assert found["r2"] == metric.compute(predictions=guess, references=truth)["r2"]
+
+
 @pytest.mark.parametrize("name", ["pearson", "spearman"])
 def test_no_spread_has_no_correlation(name):
     assert bend_hf.load_metric(name).compute(predictions=[1.0, 2.0], references=[3.0, 3.0])[name] is None

@@ -83,6 +83,16 @@ def test_costs_that_were_not_recorded_are_not_invented() -> None:
     assert row.memory is None
 
 
+def test_where_chance_is_perfect_there_is_no_scale_from_chance_to_perfect() -> None:
+    """As of test rows of one class, in AUPRC or macro F1: tables and means say so, and do not divide by zero."""
+    result = make_result("enhancer_annotation", score=1.0, chance=1.0)
+    (row,) = board.board([result])
+    assert row.centred is None
+    assert "1.000" in table([result])
+    (means,) = board.group_means([row]).values()
+    assert means == {"supervised": None, "zero_shot": None}
+
+
 def test_durations_of_seeds_trained_apart_add_up() -> None:
     apart = [
         make_result("gene_finding", seed=k, provenance={**PROVENANCE, "seconds": {"train": 10.0 + k}}) for k in range(2)

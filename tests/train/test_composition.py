@@ -68,6 +68,24 @@ def example(name: str) -> tuple[Any, dict[str, Texts]]:
     return task, {split: Texts(sequences, labels, part) for split, part in parts_of.items()}
 
 
+def test_a_kmer_that_all_training_rows_have_alike_says_nothing() -> None:
+    """However its deviation is rounded: test rows that have it once more are not thrown far off."""
+    task, random = TASKS["cpg_methylation"], np.random.default_rng(2)
+    inside = "CCCACCC"  # the only A of a window
+    texts, labels = [], []
+    for row in range(60):
+        rest = "".join(random.choice(list("CGT"), 512 - len(inside) * (1 + (row >= 50))))
+        texts.append(inside * (1 + (row >= 50)) + rest)
+        labels.append(random.integers(0, 2, 7).astype(np.int8))
+    rows = np.arange(60)
+    parts = {"train": rows[:40], "validation": rows[40:50], "test": rows[50:]}
+    fitted = composition(task, **{split: Texts(texts, labels, part) for split, part in parts.items()})
+    features = window_features(texts)[:40]
+    assert ((features.min(0) == features.max(0)) & (features[0] > 0)).sum() >= 4
+    found = np.stack(fitted.scores)
+    assert 1e-6 < found.min() < found.max() < 1 - 1e-6
+
+
 @pytest.mark.parametrize("name", ["gene_finding", "enhancer_annotation", "cpg_methylation"])
 def test_finds_composition_in_every_kind_of_label(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bend_hf.train.composition.EXAMPLES", 4_000)

@@ -30,6 +30,8 @@ NARROW_PEAK = (*BED, "name", "score", "strand", "signal", "p", "q", "summit")
 BED_METHYL = (*BED, "name", "score", "strand", "thick_start", "thick_end", "colour", "coverage", "percent")
 BEDGRAPH = (*BED, "value")
 _BATCH = 1 << 20
+Levels = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]
+"""Chromosome codes, positions, methylated reads, and reads where the format has them."""
 
 
 @dataclass(frozen=True)
@@ -144,9 +146,7 @@ def read_peaks(
     return codes, start, end
 
 
-def read_methylation(
-    path: Path, located: Located, percent: bool
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+def read_methylation(path: Path, located: Located, percent: bool) -> Iterator[Levels]:
     """Read methylation levels from bedMethyl, bedGraph or bigWig, told by content.
 
     Args:
@@ -156,7 +156,7 @@ def read_methylation(
 
     Yields:
         Blocks of chromosome codes, positions of the cytosine's CpG on the forward strand (of its C), methylated reads
-        and reads; bedGraph and bigWig have no reads: 1 is given, and the level as methylated.
+        and reads; bedGraph and bigWig have no reads: None is given, and the level as methylated.
 
     Raises:
         BendError: A row is malformed, is no single CpG, or has a level out of range.
@@ -184,7 +184,7 @@ def _columns(path: Path) -> int:
     return lines.width
 
 
-def _bed_methyl(path: Path, located: Located) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+def _bed_methyl(path: Path, located: Located) -> Iterator[Levels]:
     lines = Lines(path, BED_METHYL, "bedMethyl")
     for table in lines:
         start, end = lines.integers(table, "start"), lines.integers(table, "end")
@@ -205,9 +205,7 @@ def _bed_methyl(path: Path, located: Located) -> Iterator[tuple[np.ndarray, np.n
         yield codes[kept], position[kept], methylated[kept], reads[kept].astype(np.float64)
 
 
-def _bedgraph(
-    lines: Lines, located: Located, percent: bool
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+def _bedgraph(lines: Lines, located: Located, percent: bool) -> Iterator[Levels]:
     highest = 0.0
     for table in lines:
         start, end = lines.integers(table, "start"), lines.integers(table, "end")
@@ -218,7 +216,7 @@ def _bedgraph(
         _check_level(lines, table, "value", level, 100 if percent else 1, np.zeros(len(level), bool))
         highest = max(highest, float(level.max()))
         kept = codes >= 0
-        yield codes[kept], start[kept], level[kept] / (100 if percent else 1), np.ones(int(kept.sum()))
+        yield codes[kept], start[kept], level[kept] / (100 if percent else 1), None
     if percent and 0 < highest <= 1:
         raise BendError(
             f"{lines.path}: no level is above {highest:g}, so these are shares, not percent. Say percent=False "
@@ -237,9 +235,7 @@ def _check_level(lines: Lines, table: pa.Table, column: str, level: np.ndarray, 
         lines.fail(table, bad[0], column, f"is no level from 0 to {most} (percent= / --scale says which).")
 
 
-def _bigwig(
-    path: Path, located: Located, percent: bool
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+def _bigwig(path: Path, located: Located, percent: bool) -> Iterator[Levels]:
     def text() -> Iterator[bytes]:
         with reading(f"{path} is a damaged bigWig file"):
             opened = open_bigwig(path)
