@@ -209,10 +209,14 @@ class Genome:
         return np.array([len(piece) - len(piece.translate(None, _LOWER)) for piece in pieces], np.int64)
 
     def _windows(self, codes: Any, starts: Any, ends: Any, pad: bool = False) -> tuple[np.ndarray, ...]:
-        """Return windows as arrays of whole numbers, none empty, too long or, but for `pad`, outside its chromosome."""
-        codes, starts, ends = found = np.asarray(codes), np.asarray(starts), np.asarray(ends)
-        if any(each.dtype.kind not in "iu" or each.ndim != 1 or len(each) != len(codes) for each in found):
+        """Return windows as arrays of int64, none empty, too long or, but for `pad`, outside its chromosome."""
+        given = np.asarray(codes), np.asarray(starts), np.asarray(ends)
+        if any(each.dtype.kind not in "iu" or each.ndim != 1 or len(each) != len(given[0]) for each in given):
             raise BendError("codes, starts and ends of windows are whole numbers, one of each for every window.")
+        if any((each > np.uint64(np.iinfo(np.int64).max)).any() for each in given if each.dtype == np.uint64):
+            raise BendError("codes, starts and ends of windows are below 2⁶³: was a larger one taken from a smaller?")
+        # Differences of small types overflow, and those of unsigned ones with others are floats.
+        codes, starts, ends = found = tuple(each.astype(np.int64) for each in given)
         if len(codes) and not 0 <= codes.min() <= codes.max() < len(self.names):
             raise BendError(f"codes of chromosomes are 0 to {len(self.names) - 1}: see Genome.code.")
         outside = (starts < 0) | (ends > self._columns[0, codes])

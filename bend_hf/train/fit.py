@@ -50,6 +50,7 @@ READ = 256
 """Rows whose vectors are read at once for their digest."""
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Vary = Literal["init", "order", "both"]
+NONE = np.empty(0)
 AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -304,15 +305,15 @@ def _fit(run: Run) -> list[Fitted]:
         kept = [head for head in state.heads if head.failure is None]
         for head in kept:
             head.model.load_state_dict(head.best)
-        values, offsets = predict(run, kept, run.test, classes=False)[1:] if kept else (np.empty(0), np.empty(0))
+        losses, values, offsets = predict(run, kept, run.test, classes=False) if kept else ([], NONE, NONE)
     except Stopped:
         save(run, state)
         raise
     finally:
         for tracker in run.accelerator.trackers:
             tracker.finish()
-    for head, value in zip(kept, values, strict=True):
-        if not np.isfinite(value).all():
+    for head, loss, value in zip(kept, losses, values, strict=True):
+        if not (math.isfinite(loss) and np.isfinite(value).all()):  # infinite logits make probabilities of 0 and 1
             head.failure = f"{run.task.name}: predictions of the test split are NaN or infinite (seed {head.seed})."
             log.error("%s", head.failure)
     predicted = {id(head): run.task.kind.by_row(value, offsets) for head, value in zip(kept, values, strict=True)}

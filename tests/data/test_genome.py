@@ -371,3 +371,28 @@ def test_a_genome_cut_short_while_in_use_is_one_error(tmp_path: Path) -> None:
     os.truncate(tmp_path / "g.fa", 100)
     with pytest.raises(BendError, match="changed while in use"):
         genome.window("chr1", 19_990, 20_000)
+
+
+INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+
+
+@pytest.mark.parametrize("first", INTEGERS)
+@pytest.mark.parametrize("second", INTEGERS)
+def test_windows_of_any_type_of_whole_numbers_are_the_same(tmp_path, first, second):
+    sequence = "".join(np.random.default_rng(0).choice(list("ACGTacgt"), 203))
+    (tmp_path / "g.fa").write_text(f">a\n{sequence}\n>b\nACGT\n")
+    genome = Genome(tmp_path / "g.fa")
+    codes, starts, ends = np.array([0, 0, 1], second), np.array([0, 100, 1], first), np.array([10, 120, 3], second)
+    parts = [sequence[:10], sequence[100:120], "CG"]
+    assert genome.gather(codes, starts, ends)[0].tobytes().decode() == "".join(parts).upper()
+    assert genome.masked(codes, starts, ends).tolist() == [sum(map(str.islower, part)) for part in parts]
+    if first.startswith("int"):
+        letters, _ = genome.gather(codes[:1], np.array([-100], first), np.array([100], second), pad=True)
+        assert letters.tobytes().decode() == "N" * 100 + sequence[:100].upper()
+
+
+def test_a_position_below_zero_in_a_type_without_signs_is_refused(tmp_path):
+    (tmp_path / "g.fa").write_text(">a\nACGTACGT\n")
+    below = np.array([3], np.uint64) - np.uint64(5)
+    with pytest.raises(BendError, match="below 2⁶³: was a larger one taken from a smaller"):
+        Genome(tmp_path / "g.fa").gather(np.array([0]), below, np.array([4]), pad=True)

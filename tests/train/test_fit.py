@@ -279,6 +279,29 @@ def test_a_head_that_diverges_says_epoch_batch_and_advice(where: str) -> None:
     assert (fitted.scores, fitted.validation_score) == ([], None)
 
 
+class _Sum(nn.Module):
+    """Logits as large as the vectors: infinite where those are summed beyond what float32 holds."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((outputs,), 1.0))
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        return batch.vectors.sum((1, 2))[:, None, None] * self.weight
+
+
+def test_infinite_logits_of_the_test_rows_are_no_probabilities_of_one() -> None:
+    task, source, labels = make("histone_modification")
+    tokens = list(source.tokens)
+    tokens[-1] = tokens[-1]._replace(vectors=torch.full_like(tokens[-1].vectors, 1e38))
+    parts = splits(Memory(tokens), labels)
+    (fitted,) = fit(
+        task, protocol=DEFAULT, epochs=1, network=lambda task, dim, protocol: _Sum(len(task.label_names)), **parts
+    )
+    assert "predictions of the test split are NaN or infinite (seed 0)" in (fitted.failure or "")
+    assert fitted.scores == []
+
+
 def test_labels_without_both_classes(caplog: pytest.LogCaptureFixture) -> None:
     task, source, labels = make("histone_modification")
     parts = splits(source, labels)
