@@ -85,7 +85,8 @@ def pack(vectors: torch.Tensor, precision: Precision, where: str) -> Packed:
         finite = bool((scales * 127 <= torch.finfo(torch.float16).max).all())
     else:
         kept = FLOATS.get(precision, torch.float16 if vectors.dtype == torch.float32 else vectors.dtype)
-        packed = Packed(vectors.to(kept).contiguous(), None)
+        # A copy in any case: an embedder of somebody else's may write its next vectors into the same memory.
+        packed = Packed(vectors.to(kept, copy=True, memory_format=torch.contiguous_format), None)
         # One pass: a NaN or an infinity survives the sum. Only a sum that overflows by itself needs the second look.
         finite = bool(packed.vectors.sum(dtype=torch.float32).isfinite()) or bool(packed.vectors.isfinite().all())
     if not finite:

@@ -390,6 +390,8 @@ def _embedded(
         if whole:
             tokens = tuple(Tokens(one.vectors.double(), one.lengths) for one in tokens)
         if is_reference:
+            if not hasattr(embedder, "loaded"):  # somebody else's may write the next into the same memory
+                tokens = tuple(Tokens(one.vectors.clone(), one.lengths) for one in tokens)
             references[strand] = tokens
         else:
             yield row, pair, references[strand], tokens

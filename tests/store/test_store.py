@@ -40,6 +40,29 @@ def stored(embedder: FakeEmbedder, rows: list[str], folder: Path, **options: obj
     return store.vectors_for(embedder, rows, store_dir=folder, **{"memory_bytes": 0} | options)  # type: ignore[arg-type]
 
 
+class OneArray(FakeEmbedder):
+    """Gives every sequence's vectors in the same memory."""
+
+    def embed(self, sequences):  # type: ignore[no-untyped-def]
+        held = torch.empty(64, self.dim, dtype=self.dtype)
+        for vectors, lengths in super().embed(sequences):
+            held[: len(vectors)] = vectors
+            yield Tokens(held[: len(vectors)], lengths)
+
+
+@pytest.mark.parametrize("precision", ["auto", "bfloat16", "float16", "float32", "int8"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_vectors_in_memory_that_the_next_are_written_into(
+    tmp_path: Path, dtype: torch.dtype, precision: Precision
+) -> None:
+    rows = sequences(60)
+    wanted = InMemory(FakeEmbedder(dtype=dtype), rows, precision).read(range(60))
+    embedder = OneArray(dtype=dtype, name="one array")
+    disk = stored(embedder, rows, tmp_path, precision=precision)
+    for source in (disk, InMemory(embedder, rows, precision), OnTheFly(embedder, rows, precision)):
+        assert same(source.read(range(60)), wanted)
+
+
 @pytest.mark.parametrize("precision", ["auto", "bfloat16", "float16", "float32", "int8"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_all_sources_give_the_same_vectors(tmp_path: Path, dtype: torch.dtype, precision: Precision) -> None:

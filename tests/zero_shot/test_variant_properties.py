@@ -8,12 +8,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tiny_models
+import torch
 import toy_models
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_models import SCHEMES, Toy
 
 from bend_hf.embed.adapters import CallableEmbedder
+from bend_hf.embed.interface import Tokens
 from bend_hf.embed.rules import reverse_complement
 from bend_hf.errors import BendError
 from bend_hf.protocols import get_protocol
@@ -170,6 +172,24 @@ def test_a_silent_model_is_said_to_be_silent(schemes, caplog):
     found = score_variants(toy, variants(context(1), context(2)), protocol=DEFAULT, scores="distances")
     assert "same vectors for both alleles of all 2 variants" in caplog.text
     assert all((values == 0).all() for name, values in found.items() if "inner_product" not in name)
+
+
+def test_vectors_in_memory_that_the_next_are_written_into(schemes):
+    class OneArray(Toy):
+        def embed(self, sequences):
+            held = torch.empty(1_024, self.dim)
+            for vectors, lengths in super().embed(sequences):
+                held[: len(vectors)] = vectors
+                yield Tokens(held[: len(vectors)], lengths)
+
+    dataset = variants(context(1), context(2))
+    for scores in (["cosine", "l2"], "distances"):
+        found, wanted = (
+            score_variants(kind(schemes["characters"]), dataset, protocol=DEFAULT, scores=scores)
+            for kind in (OneArray, Toy)
+        )
+        assert all((found[name] == wanted[name]).all() for name in wanted)
+        assert wanted["l2"].all()
 
 
 def test_nothing_is_embedded_before_alleles_are_told_apart(schemes):
