@@ -80,7 +80,8 @@ def release_threads() -> bool:
     maps = Path("/proc/self/maps")
     if not maps.exists():
         return False
-    mapped = {line.split(maxsplit=5)[5] for line in maps.read_text().splitlines() if "libgomp" in line}
+    text = os.fsdecode(maps.read_bytes())  # names of files, which may be no text in any encoding
+    mapped = {line.split(maxsplit=5)[5] for line in text.split("\n") if "libgomp" in line}
     released = []
     for path in mapped:  # a path may hold spaces, and may have been deleted since
         if "libgomp" in Path(path).name and Path(path).exists():
@@ -167,7 +168,7 @@ def _of_groups(root: Path, controller: str, names: list[str], older: list[str]) 
     memberships = root / "proc" / "self" / "cgroup"
     if not memberships.is_file():
         return
-    for line in memberships.read_text().splitlines():
+    for line in os.fsdecode(memberships.read_bytes()).splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers:
             mounts, files = ["", "unified"], names

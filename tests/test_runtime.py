@@ -99,6 +99,24 @@ print(release_threads(), "(deleted)" in Path("/proc/self/maps").read_text())
     assert done.stdout.split() == ["True"] * 4
 
 
+@pytest.mark.skipif(platform.system() != "Linux", reason="only Linux's file systems take any bytes for a name")
+def test_names_that_are_no_text_are_no_error(tmp_path):
+    """Such as a mapped genome's, in another encoding than the system's."""
+    code = """
+import mmap, os, sys, torch
+from bend_hf.runtime import release_threads
+torch.ones(2**20).sum()
+path = os.path.join(os.fsencode(sys.argv[1]), b"genome-\\xe9.fa")
+with open(path, "wb") as handle:
+    handle.write(b"ACGT" * 2000)
+with open(path, "rb") as handle:
+    held = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+print(release_threads())
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split()) == (0, ["True"]), done.stderr
+
+
 def switches() -> list:
     named = [torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32]
     if hasattr(torch.backends, "fp32_precision"):

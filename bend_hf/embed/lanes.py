@@ -251,5 +251,6 @@ def _random_state() -> tuple[bytes, str]:
 
 def _memory(field: str) -> int:
     """A size from this process's status, in bytes."""
-    line = next(line for line in STATUS.read_text().splitlines() if line.startswith(f"{field}:"))
+    # The process's name stands there too, cut off after 15 bytes, which may be within a letter.
+    line = next(line for line in STATUS.read_bytes().splitlines() if line.startswith(f"{field}:".encode()))
     return int(line.split()[1]) * 1024
