@@ -114,7 +114,7 @@ def locate(
     genome = by_build(genome, [task.build, *(other.build for other in TASKS.values())])
     folders = [pinned(folder) for folder in (data_dir, os.environ.get("BEND_HF_DATA")) if folder]
     if task not in BEND:
-        return _locate_own(task, folders, genome, genome_checked, strict)
+        return _locate_own(task, folders, genome, genome_checked, strict, offline)
     for folder in folders:
         if not folder.is_dir():
             source = "data_dir" if data_dir else "BEND_HF_DATA"
@@ -153,7 +153,12 @@ def label_file(task: Task) -> Path:
 
 
 def _locate_own(
-    task: Task, folders: list[Path], genome: Path | dict[str, Path] | None, checked: bool, strict: bool
+    task: Task,
+    folders: list[Path],
+    genome: Path | dict[str, Path] | None,
+    checked: bool,
+    strict: bool,
+    offline: bool | None,
 ) -> TaskFiles:
     """Find the files of a task that is none of BEND's: labels in its folder, the genome there or in a data folder."""
     labels = label_file(task)
@@ -169,7 +174,7 @@ def _locate_own(
             f"{task.name} is on the genome {task.build}, which cannot be downloaded: pass its FASTA with genome= "
             f"(--genome), or put it at {task.folder / 'genomes' / task.build}.fa."
         )
-    fasta = fasta or download.genome(task.build)
+    fasta = fasta or download.genome(task.build, offline=offline)
     own = TaskFiles(task=task, bed=labels, hdf5=hdf5, fasta=fasta, strict=strict)
     return replace(own, build_known=_build_known(own, checked))
 

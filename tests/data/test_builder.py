@@ -81,6 +81,16 @@ def test_map_style_processes_and_streaming_give_the_rows_of_the_files(
         assert streamed["train"].num_shards > 1
 
 
+@pytest.mark.parametrize("bases", [1, 300, 900, 1_800, 1 << 40], ids=lambda bases: f"{bases} bases at once")
+def test_no_row_is_lost_however_many_are_written_at_once(
+    data: DataFolder, caches: Path, monkeypatch: pytest.MonkeyPatch, bases: int
+) -> None:
+    """Rows longer than a batch too, the first of all among them."""
+    monkeypatch.setattr(rows, "BASES_PER_BATCH", bases)
+    built = build(data.files("gene_finding"), cache_dir=caches)
+    assert {split: built[split].to_list() for split in built} == expected_rows(data, "gene_finding")
+
+
 def test_num_proc_with_forked_readers_on_many_rows(
     data: DataFolder, caches: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,7 +220,10 @@ class TestCache:
         facts = rows.facts(files)
         assert facts["rows"] == {"train": 4, "validation": 2, "test": 2}
         assert facts["declared_rows"] == {"train": 4783, "validation": 597, "test": 597}
-        assert facts["build"] == "GRCh38"
+        task = TASKS["gene_finding"]
+        for name in ("dataset", "config", "version", "build"):
+            assert facts[name] == getattr(task, name)
+        assert (facts["task"], facts["build_known"]) == ("gene_finding", files.build_known)
         assert facts["digest"] == files.digest
         assert set(facts["files"]) == {"bed", "hdf5", "genome"}
         assert json.loads(json.dumps(facts)) == facts

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyfaidx
 import pytest
+from block_gzip import bgzip
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -105,6 +106,16 @@ def test_leaving_the_chromosome_is_an_error(tmp_path: Path, start: int, end: int
         genome.window("chr1", start, end)
 
 
+@pytest.mark.parametrize("codes", [[-1], [2], [0, 2], [-1, 0]])
+def test_codes_that_are_of_no_chromosome(tmp_path: Path, codes: list[int]) -> None:
+    """The last one is not the one before the first."""
+    genome = Genome(write(tmp_path / "g.fa", {"chr1": "ACGT", "chr2": "GGGG"}))
+    starts = np.zeros(len(codes), int)
+    for read in (genome.gather, genome.masked):
+        with pytest.raises(BendError, match="codes of chromosomes are 0 to 1"):
+            read(np.array(codes), starts, starts + 2)
+
+
 def test_unknown_strand(tmp_path: Path) -> None:
     with pytest.raises(BendError, match="Unknown strand '\\?'"):
         Genome(write(tmp_path / "g.fa", {"chr1": "ACGT"})).window("chr1", 0, 1, "?")
@@ -184,11 +195,16 @@ def test_gzip_that_is_not_bgzip(tmp_path: Path) -> None:
         Genome(path)
 
 
-@pytest.mark.skipif(shutil.which("bgzip") is None, reason="bgzip is not installed")
-def test_bgzip(tmp_path: Path, caches: Path) -> None:
+@pytest.mark.parametrize("by", ["the specification", "bgzip"])
+def test_bgzip(tmp_path: Path, caches: Path, by: str) -> None:
     sequence = "".join(random.Random(0).choices("ACGT", k=200_000))
     plain = write(tmp_path / "g.fa", {"chr1": sequence})
-    subprocess.run(["bgzip", plain], check=True)
+    if by == "the specification":
+        (tmp_path / "g.fa.gz").write_bytes(bgzip(plain.read_bytes()))
+    elif shutil.which("bgzip") is None:
+        pytest.skip("bgzip is not installed")
+    else:
+        subprocess.run(["bgzip", plain], check=True)
     assert Genome(tmp_path / "g.fa.gz").window("chr1", 100_000, 100_300) == sequence[100_000:100_300]
     content = (tmp_path / "g.fa.gz").read_bytes()
     end = content[-28:]
@@ -396,3 +412,16 @@ def test_a_position_below_zero_in_a_type_without_signs_is_refused(tmp_path):
     below = np.array([3], np.uint64) - np.uint64(5)
     with pytest.raises(BendError, match="below 2⁶³: was a larger one taken from a smaller"):
         Genome(tmp_path / "g.fa").gather(np.array([0]), below, np.array([4]), pad=True)
+
+
+@pytest.mark.parametrize("at", ["a line break more", "a line break fewer"])
+def test_a_genome_whose_lines_change_while_in_use_is_one_error(tmp_path: Path, at: str) -> None:
+    """Of the same size, but its bases do not lie where its index says."""
+    path = write(tmp_path / "g.fa", {"chr1": "ACGT" * 50})
+    genome = Genome(path)
+    with path.open("r+b") as file:
+        file.seek(len(">chr1 note\n") + (30 if at == "a line break more" else 60))
+        file.write(b"\n" if at == "a line break more" else b"A")
+    with pytest.raises(BendError, match="changed while in use"):
+        genome.window("chr1", 10, 100)
+    assert genome.window("chr1", 120, 140) == "ACGT" * 5

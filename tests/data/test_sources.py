@@ -18,13 +18,14 @@ from pathlib import Path
 
 import pytest
 from data_folder import DataFolder
+from tasks_of_ones_own import make_task, write_folder
 
 from bend_hf.console import log
 from bend_hf.data import download
-from bend_hf.data.sources import locate
+from bend_hf.data.sources import label_file, locate
 from bend_hf.errors import BendError
 from bend_hf.files import content_digest
-from bend_hf.tasks import TASKS
+from bend_hf.tasks import TASKS, get_tasks
 
 
 @dataclass
@@ -161,6 +162,25 @@ def test_killed_when_all_had_arrived(server: Server, target: Path) -> None:
     (target.parent / "task.bed.part").write_bytes(BED)
     assert fetch(server, target).read_bytes() == BED
     assert server.requests[-1] == ("/task.bed", f"bytes={len(BED)}-")
+
+
+def test_a_part_that_is_longer_than_the_file_is_begun_anew(server: Server, target: Path) -> None:
+    server.faults = ["drop 100000", *["500"] * 5]
+    with pytest.raises(BendError):
+        fetch(server, target)
+    (target.parent / "task.bed.part").write_bytes(BED + b"more")
+    assert fetch(server, target).read_bytes() == BED
+    assert [wanted for _, wanted in server.requests[-2:]] == [f"bytes={len(BED) + 4}-", None]
+
+
+def test_a_part_of_another_address_is_not_gone_on_with(server: Server, target: Path) -> None:
+    """Though its server names what it has alike."""
+    server.faults = ["drop 100000", *["500"] * 5]
+    with pytest.raises(BendError):
+        fetch(server, target)
+    other = server.content["/other.bed"] = BED.replace(b"chr1", b"chrX")
+    assert download.fetch(f"{server.url}/other.bed", target, offline=False).read_bytes() == other
+    assert server.requests[-1] == ("/other.bed", None)
 
 
 @pytest.mark.parametrize("etag", ['"two"', None])
@@ -425,6 +445,47 @@ class TestLocate:
         monkeypatch.setenv("BEND_HF_DATA", "nowhere")
         with pytest.raises(BendError, match=r"nowhere \(BEND_HF_DATA\) is no folder"):
             checked(task)
+
+
+class TestLocateOwn:
+    """Of a task that is none of BEND's: its labels and genome lie in its folder."""
+
+    def test_on_the_genome_beside_its_labels(self, tmp_path: Path) -> None:
+        folder = write_folder(tmp_path / "mine", make_task("placed"))
+        [task] = get_tasks(folder)
+        found = locate(task, offline=True)
+        assert (found.bed, found.fasta) == (folder / "placed.bed", folder / "genomes" / "WBcel235.fa")
+        (folder / "genomes").rename(tmp_path / "genomes")
+        assert locate(task, tmp_path).fasta == tmp_path / "genomes" / "WBcel235.fa"
+
+    @pytest.mark.parametrize("offline", [True, None], ids=["argument", "HF_HUB_OFFLINE"])
+    def test_offline_no_genome_is_downloaded(
+        self, tmp_path: Path, caches: Path, monkeypatch: pytest.MonkeyPatch, offline: bool | None
+    ) -> None:
+        folder = write_folder(tmp_path / "mine", make_task(f"asked_{offline}", build="GRCh38", chromosomes=None))
+        shutil.rmtree(folder / "genomes")
+        [task] = get_tasks(folder)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline is None)
+        monkeypatch.setitem(download.GENOMES, "GRCh38", "http://127.0.0.1:9/GRCh38.fa.gz")
+        with pytest.raises(BendError, match="nothing is downloaded offline"):
+            locate(task, offline=offline)
+
+    def test_labels_are_in_one_file(self, tmp_path: Path) -> None:
+        folder = write_folder(tmp_path / "mine", make_task("labelled"))
+        [task] = get_tasks(folder)
+        for ending in (".parquet", ".csv", ".tsv", ".bed"):
+            (path,) = folder.glob("labelled.*")
+            path = path.rename(folder / f"labelled{ending}")
+            assert label_file(task) == path
+        (folder / "labelled.csv").write_text("")
+        with pytest.raises(BendError, match=r"holds several of labelled\.bed, labelled\.csv: it needs one of them"):
+            label_file(task)
+        for path in folder.glob("labelled.*"):
+            path.unlink()
+        with pytest.raises(
+            BendError, match=r"holds none of labelled\.bed, labelled\.parquet, labelled\.csv, labelled\.tsv: it needs"
+        ):
+            label_file(task)
 
 
 def test_digests_of_large_files_are_remembered_until_they_change(

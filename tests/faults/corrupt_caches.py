@@ -13,16 +13,17 @@ import logging
 import os
 import random
 import shutil
-import struct
 import sys
 import tempfile
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from block_gzip import bgzip
 
 from bend_hf import files
 from bend_hf.data import toy
@@ -72,18 +73,6 @@ KINDS = {
     "memory of digests": Kind("cache/digests/*", (), remembered=True),
     "memory of digests, nothing built": Kind("cache/digests/*", (BUILT, COORDINATES), remembered=True),
 }
-
-
-def bgzip(content: bytes, block: int = 60_000) -> bytes:
-    """Compress as bgzip does (SAM specification, section 4.1)."""
-    parts = []
-    for start in (*range(0, len(content), block), len(content)):  # the last block is empty
-        piece = content[start : start + block]
-        packer = zlib.compressobj(6, zlib.DEFLATED, -15)
-        packed = packer.compress(piece) + packer.flush()
-        head = b"\x1f\x8b\x08\x04" + bytes(5) + b"\xff\x06\x00BC\x02\x00" + struct.pack("<H", len(packed) + 25)
-        parts.append(head + packed + struct.pack("<II", zlib.crc32(piece), len(piece)))
-    return b"".join(parts)
 
 
 def make_data(folder: Path) -> Path:

@@ -139,6 +139,26 @@ def test_level_and_seed_are_used(tmp_path: Path) -> None:
     assert other.difference == usual.difference
 
 
+def test_ranks_are_told_apart_at_the_level_that_is_asked_for(tmp_path: Path) -> None:
+    for k, model in enumerate("ab"):
+        write(tmp_path, "variant_effects_disease", model, signal=0.3 + 0.6 * k, noise=k)
+    usual, bold = (compare([tmp_path], resamples=100, level=level) for level in (0.95, 0.5))
+    assert 0.05 < usual.differences[0].corrected < 0.5
+    assert usual.ranking == {"variant_effects_disease": [("1–2", "b"), ("1–2", "a")]}
+    assert bold.ranking == {"variant_effects_disease": [("1", "b"), ("2", "a")]}
+
+
+def test_models_stand_by_score_a_score_of_0_among_them(tmp_path: Path) -> None:
+    write(tmp_path, "variant_effects_disease", "wrong throughout", signal=-1000.0)
+    write(tmp_path, "variant_effects_disease", "weak", signal=0.3, noise=1)
+    write(tmp_path, "variant_effects_disease", "strong", signal=2.0, noise=2)
+    found = compare([tmp_path], resamples=20)
+    assert [row.score for row in found.rows if row.model == "wrong throughout"] == [0.0]
+    lines = str(found).splitlines()
+    places = [next(k for k, line in enumerate(lines) if model in line) for model in ("strong", "weak", "wrong")]
+    assert places == sorted(places)
+
+
 @pytest.mark.parametrize(
     ("name", "labels", "said"),
     [

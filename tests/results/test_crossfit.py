@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from bend_hf.results.crossfit import class_rates, compare_scores, cross_fit, halves
 from bend_hf.results.predictions import make_predictions
-from bend_hf.results.statistics import score
+from bend_hf.results.statistics import bootstrap, score
 from bend_hf.tasks import TASKS
 
 TASK = TASKS["variant_effects_disease"]
@@ -54,6 +54,10 @@ def test_the_score_that_knows_is_found():
     assert found.score == pytest.approx(np.mean(by_half))
     low, high = found.interval
     assert 0.5 < low < found.score < high < 1
+    errors = [bootstrap(cross_half(drawn.by("s0"), half)).error for half in (second, ~second)]
+    error = np.hypot(*errors) / 2  # of the mean of two halves that share no chromosome
+    on_the_logit_scale = (special.logit(high) - special.logit(low)) * found.score * (1 - found.score)
+    assert 2 * stats.norm.ppf(0.975) * error < on_the_logit_scale < 2 * stats.t.ppf(0.975, 5) * error
 
 
 def test_every_score_beside_the_headline_has_its_own_value_and_interval():

@@ -37,6 +37,17 @@ def test_precision_at_every_recall() -> None:
         assert p == pytest.approx(all_precisions[reached])
 
 
+def test_curves_of_folds_are_averaged_over_the_folds() -> None:
+    predictions = simulate("enhancer_annotation", rows=20)
+    recall, precision = curves.precision_recall_curve(predictions)
+    labels, scores = predictions.labels.reshape(10, -1), predictions.scores.reshape(10, -1)
+    expected = []
+    for true, found in zip(labels, scores, strict=True):
+        precisions, recalls, _ = precision_recall_curve(true, found)
+        expected.append([precisions[np.flatnonzero(recalls >= r - 1e-12)[-1]] for r in recall[1:]])
+    np.testing.assert_allclose(precision[1:], np.mean(expected, axis=0))
+
+
 def test_confusion_counts_nucleotides() -> None:
     predictions = simulate("gene_finding", rows=6)
     expected = confusion_matrix(predictions.labels, predictions.scores.argmax(1), labels=range(9))

@@ -195,6 +195,12 @@ def test_mixed_folders(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None
     assert [r.label for r in both] == [f"simulated [in {tmp_path / folder}]" for folder in ("a", "b")]
 
 
+def test_records_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
+    """Whatever order the file system has them in."""
+    paths = [record.write_result(tmp_path, make_result("cpg_methylation", model=f"m{k * 37 % 41}")) for k in range(41)]
+    assert record.record_files(tmp_path) == sorted(paths)
+
+
 def test_misfitting_predictions(tmp_path: Path) -> None:
     task = TASKS["histone_modification"]
     keys = {"chromosome": ["chr1"] * 2, "start": [0, 1], "end": [512, 513], "strand": ["+", "-"]}

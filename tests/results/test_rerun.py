@@ -80,7 +80,8 @@ def test_a_run_from_python_is_rebuilt_from_its_settings() -> None:
     provenance = {
         **PROVENANCE,
         "command": "notebook.py",
-        "settings": {"epochs": 5, "patience": None, "precision": "auto", "standardize": True, "trust_remote_code": "x"},
+        "settings": {"epochs": 5, "patience": None, "precision": "auto", "standardize": True, "trust_remote_code": "x"}
+        | {"scores": ["llr", "cosine"]},
         "model": {
             "name": "org/model",
             "key": {"model": {"commit": "c0ffee"}, "dtype": "float32", "layer": [-1], "strand": "average"},
@@ -89,8 +90,8 @@ def test_a_run_from_python_is_rebuilt_from_its_settings() -> None:
     }
     result = make_result("gene_finding", model="org/model", seed=2, provenance=provenance)
     assert rerun_command(result, output="again", data_dir="data", genome="hg38.fa")[3:] == [
-        "evaluate", "org/model", "--layer=-1", "--epochs=5", "--precision=auto", "--standardize", "--dtype=float32",
-        "--strand=average", "--context=512", "--model-config=c.json", "--prefix=<dna>",
+        "evaluate", "org/model", "--layer=-1", "--epochs=5", "--precision=auto", "--standardize", "--scores", "llr",
+        "cosine", "--dtype=float32", "--strand=average", "--context=512", "--model-config=c.json", "--prefix=<dna>",
         "--revision", "c0ffee", "--seeds", "2,",
         "--tasks", "gene_finding", "--protocol", "default", "--output", "again",
         "--data-dir", "data", "--genome", "hg38.fa",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bend_hf.results.shapes import file_beside
+from bend_hf.results.shapes import epoch, file_beside
 
 BESIDE = {"file": "gene_finding.default.seed0.parquet", "sha256": "0" * 64, "rows": 12}
 
@@ -34,3 +34,37 @@ def test_what_is_no_file_beside_a_record(changed: dict[str, Any]) -> None:
 @pytest.mark.parametrize("value", [None, [], "a", {}, {"file": "a", "sha256": "0" * 64}])
 def test_what_is_no_description_of_a_file(value: Any) -> None:
     assert not file_beside(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"epoch": 0},
+        {"epoch": 3, "train_loss": 0.5, "validation_score": None},
+        {"epoch": 3, "part": "part1", "train_loss": 2},
+        {"epoch": 3, "part": None},
+    ],
+    ids=repr,
+)
+def test_an_epoch_of_a_history(value: dict[str, Any]) -> None:
+    assert epoch(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        [],
+        {},
+        {"train_loss": 0.5},
+        *({"epoch": number} for number in (-1, 1.5, True, "3", None)),
+        *({"epoch": 3, "part": part} for part in (1, ["part1"], True)),
+        {"epoch": 3, "train_loss": "0.5", "validation_score": 0.5},
+        {"epoch": 3, "train_loss": 0.5, "validation_score": [0.5]},
+        {"epoch": 3, "part": 1, "train_loss": 0.5},
+        {"epoch": 3, "train_loss": float("nan")},
+    ],
+    ids=repr,
+)
+def test_what_is_no_epoch(value: Any) -> None:
+    assert not epoch(value)

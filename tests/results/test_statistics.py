@@ -123,6 +123,31 @@ def test_folds_are_shown_one_by_one() -> None:
     ends = special.expit(special.logit(summary.score) + np.array([-1, 1]) * half / summary.score / (1 - summary.score))
     assert summary.interval == pytest.approx(ends, rel=0.1)
     assert all(fold["interval"][0] <= fold["score"] <= fold["interval"][1] for fold in summary.folds)
+    positives = simulate("enhancer_annotation").labels.reshape(10, -1).sum(1).tolist()
+    assert [fold["positives"] for fold in summary.folds] == positives
+    assert [fold["rows"] for fold in summary.folds] == [6] * 10
+    assert [fold["chance"] for fold in summary.folds] == [
+        pytest.approx(chance.expected_average_precision(6 * 782, count)) for count in positives
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "counted"),
+    [
+        ("variant_effects_disease", ("labels", "positives")),
+        ("histone_modification", ("labels", "positives")),
+        ("enhancer_annotation", ("labels", "positives")),
+        ("gene_finding", ("positions",)),
+    ],
+)
+def test_what_the_test_rows_hold_is_counted(name: str, counted: tuple[str, ...]) -> None:
+    predictions = simulate(name)
+    found = statistics.summarise(predictions, resamples=20).counts
+    by_hand = {"rows": 60, "clusters": found["clusters"]}
+    by_hand |= dict.fromkeys(counted, predictions.labels.size)
+    if "positives" in counted:
+        by_hand["positives"] = int((predictions.labels == 1).sum())
+    assert found == by_hand
 
 
 def rows_of(start: np.ndarray, labels: np.ndarray, *, chromosome: list[str] | None = None, scores=None) -> Predictions:

@@ -1,5 +1,6 @@
 """Exons, introns and transcripts in labels by nucleotide: right answers by hand, the annotation of the real slice."""
 
+import dataclasses
 import gzip
 from collections import defaultdict
 from itertools import pairwise
@@ -134,6 +135,9 @@ def test_intervals_hold_the_value_and_need_clusters():
 
 def test_which_tasks_have_genes():
     assert [name for name, task in TASKS.items() if has_genes(task)] == ["gene_finding"]
+    genes = TASKS["gene_finding"]
+    renamed = dataclasses.replace(genes, label_names=(*genes.label_names[:-1], "elsewhere"))
+    assert not has_genes(renamed)  # of the same kind, and of nine classes
 
 
 def test_labels_of_the_real_slice_give_back_the_annotation(real_dir):

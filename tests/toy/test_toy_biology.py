@@ -67,7 +67,7 @@ def test_gene_grammar(seed: int, strand: str) -> None:
         sequence, labels = reverse_complement(sequence), np.where(labels == 8, 8, labels - 4)[::-1]
     coding = check_gene(sequence, labels)
 
-    exon = np.flatnonzero(labels == 0)
+    exon, donors, acceptors = (np.flatnonzero(labels == label) for label in (0, 1, 3))
     for variant in gene.damaging + gene.harmless:
         assert gene.sequence[variant.position] != variant.alt
         position, alt = variant.position, chr(variant.alt)
@@ -90,6 +90,11 @@ def test_gene_grammar(seed: int, strand: str) -> None:
             assert kind_of(alt) != kind_of(sequence[position])
         else:
             assert "".join(codons) == coding
+            assert variant.consequence in ("splice_donor_variant", "splice_acceptor_variant", "intron_variant")
+            ends = {"splice_donor_variant": donors, "splice_acceptor_variant": acceptors}
+            if variant.consequence in ends:  # the first two bases of an intron, the last two
+                assert np.abs(ends[variant.consequence] - position).min() <= 1
+                assert labels[position] in (1, 2, 3)
 
 
 @given(lengths=st.lists(st.integers(0, 30), max_size=20), free=st.integers(0, 200), seed=st.integers(0, 2**32 - 1))
