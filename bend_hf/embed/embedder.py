@@ -23,6 +23,7 @@ import torch
 
 from bend_hf.checks import path_of, switch
 from bend_hf.embed import fingerprint
+from bend_hf.embed.beginnings import vectors_at
 from bend_hf.embed.interface import Tokens
 from bend_hf.embed.loading import load, load_again
 from bend_hf.embed.measure import measure_layers
@@ -332,3 +333,21 @@ class Embedder(Ready):
             BendError: As `embed`; or a layer does not exist.
         """
         yield from vectors_of(self, sequences, self.network.check_layers(layers))
+
+    def embed_at(
+        self, places: Iterable[tuple[str, int]], layers: Sequence[int | str] | None = None
+    ) -> Iterator[tuple[torch.Tensor, ...]]:
+        """Embed one nucleotide of each sequence, computing no more than that needs.
+
+        Args:
+            places: Sequences, each with the index of a nucleotide.
+            layers: As for `embed_layers`; None for the embedder's own.
+
+        Yields:
+            (D,) of the token that owns the nucleotide, per layer: what `plain().embed_layers` gives, up to rounding.
+
+        Raises:
+            BendError: As `embed_layers`; or a sequence has no such nucleotide.
+        """
+        chosen = self.network.layers if layers is None else self.network.check_layers(layers)
+        yield from vectors_at(self.plain(), places, chosen)

@@ -27,7 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -36,7 +36,6 @@ from torch import nn
 from bend_hf.console import log
 from bend_hf.embed.devices import out_of_memory
 from bend_hf.embed.network import Network
-from bend_hf.embed.pieces import Piece
 from bend_hf.runtime import KEPT, available_memory
 
 MOST = 4
@@ -49,7 +48,17 @@ KNOWN = ("torch", "transformers", "bend_hf")
 """Packages whose modules keep what they remember to themselves."""
 STATUS = Path("/proc/self/status")
 
-Batch = Sequence[Piece]
+
+class HasIds(Protocol):
+    """An input of a model."""
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Its tokens, (T,) int64."""
+        ...
+
+
+One = TypeVar("One", bound=HasIds)
 Result = TypeVar("Result")
 
 
@@ -81,7 +90,7 @@ class Lanes:
         self._tried: list[_Tried] = []
 
     def run(
-        self, forward: Callable[[Network, Batch], Result], batches: Sequence[Batch], layers: int
+        self, forward: Callable[[Network, Sequence[One]], Result], batches: Sequence[Sequence[One]], layers: int
     ) -> Iterator[Result]:
         """Give the result of each batch, in order; no batch is being run while a result is looked at.
 
@@ -112,12 +121,14 @@ class Lanes:
         for batch in batches[done:]:
             yield forward(self.network, batch)
 
-    def _knows(self, batch: Batch, layers: int) -> bool:
+    def _knows(self, batch: Sequence[HasIds], layers: int) -> bool:
         """Whether a batch not much smaller, of inputs as long, has been tried."""
         tokens, longest = _tokens(batch), len(batch[0].ids)
         return any(2 * it.tokens >= tokens and it.longest >= longest and it.layers >= layers for it in self._tried)
 
-    def _try(self, forward: Callable[[Network, Batch], Result], batch: Batch, layers: int, team: int) -> Result:
+    def _try(
+        self, forward: Callable[[Network, Sequence[One]], Result], batch: Sequence[One], layers: int, team: int
+    ) -> Result:
         """Run a batch alone, by as many threads as in a lane; see what memory it takes, and if random numbers."""
         before = torch.get_rng_state(), np.random.get_state()
         torch.rand(()), np.random.random()
@@ -133,7 +144,7 @@ class Lanes:
         self._tried.append(_Tried(_tokens(batch), len(batch[0].ids), layers, max(0, _memory("VmHWM") - held)))
         return found
 
-    def _most(self, batch: Batch, layers: int) -> int:
+    def _most(self, batch: Sequence[HasIds], layers: int) -> int:
         """How many batches like one memory holds at once."""
         tokens = _tokens(batch)
         took = max((it.memory * tokens // it.tokens for it in self._tried if it.layers >= layers), default=0)
@@ -141,7 +152,11 @@ class Lanes:
         return min(self.most, 1 + int(min(MOST, available_memory() / (2 * took + KEPT))))
 
     def _together(
-        self, forward: Callable[[Network, Batch], Result], batches: Sequence[Batch], lanes: int, team: int
+        self,
+        forward: Callable[[Network, Sequence[One]], Result],
+        batches: Sequence[Sequence[One]],
+        lanes: int,
+        team: int,
     ) -> list[Result]:
         """Run batches in lanes, and return their results, up to the first that found no memory."""
         stop, own = threading.Event(), threading.local()
@@ -151,7 +166,7 @@ class Lanes:
             torch.set_num_threads(team)  # of this thread
             own.network = copies.pop()
 
-        def work(batch: Batch) -> Result:
+        def work(batch: Sequence[One]) -> Result:
             return forward(own.network, batch)
 
         pool, threads = ThreadPoolExecutor(lanes, "bend_hf_lane", begin), torch.get_num_threads()
@@ -241,7 +256,7 @@ def _copy(network: Network, stop: threading.Event) -> Network:
     return other
 
 
-def _tokens(batch: Batch) -> int:
+def _tokens(batch: Sequence[HasIds]) -> int:
     return len(batch) * len(batch[0].ids)
 
 

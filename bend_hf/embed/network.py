@@ -34,6 +34,8 @@ SHAPED: dict[str, Callable[[Tensor], Tensor]] = {
     "position_ids": lambda ids: torch.arange(ids.shape[1], device=ids.device).expand_as(ids),
 }
 """What is given of arguments that some models cannot do without, for ids of one sequence per row."""
+PAST = ("past_key_values", "cache_params")
+"""Names under which causal models give, and take, what they go on from."""
 
 
 def required_arguments(model: nn.Module, name: str) -> list[str]:
@@ -116,6 +118,7 @@ class Network:
         # transformers takes it among the keywords of most of its models, without naming it.
         keywords = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
         self.deep = "output_hidden_states" in accepted or (keywords and isinstance(model, PreTrainedModel))
+        self.past = next((name for name in PAST if name in accepted and "use_cache" in accepted), None)
         self.fixed = fixed_arguments(model)
         self.required = required_arguments(model, name)
         self.multiple, self.pad = 1, 0  # ids are padded with `pad` to a multiple; see `limits`
@@ -151,28 +154,53 @@ class Network:
         if lengths is not None and self.masked:
             mask = torch.arange(ids.shape[1])[None, :] < lengths[:, None]
             arguments["attention_mask"] = mask.to(self.device, torch.long)
+        with torch.inference_mode(), self.precision(), evaluating(self.model):
+            found = self._hidden(arguments, layers)
+            return [fold(vectors[:, :tokens]) if self.fold_strands else vectors[:, :tokens] for vectors in found]
+
+    def behind(self, ids: Tensor, rows: Tensor, tails: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """Return the hidden states (N, n, D) of a causal model for what follows on beginnings, each read once.
+
+        Args:
+            ids: Beginnings, (B, T), none of them padded.
+            rows: Which one each tail follows on, (N,).
+            tails: What follows, (N, n), padded on the right.
+            layers: As `check_layers` gives them.
+
+        Raises:
+            BendError: The model gives nothing to go on from, or no such vectors.
+        """
+        with torch.inference_mode(), self.precision(), evaluating(self.model):
+            past: Any = None
+            if self.past is not None:
+                past = _field(self._run(self._arguments(ids) | {"use_cache": True}), self.past)
+            if self.past is None or not hasattr(past, "reorder_cache"):
+                raise BendError(f"{self.name} gives nothing to go on from.")
+            past.reorder_cache(rows.to(self.device))
+            return self._hidden(self._arguments(tails) | {self.past: past, "use_cache": True}, layers)
+
+    def _hidden(self, arguments: dict[str, Any], layers: Sequence[int]) -> list[Tensor]:
+        """Call the model, and return its hidden states of some layers, one vector per token given."""
         inner = any(layer != -1 for layer in layers)
         if inner:
-            arguments["output_hidden_states"] = True
-        with torch.inference_mode(), self.precision(), evaluating(self.model):
-            output = self._run(arguments)
-            states = _states(output) if inner else None
-            if inner and states is None:
-                raise BendError(f"{self.name} gives no hidden states of inner layers: use layer=-1.")
-            found = []
-            for layer in layers:
-                vectors = self._last(output, arguments) if layer == -1 or states is None else states[layer]
-                if vectors.ndim != 3 or vectors.shape[:2] != ids.shape:
-                    raise BendError(
-                        f"{self.name} gives vectors of shape {tuple(vectors.shape)} for ids of shape "
-                        f"{tuple(ids.shape)}: want one vector per token."
-                    )
-                if not vectors.is_floating_point():
-                    kind = str(vectors.dtype).removeprefix("torch.")
-                    raise BendError(f"{self.name} gives vectors of {kind}: want floating-point numbers.")
-                vectors = vectors[:, :tokens].float() if vectors.dtype == torch.float64 else vectors[:, :tokens]
-                found.append(fold(vectors) if self.fold_strands else vectors)
-            return found
+            arguments = arguments | {"output_hidden_states": True}
+        output, shape = self._run(arguments), arguments["input_ids"].shape
+        states = _states(output) if inner else None
+        if inner and states is None:
+            raise BendError(f"{self.name} gives no hidden states of inner layers: use layer=-1.")
+        found = []
+        for layer in layers:
+            vectors = self._last(output, arguments) if layer == -1 or states is None else states[layer]
+            if vectors.ndim != 3 or vectors.shape[:2] != shape:
+                raise BendError(
+                    f"{self.name} gives vectors of shape {tuple(vectors.shape)} for ids of shape {tuple(shape)}: want "
+                    "one vector per token."
+                )
+            if not vectors.is_floating_point():
+                kind = str(vectors.dtype).removeprefix("torch.")
+                raise BendError(f"{self.name} gives vectors of {kind}: want floating-point numbers.")
+            found.append(vectors.float() if vectors.dtype == torch.float64 else vectors)
+        return found
 
     def _arguments(self, ids: Tensor) -> dict[str, Any]:
         """What every call gets: ids (B, T), and the arguments that follow from their shape."""

@@ -82,12 +82,7 @@ def _embed_chunk(
     vectors: list[list[torch.Tensor]] = [[] for _ in sequences]
     for piece, kept, finite in embedder.batches.run(found.pieces, layers):
         if not finite and not all(bool(torch.isfinite(layer).all()) for layer in kept):
-            sequence = sequences[piece.row]
-            raise BendError(
-                f"{embedder.name} in {embedder.dtype} gives NaN or infinite vectors for sequence {first + piece.row} "
-                f"({len(sequence)} nucleotides, {sequence[:40]}…)"
-                + ("." if embedder.dtype == "float32" else ': use dtype="float32" (--dtype float32).')
-            )
+            raise not_finite(embedder, sequences[piece.row], first + piece.row)
         count = len(found.lengths[piece.row])
         if len(kept[0]) == count:
             vectors[piece.row] = kept
@@ -98,6 +93,15 @@ def _embed_chunk(
         for layer, part in zip(whole, kept, strict=True):
             layer[piece.at] = part
     return [_tokens(embedder, whole, runs) for whole, runs in zip(vectors, found.lengths, strict=True)]
+
+
+def not_finite(embedder: Embedder, sequence: str, row: int) -> BendError:
+    """Return the error for a sequence, number `row` of its stream, whose vectors are no numbers."""
+    return BendError(
+        f"{embedder.name} in {embedder.dtype} gives NaN or infinite vectors for sequence {row} ({len(sequence)} "
+        f"nucleotides, {sequence[:40]}…)"
+        + ("." if embedder.dtype == "float32" else ': use dtype="float32" (--dtype float32).')
+    )
 
 
 def _tokens(embedder: Embedder, whole: Sequence[torch.Tensor], runs: np.ndarray) -> tuple[Tokens, ...]:

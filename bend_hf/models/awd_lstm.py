@@ -19,9 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput
+from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutput
 
 from bend_hf.errors import BendError
+from bend_hf.models.parts import Carried
 
 STRETCH = 2**14
 """Tokens, over all sequences of a batch, that one call of the fused LSTM steps through."""
@@ -95,14 +96,21 @@ class AWDLSTMModel(AWDLSTMPreTrainedModel):
         self.post_init()
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, output_hidden_states: bool = False
-    ) -> BaseModelOutput:
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        output_hidden_states: bool = False,
+        past_key_values: Carried | None = None,
+        use_cache: bool = False,
+    ) -> BaseModelOutputWithPast:
         """Embed token ids.
 
         Args:
             input_ids: (B, T), padded on the right.
             attention_mask: Not needed; accepted so that callers may pass it.
             output_hidden_states: Whether to return the tokens' embeddings and every layer's states too.
+            past_key_values: What was carried from the tokens before these.
+            use_cache: Whether to return what is carried behind them.
 
         Returns:
             ``last_hidden_state`` (B, T, input_size): the state after reading each token.
@@ -114,8 +122,11 @@ class AWDLSTMModel(AWDLSTMPreTrainedModel):
         if reset is not None and bool((input_ids[:, :-1] == reset).any()):
             raise BendError(f"The input holds token {reset}, which resets the AWD-LSTM's state: embed the parts apart.")
         layers = [layer.weights() for layer in self.encoder.lstm]  # type: ignore[union-attr]
-        zeros = [self.embedding.weight.new_zeros(1, len(input_ids), weights[1].shape[1]) for weights in layers]
-        carried = [(zero, zero) for zero in zeros]
+        if past_key_values is None:
+            zeros = [self.embedding.weight.new_zeros(1, len(input_ids), weights[1].shape[1]) for weights in layers]
+            carried = [(zero, zero) for zero in zeros]
+        else:
+            carried = [(hidden[None], cell[None]) for hidden, cell in past_key_values.layers]
         found: list[tuple[Tensor, ...]] = []
         for ids in input_ids.split(max(1, STRETCH // len(input_ids)), dim=1):
             x = self.embedding(ids)
@@ -127,7 +138,11 @@ class AWDLSTMModel(AWDLSTMPreTrainedModel):
                 states = (*states, x)
             found.append(states if output_hidden_states else (x,))
         whole = tuple(torch.cat(parts, dim=1) for parts in zip(*found, strict=True))
-        return BaseModelOutput(last_hidden_state=whole[-1], hidden_states=whole if output_hidden_states else None)
+        return BaseModelOutputWithPast(
+            last_hidden_state=whole[-1],
+            hidden_states=whole if output_hidden_states else None,
+            past_key_values=Carried([(hidden[0], cell[0]) for hidden, cell in carried]) if use_cache else None,  # type: ignore[arg-type]
+        )
 
 
 class AWDLSTMForCausalLM(AWDLSTMPreTrainedModel):

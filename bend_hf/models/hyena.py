@@ -19,9 +19,10 @@ import torch.nn.functional as F
 from scipy.fft import next_fast_len
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
-from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput
+from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutput
 
 from bend_hf.errors import BendError
+from bend_hf.models.parts import Carried
 
 PIECE_NUMBERS = 2**26
 """Numbers in the widest intermediate result; beyond, channels (of the mixer) and positions (of the feed-forward
@@ -152,19 +153,49 @@ class Mixer(nn.Module):
         self.short_filter = nn.Conv1d(3 * width, 3 * width, config.short_filter_order, padding=2, groups=3 * width)
         self.filter_fn = Filter(config)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Mix the positions of x (B, T, width)."""
+    def forward(
+        self, x: Tensor, past: tuple[Tensor, ...] | None = None, carried: list[tuple[Tensor, ...]] | None = None
+    ) -> Tensor:
+        """Mix the positions of x (B, T, width).
+
+        Args:
+            x: All positions, or a few that follow on others.
+            past: What was carried from these: the inputs of the short convolution at the last two of them,
+                (B, 3 width, 2), and those of the long one at all of them, (B, width, T).
+            carried: The same of all positions so far is added to it.
+        """
+        if past is not None:
+            return self._follow(x, past, carried)
         length, width = x.shape[1:]
         kernel, bias = self.filter_fn(length), self.filter_fn.bias.unsqueeze(-1)
         step = max(1, PIECE_NUMBERS // (6 * x.shape[0] * length))
-        pieces = []
+        pieces, values = [], []
         for start in range(0, width, step):
             channels = slice(start, start + step)
             out_gate, in_gate, value = self._short(x, channels).chunk(3, dim=1)
             value = value * in_gate
             mixed = long_convolution(value, kernel[channels]) + value * bias[channels]
             pieces.append(mixed.to(x.dtype) * out_gate)
+            values.append(value)
+        if carried is not None:
+            carried.append((self.in_proj(x[:, -2:]).transpose(1, 2), torch.cat(values, dim=1)))
         out: Tensor = self.out_proj(torch.cat(pieces, dim=1).transpose(1, 2))
+        return out
+
+    def _follow(self, x: Tensor, past: tuple[Tensor, ...], carried: list[tuple[Tensor, ...]] | None) -> Tensor:
+        """Mix a few positions x (B, n, width) with all those before them, by sums in place of a Fourier transform."""
+        ends, before = past
+        short = torch.cat((ends, self.in_proj(x).transpose(1, 2)), dim=-1)
+        weight, bias = self.short_filter.weight, self.short_filter.bias
+        out_gate, in_gate, value = F.conv1d(short, weight, bias, groups=len(weight)).chunk(3, dim=1)
+        value = value * in_gate
+        values = torch.cat((before, value), dim=-1)
+        kernel, last = self.filter_fn(values.shape[-1]), range(before.shape[-1] + 1, values.shape[-1] + 1)
+        mixed = torch.stack([(values[..., :at] * kernel[:, :at].flip(-1)).sum(-1) for at in last], dim=-1)
+        mixed = mixed + value * self.filter_fn.bias.unsqueeze(-1)
+        if carried is not None:
+            carried.append((short[..., -2:], values))
+        out: Tensor = self.out_proj((mixed.to(x.dtype) * out_gate).transpose(1, 2))
         return out
 
     def _short(self, x: Tensor, channels: slice) -> Tensor:
@@ -192,10 +223,18 @@ class Block(nn.Module):
         self.mlp = nn.ModuleDict({"fc1": nn.Linear(width, inner), "fc2": nn.Linear(inner, width)})
         self.norm2 = nn.LayerNorm(width, eps=config.layer_norm_epsilon)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the block's output (B, T, width), fp32."""
+    def forward(
+        self, x: Tensor, past: tuple[Tensor, ...] | None = None, carried: list[tuple[Tensor, ...]] | None = None
+    ) -> Tensor:
+        """Return the block's output (B, T, width), fp32.
+
+        Args:
+            x: (B, T, width).
+            past: What the mixer added to `carried` for what comes before x.
+            carried: What is to be gone on from is added to it.
+        """
         dtype = self.norm1.weight.dtype
-        x = x.float() + self.mixer(self.norm1(x.to(dtype)))
+        x = x.float() + self.mixer(self.norm1(x.to(dtype)), past, carried)
         step = max(1, PIECE_NUMBERS // (x.shape[0] * self.mlp["fc1"].out_features))  # type: ignore[operator]
         return torch.cat([self._feed_forward(part, dtype) for part in x.split(step, dim=1)], dim=1)
 
@@ -229,14 +268,21 @@ class HyenaDNAModel(HyenaDNAPreTrainedModel):
         self.post_init()
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, output_hidden_states: bool = False
-    ) -> BaseModelOutput:
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        output_hidden_states: bool = False,
+        past_key_values: Carried | None = None,
+        use_cache: bool = False,
+    ) -> BaseModelOutputWithPast:
         """Embed token ids.
 
         Args:
             input_ids: (B, T), padded on the right.
             attention_mask: Not needed; accepted so that callers may pass it.
             output_hidden_states: Whether to return the tokens' embeddings and every layer's output too.
+            past_key_values: What was carried from the tokens before these: two at least, and these are few.
+            use_cache: Whether to return what is carried behind them.
 
         Returns:
             ``last_hidden_state`` (B, T, d_model), after the last layer norm.
@@ -244,18 +290,25 @@ class HyenaDNAModel(HyenaDNAPreTrainedModel):
         Raises:
             BendError: There are more tokens than the filter has positions.
         """
-        length, most = input_ids.shape[1], self.config.max_seq_len
+        before = [None] * self.config.n_layer if past_key_values is None else past_key_values.layers
+        read = 0 if past_key_values is None else past_key_values.layers[0][1].shape[-1]
+        length, most = read + input_ids.shape[1], self.config.max_seq_len
         if length > most:
             raise BendError(f"{length} tokens are more than the {most} positions of this HyenaDNA: cut the sequence.")
         backbone: Any = self.backbone
         x = backbone.embeddings["word_embeddings"](input_ids)
         states: tuple[Tensor, ...] = ()
-        for layer in backbone.layers:
+        carried: list[tuple[Tensor, ...]] | None = [] if use_cache else None
+        for layer, past in zip(backbone.layers, before, strict=True):
             if output_hidden_states:
                 states = (*states, x)
-            x = layer(x)
+            x = layer(x, past, carried)
         x = backbone.ln_f(x.to(backbone.ln_f.weight.dtype))
-        return BaseModelOutput(last_hidden_state=x, hidden_states=(*states, x) if output_hidden_states else None)
+        return BaseModelOutputWithPast(
+            last_hidden_state=x,
+            hidden_states=(*states, x) if output_hidden_states else None,
+            past_key_values=None if carried is None else Carried(carried),  # type: ignore[arg-type]
+        )
 
 
 class HyenaDNAForCausalLM(HyenaDNAPreTrainedModel):

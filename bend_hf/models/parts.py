@@ -1,7 +1,8 @@
-"""What several architectures share: the mask of real tokens, attention, and the masked-language-model head of BERT."""
+"""What several architectures share: the mask of real tokens, attention, what is carried on, the head of BERT."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch.nn.functional as F
@@ -26,6 +27,21 @@ def attend(query: Tensor, key: Tensor, value: Tensor, real: Tensor | None) -> Te
     """Return softmax(q kᵀ / √d) v over the real tokens: three times (B, heads, T, d) -> (B, T, heads * d)."""
     mask = None if real is None else real[:, None, None, :]
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2).flatten(2)
+
+
+@dataclass
+class Carried:
+    """What a causal model goes on from, in the place and with the method of transformers' caches (``past_key_values``).
+
+    Attributes:
+        layers: Tensors of each layer, with one row per sequence.
+    """
+
+    layers: list[tuple[Tensor, ...]]
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        """Go on with these rows instead, (N,), each as often as it is named."""
+        self.layers = [tuple(part[beam_idx] for part in layer) for layer in self.layers]
 
 
 class BertHead(nn.Module):

@@ -122,16 +122,41 @@ def causal_block(embedder: Embedder, model: Any, windows: Sequence[Windows]) -> 
 
 
 def whole(embedder: Embedder, model: Any, windows: Sequence[Windows]) -> np.ndarray:
-    """Probabilities of the whole windows: the sum over tokens of each given those before it."""
+    """Probabilities of the whole windows: the sum over tokens of each given those before it.
+
+    Where the alleles differ in the last token alone, all before it is the same in both sums: it is read once.
+    """
     scheme = embedder.scheme
-    texts = list(dict.fromkeys(text for window in windows for text in (window.reference, window.alternate)))
-    inputs = [encoded.ids for encoded in scheme.encode(texts)]
     first = 0 if scheme.prefix else 1  # without a special token in front nothing predicts the first token
+    before: dict[bytes, np.ndarray] = {}
+    sums: dict[bytes, np.ndarray] = {}
+    pairs = []
+    for _, (reference, _), (alternate, _) in _pairs(scheme, windows):
+        shared = reference[:-1]
+        if len(shared) >= first and np.array_equal(shared, alternate[:-1]):
+            before[shared.tobytes()] = shared
+        else:
+            sums |= {ids.tobytes(): ids for ids in (reference, alternate)}
+            shared = None
+        pairs.append((reference, alternate, shared))
+    last = [np.array([len(ids) - 1]) for ids in before.values()]
+    found = _log_probabilities(embedder, model, list(before.values()), last, ending=False)
+    keys = list(before)
+    follows = {keys[number]: logs[0] for number, logs in found}
+    inputs = list(sums.values())
     asked = [np.arange(first - 1, len(ids) - 1) for ids in inputs]
-    found = {}
-    for number, logs in _log_probabilities(embedder, model, inputs, asked, ending=False):
-        found[texts[number]] = float(logs[np.arange(len(logs)), inputs[number][first:]].sum())
-    return np.array([found[window.reference] - found[window.alternate] for window in windows])
+    total = {
+        inputs[number].tobytes(): float(logs[np.arange(len(logs)), inputs[number][first:]].sum())
+        for number, logs in _log_probabilities(embedder, model, inputs, asked, ending=False)
+    }
+    return np.array(
+        [
+            total[reference.tobytes()] - total[alternate.tobytes()]
+            if shared is None
+            else float(follows[shared.tobytes()][reference[-1]] - follows[shared.tobytes()][alternate[-1]])
+            for reference, alternate, shared in pairs
+        ]
+    )
 
 
 def pseudo(embedder: Embedder, model: Any, windows: Sequence[Windows]) -> np.ndarray:

@@ -11,7 +11,6 @@ a reference window shared by several variants once for all of them.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,12 +20,12 @@ import torch
 from torch import Tensor
 
 from bend_hf.console import log
-from bend_hf.embed.interface import Tokens
 from bend_hf.errors import BendError, unknown
 from bend_hf.zero_shot.alleles import tell_apart
 from bend_hf.zero_shot.distances import DISTANCES, PLACES, aligned, pooled, split
 from bend_hf.zero_shot.likelihood import LIKELIHOODS, Likelihood, language_model, of_model
-from bend_hf.zero_shot.windows import CHUNK, View, Windows, chunks, views
+from bend_hf.zero_shot.pairs import embedded
+from bend_hf.zero_shot.windows import CHUNK, View, chunks, views
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -299,7 +298,7 @@ def _distances(
     for layer in layers:
         moved.setdefault(layer, np.zeros(len(dataset), bool))
     found = {name: np.empty((len(dataset), 1 + len(seen)), np.float64) for name in chosen}
-    whole = any(place in ("max_", "mean_") for _, place in by_place)
+    places = {place for _, place in by_place}
     waiting: list[tuple[int, list[Measured]]] = []
 
     def settle() -> None:
@@ -318,7 +317,7 @@ def _distances(
         waiting.clear()
 
     strands: list[Measured] = []
-    for row, pair, references, alternates in _embedded(embedder, scheme, dataset, seen, layers, whole):
+    for row, pair, references, alternates in embedded(embedder, scheme, dataset, seen, layers, places):
         measured: Measured = {}
         for (layer, place), some in by_place.items():
             reference, alternate = (tokens[layers.index(layer)] for tokens in (references, alternates))
@@ -345,56 +344,6 @@ def _distances(
 def _columns(name: str, seen: Sequence[View]) -> list[str]:
     """The names of a score: averaged, and of each strand where there are two."""
     return [name] if len(seen) == 1 else [name, *(f"{name}.{view.strand}" for view in seen)]
-
-
-def _embedded(
-    embedder: Any,
-    scheme: Any,
-    dataset: Dataset,
-    seen: Sequence[View],
-    layers: Sequence[int | None],
-    whole: bool,
-) -> Iterator[tuple[int, Windows, Sequence[Tokens], Sequence[Tokens]]]:
-    """Give row, windows and per layer the tokens of both alleles, strand by strand, which all share batches.
-
-    Args:
-        embedder: Of one strand.
-        scheme: How it reads DNA.
-        dataset: The variants.
-        seen: The windows.
-        layers: None for the embedder's own.
-        whole: Whether whole windows are wanted in float64, not one vector each.
-    """
-    plan: deque[tuple[int, int, Windows, bool]] = deque()
-
-    def texts() -> Iterator[str]:
-        for rows, cropped in chunks(dataset, seen, scheme, "variants"):
-            last = [""] * len(seen)
-            for row, pairs in zip(rows.tolist(), zip(*cropped, strict=True), strict=True):
-                for strand, pair in enumerate(pairs):
-                    if pair.reference != last[strand]:
-                        last[strand] = pair.reference
-                        plan.append((row, strand, pair, True))
-                        yield pair.reference
-                    plan.append((row, strand, pair, False))
-                    yield pair.alternate
-
-    if list(layers) == [None]:
-        stream: Iterator[tuple[Tokens, ...]] = ((tokens,) for tokens in embedder.embed(texts()))
-    else:
-        [own] = embedder.network.layers
-        stream = embedder.embed_layers(texts(), [own if layer is None else layer for layer in layers])
-    references: dict[int, Sequence[Tokens]] = {}
-    for tokens in stream:
-        row, strand, pair, is_reference = plan.popleft()
-        if whole:
-            tokens = tuple(Tokens(one.vectors.double(), one.lengths) for one in tokens)
-        if is_reference:
-            if not hasattr(embedder, "loaded"):  # somebody else's may write the next into the same memory
-                tokens = tuple(Tokens(one.vectors.clone(), one.lengths) for one in tokens)
-            references[strand] = tokens
-        else:
-            yield row, pair, references[strand], tokens
 
 
 def _likelihoods(

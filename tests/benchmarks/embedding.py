@@ -72,7 +72,18 @@ CHECKPOINTS: dict[str, Callable[[Path], Path]] = {
     "convnet": convnet,
     "awd-lstm": awd_lstm,
 }
-TITLES = {"dnabert": "overlapping 6-mers", "esm": "6-mers", "bpe": "BPE", "convnet": "ConvNet", "awd-lstm": "AWD-LSTM"}
+VARIANTS: dict[str, Callable[[Path], Path]] = CHECKPOINTS | {
+    "llama": lambda folder: tiny_models.llama(folder, layers=4, width=WIDTH)
+}
+CAUSAL = ("awd-lstm", "llama")
+TITLES = {
+    "dnabert": "overlapping 6-mers",
+    "esm": "6-mers",
+    "bpe": "BPE",
+    "convnet": "ConvNet",
+    "awd-lstm": "AWD-LSTM",
+    "llama": "causal transformer",
+}
 
 
 # The reference.
@@ -247,11 +258,12 @@ def variant_rows(amount: int) -> list[dict[str, Any]]:
 def reference_variants(name: str, folder: Path, amount: int) -> float:
     """Variants per second of the reference."""
     plain, rows = Plain(name, folder), variant_rows(amount)
+    start, at = (1, 511) if name in CAUSAL else (256, 256)
 
     def loop() -> None:
         for row in rows:
-            a, b = plain.embed([row[key][256:768] for key in ("ref_sequence", "alt_sequence")])
-            1 - a[256] @ b[256] / np.linalg.norm(a[256]) / np.linalg.norm(b[256])
+            a, b = plain.embed([row[key][start : start + 512] for key in ("ref_sequence", "alt_sequence")])
+            1 - a[at] @ b[at] / np.linalg.norm(a[at]) / np.linalg.norm(b[at])
 
     return rate(loop, amount)
 
@@ -288,7 +300,8 @@ def run(size: str = "small") -> list[Row]:
         rows += tokenisation(folders, 512 * 16 * SIZES[size][1])
         for name, folder in folders.items():
             rows += embedding(name, folder, size, aside)
-        return rows + [variants(name, folders[name], size, aside) for name in ("dnabert", "esm", "convnet")]
+        folders |= {"llama": VARIANTS["llama"](Path(root) / "llama")}
+        return rows + [variants(name, folders[name], size, aside) for name in VARIANTS if name != "bpe"]
 
 
 def profile(name: str) -> None:
