@@ -21,6 +21,7 @@ from bend_hf.report.page import page
 from bend_hf.report.published import published
 from bend_hf.results.apart import gather
 from bend_hf.results.record import Result
+from bend_hf.results.statistics import FEWEST_RESAMPLES
 from bend_hf.tasks import TASKS
 
 FORMATS = {"html": ".html", "markdown": ".md", "csv": ".csv", "latex": ".tex", "json": ".json"}
@@ -45,7 +46,7 @@ def write_report(
         output: File to write.
         format: ``html``, ``markdown``, ``csv``, ``latex`` or ``json``; None for the one of `output`'s ending.
         references: Whether published values stand beside results on real data, in rows of their own.
-        resamples: Bootstrap resamples of the paired comparison.
+        resamples: Bootstrap resamples of the paired comparison, ten at least.
         browse: Test rows of every task that the page holds, to be looked at one by one; None for as many as find room.
 
     Returns:
@@ -57,7 +58,7 @@ def write_report(
     """
     output, browse = path_of("output", output), whole("browse", browse)
     switch("references", references)
-    whole("resamples", resamples)
+    whole("resamples", resamples, FEWEST_RESAMPLES)
     ending = files.ending(output)
     kind = format if format is not None else next((name for name, known in FORMATS.items() if known == ending), None)
     if kind is None:

@@ -37,6 +37,7 @@ from bend_hf.results.drawing import draw, same_rows
 from bend_hf.results.ranks import Difference, Drawn, differences, rank, training_of
 from bend_hf.results.record import Result
 from bend_hf.results.seeds import pooled
+from bend_hf.results.statistics import FEWEST_RESAMPLES
 from bend_hf.tasks import TASKS, get_tasks
 from bend_hf.text import aligned, interval, number, p_value
 
@@ -138,7 +139,7 @@ def compare(
             two folders hold with the same seeds is compared with itself under the folders' names.
         tasks: Restrict to these.
         protocol: Restrict to this one.
-        resamples: Bootstrap resamples.
+        resamples: Bootstrap resamples, ten at least.
         seed: Of the resampling.
         level: Of the differences' intervals and the ranks; scores bear their recorded 95 % interval.
         strict: Whether a task whose results must not be compared is an error; else it is left out with a note, or of
@@ -149,7 +150,7 @@ def compare(
         BendError: Protocols, data, test rows, settings of training or seeds differ, predictions are missing, or there
             is nothing to compare.
     """
-    whole("resamples", resamples)
+    whole("resamples", resamples, FEWEST_RESAMPLES)
     whole("seed", seed, 0)
     switch("strict", strict)
     if not isinstance(level, float) or not 0 < level < 1:
@@ -204,6 +205,12 @@ def compare(
         ranked, why = _ranked(name, drawn)
         found += pairs
         notes += why
+        notes += [
+            f"{name}: {titled(pair.a)} and {titled(pair.b)} are not tested: every resample gives the same difference, "
+            "which tells no error."
+            for pair in pairs
+            if pair.interval is None and pair.sampling_error is not None
+        ]
         ranking[name] = rank(ranked, pairs, level=level)
     notes += [f"{', '.join(names)}: {note}" for note, names in unlike.items() if note]
     if strict and not found:

@@ -25,6 +25,9 @@ import numpy as np
 from bend_hf.results.seeds import NONE, Component, pooled, total, training
 from bend_hf.results.statistics import Bootstrap
 
+ROUNDING = 1e-12
+"""Below it an error is that of sums in floating point: every resample gives the same difference."""
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -73,7 +76,8 @@ class Difference:
         b: The other one.
         difference: Of the scores (means over seeds).
         interval: Confidence interval of the difference: over test rows and training, or over test rows alone where
-            `training` is ``"unknown"``; None where rows are too few.
+            `training` is ``"unknown"``; None where rows are too few, or where two scores differ alike in every resample
+            (1 and 0), which tells no error.
         sampling_error: Standard error over test rows.
         training_error: Standard error over training; None where unknown.
         training: Where `training_error` comes from: ``"none"`` (nothing is trained at random), ``"seeds"``,
@@ -108,7 +112,9 @@ def differences(task: str, drawn: Mapping[str, Drawn], *, level: float = 0.95) -
         _difference(task, a, b, drawn[a], drawn[b], prior, level) for i, a in enumerate(models) for b in models[i + 1 :]
     ]
     tested = [item for item in found if item.p is not None]
-    corrected = dict(zip(((item.a, item.b) for item in tested), holm([item.p or 0.0 for item in tested]), strict=True))
+    corrected = dict(
+        zip(((item.a, item.b) for item in tested), holm([item.p for item in tested if item.p is not None]), strict=True)
+    )
     return [dataclasses.replace(item, corrected=corrected.get((item.a, item.b))) for item in found]
 
 
@@ -139,18 +145,20 @@ def _difference(
     parts = [part for part, _ in pairs if part is not None]
     whole = total([sampling, *parts]) if source != "unknown" else sampling
     error = float(np.sqrt(whole.variance))
-    half = float(stats.t.ppf((1 + level) / 2, whole.freedom)) * error
-    p = None
-    if source != "unknown":
-        p = float(2 * stats.t.sf(abs(value) / error, whole.freedom)) if error > 0 else float(value == 0)
+    interval, p = None, None
+    same = error <= ROUNDING and abs(value) <= ROUNDING
+    if error > ROUNDING or same:  # an error that is NaN is neither
+        half = float(stats.t.ppf((1 + level) / 2, whole.freedom)) * error
+        interval = [value - half, value + half]
+        p = 1.0 if same else float(2 * stats.t.sf(abs(value) / error, whole.freedom))
     return dataclasses.replace(
         nothing,
-        interval=[value - half, value + half],
+        interval=interval,
         sampling_error=float(np.sqrt(sampling.variance)),
         training_error=None if source == "unknown" else float(np.sqrt(sum(part.variance for part in parts))),
         training=source,
         freedom=float(whole.freedom),
-        p=p,
+        p=None if source == "unknown" else p,
     )
 
 

@@ -37,6 +37,9 @@ from bend_hf.results.chance import chance, expected_average_precision
 from bend_hf.results.clusters import FEWEST, class_counts, clusters, effective, weights
 from bend_hf.results.predictions import Predictions
 
+FEWEST_RESAMPLES = 10
+"""Fewer tell a deviation so badly that a test on them would find what is not there."""
+
 SHARED = 1.2
 """Factor on the error of a mean over folds: their heads share training data, so that folds differ less from each other
 than their mean differs from the truth. No estimate of it is unbiased (Bengio and Grandvalet 2004, JMLR 5, 1089); this

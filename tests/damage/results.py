@@ -567,12 +567,17 @@ KINDS = (
     Kind(
         "resamples as a fraction",
         python(compare, At(lambda b: [b.results]), resamples=1.5),
-        "resamples=1.5 (--resamples) is no whole number of at least 1.",
+        "resamples=1.5 (--resamples) is no whole number of at least 10.",
     ),
     Kind(
         "no resamples in Python",
         python(compare, At(lambda b: [b.results]), resamples=0),
-        "resamples=0 (--resamples) is no whole number of at least 1.",
+        "resamples=0 (--resamples) is no whole number of at least 10.",
+    ),
+    Kind(
+        "a single resample",
+        cli("compare {results} --resamples 1"),
+        "resamples=1 (--resamples) is no whole number of at least 10.",
     ),
     Kind(
         "a level above 1",

@@ -14,6 +14,7 @@ from scipy import stats
 
 import bend_hf
 from bend_hf.errors import BendError
+from bend_hf.report.write import write_report
 from bend_hf.results import record, statistics
 from bend_hf.results.apart import gather
 from bend_hf.results.clusters import weights
@@ -52,6 +53,47 @@ def test_better_model_is_told_apart_on_every_task(tmp_path: Path, name: str) -> 
     assert "strong - weak" in str(comparison)
     (back,) = comparison.to_json()["differences"]
     assert back["difference"] == found.difference
+
+
+@pytest.mark.parametrize("resamples", [1, 2, 9])
+def test_too_few_resamples_are_refused(tmp_path: Path, resamples: int) -> None:
+    """One tells no error, and models were told apart by a p-value of 0; two tell it badly."""
+    for k, model in enumerate(("one", "other")):
+        write(tmp_path, "variant_effects_disease", model, noise=k)
+    with pytest.raises(BendError, match=f"resamples={resamples} .* is no whole number of at least 10"):
+        compare([tmp_path], resamples=resamples)
+    with pytest.raises(BendError, match=f"resamples={resamples} .* is no whole number of at least 10"):
+        write_report(tmp_path, tmp_path / "r.html", resamples=resamples)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_an_error_that_is_no_number_tells_nothing_apart() -> None:
+    name = "variant_effects_disease"
+    drawn = {
+        model: over_seeds(
+            [statistics.bootstrap(simulate(name, signal=signal, rows=200, chromosomes=20), resamples=1)], random=False
+        )
+        for model, signal in (("weak", 0.3), ("strong", 2.0))
+    }
+    (found,) = differences(name, drawn)
+    assert (found.interval, found.p, found.corrected) == (None, None, None)
+    assert [place for place, _ in rank(["strong", "weak"], [found])] == ["1–2", "1–2"]
+
+
+def test_scores_that_differ_alike_in_every_resample_have_no_error(tmp_path: Path) -> None:
+    """A model that ranks all positives first, and one that ranks them last: rounding alone is no error."""
+    name = "variant_effects_disease"
+    right = simulate(name, rows=200, chromosomes=20)
+    keys = right.table.select([one for one in right.table.column_names if one not in ("scores", "labels")])
+    noise = np.random.default_rng(0).random(200)
+    for model, scores in (("first", right.labels + noise / 2), ("last", noise / 2 - right.labels)):
+        stored(tmp_path, name, record.make_predictions(right.task, keys, scores, right.labels), model=model)
+    found = compare([tmp_path], resamples=100)
+    (pair,) = found.differences
+    assert (pair.difference, pair.interval, pair.p, pair.corrected) == (1.0, None, None, None)
+    assert found.ranking == {name: [("1–2", "first"), ("1–2", "last")]}
+    assert "first and last are not tested: every resample gives the same difference" in found.notes[0]
+    assert "nan" not in str(found)
 
 
 def test_one_seed_ranks_no_trained_models(tmp_path: Path) -> None:
