@@ -186,9 +186,8 @@ def _make(
     path, rows = layout.path(number), layout.rows(number)
     if path.exists():
         log.warning("%s: %s. It is made again.", path, problem)
-    if alone:  # nobody else is writing this shard: what lies beside it was left by a process that was killed
-        for left in layout.folder.glob(f".{path.name}.*.partial"):
-            left.unlink(missing_ok=True)
+    if alone:
+        _remove_left(path)
     digests = layout.found.digests[rows]
     copies = elsewhere.find(digests)
     kept = np.array([place in copies for place in range(len(digests))], bool)
@@ -247,7 +246,20 @@ def _write_manifest(layout: Plan, embedder: SequenceEmbedder) -> None:
             return
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    write_json(path, manifest)
+    with _this_process, (layout.folder / ".lock").open("a+b") as locks:
+        while True:
+            with _claim(locks, layout.count) as (mine, alone):
+                if alone:
+                    _remove_left(path)
+                if mine:
+                    return write_json(path, manifest)
+            time.sleep(POLL_SECONDS)
+
+
+def _remove_left(path: Path) -> None:
+    """Remove what processes that were killed while they wrote a file left beside it; nobody else may be writing it."""
+    for left in path.parent.glob(f".{path.name}.*.partial"):
+        left.unlink(missing_ok=True)
 
 
 @contextmanager

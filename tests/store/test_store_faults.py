@@ -54,6 +54,17 @@ def flip(path: Path, byte: int, bit: int = 0) -> None:
         handle.write(bytes([value ^ (1 << bit)]))
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "shard-00000-of-{count:05d}.safetensors"])
+def test_what_a_killed_process_left_of_a_file_is_removed(tmp_path: Path, name: str) -> None:
+    rows = sequences(40)
+    layout = store.fill(FakeEmbedder(), rows, store_dir=tmp_path)
+    before = content(layout.folder)
+    path = layout.folder / name.format(count=layout.count)
+    path.rename(layout.folder / f".{path.name}.{'0' * 32}.partial")
+    _sound.clear()
+    assert content(store.fill(FakeEmbedder(), rows, store_dir=tmp_path).folder) == before
+
+
 def test_killed_at_100_random_moments_and_resumed(tmp_path: Path) -> None:
     """Every run is a fork of this process that is killed somewhere in the middle; the last one is left alone."""
     rows = sequences(60)
