@@ -200,8 +200,26 @@ def _outside(folder: Path) -> str:
     return r"its seal \.seal is damaged"
 
 
+def _benchmark(folder: Path, field: str) -> str:
+    """Sealed anew: the benchmark's tasks name what the dataset has not."""
+    path = folder / DATASET / "eval.yaml"
+    benchmark = yaml.safe_load(path.read_text())
+    benchmark["tasks"][0][field] = "another"
+    path.write_text(yaml.safe_dump(benchmark))
+    file_tools.seal_folder(folder / DATASET)
+    return r"eval\.yaml: task \w+ names a configuration or split that is not there"
+
+
+def _another_configuration(folder: Path) -> str:
+    return _benchmark(folder, "config")
+
+
+def _another_split(folder: Path) -> str:
+    return _benchmark(folder, "split")
+
+
 HARM = [_truncated, _swapped, _missing_shard, _card, _app, _edited_metric, _link, _linked_folder, _no_seal, _marker]
-HARM += [_smuggled, _outside]
+HARM += [_smuggled, _outside, _another_configuration, _another_split]
 
 
 def test_nothing_is_uploaded_that_was_not_written_by_prepare(

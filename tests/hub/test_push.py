@@ -13,8 +13,10 @@ import yaml
 from hub_client import Client, ClientError
 from huggingface_hub import EvalResultEntry, parse_eval_result_entries
 
+from bend_hf.errors import BendError
 from bend_hf.hub import cards
 from bend_hf.hub import mirror as mirrors
+from bend_hf.hub.push import push_results
 from bend_hf.results.record import Result, write_result
 from bend_hf.tasks import TASKS
 
@@ -154,6 +156,13 @@ def test_what_must_not_be_pushed(
         client.run(push(tmp_path, [result("gene_finding", digest, **change) for change in changes]))
     assert failure.value.kind in ("BendError", "HubError")
     assert repo.pull_requests == 0
+
+
+@pytest.mark.parametrize("given", ["results", 3, [3], [{"task": "gene_finding"}], {"a": 1}], ids=repr)
+def test_what_is_no_result_is_not_pushed(given: Any) -> None:
+    """Nor is the Hub asked for anything."""
+    with pytest.raises(BendError, match="are no results: read them with read_results"):
+        push_results(given, MODEL)
 
 
 def test_faults(hub: hub_server.Hub, client: Client, digests: dict[str, str], tmp_path: Path) -> None:
