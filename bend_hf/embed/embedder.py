@@ -242,6 +242,8 @@ class Embedder(Ready):
                 "dtype": self.dtype,
                 "autocast": self.network.autocast and self.dtype != "float32",
                 "layer": list(self.network.layers),
+                # The vectors of an inner layer of such a model were once those of the one behind it.
+                **({"layers": "from the embeddings"} if self.network.late and {*self.network.layers} != {-1} else {}),
                 "strand": self.strand,
                 "windows": {
                     "policy": self.cut.policy,

@@ -124,6 +124,7 @@ class Network:
         self.multiple, self.pad = 1, 0  # ids are padded with `pad` to a multiple; see `limits`
         self.vocabulary = _vocabulary(model)
         self.n_layers: int | None = None
+        self.late = False  # whether the states it gives begin behind its first layer, see `count_layers`
         self.layers = self.check_layers(layer)
 
     def __call__(self, ids: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -186,6 +187,9 @@ class Network:
             arguments = arguments | {"output_hidden_states": True}
         output, shape = self._run(arguments), arguments["input_ids"].shape
         states = _states(output) if inner else None
+        if states is not None and self.late:
+            table = self.model.get_input_embeddings()  # type: ignore[operator]
+            states = (table(arguments["input_ids"]), *states[:-2], states[-1])
         if inner and states is None:
             raise BendError(f"{self.name} gives no hidden states of inner layers: use layer=-1.")
         found = []
@@ -245,12 +249,19 @@ class Network:
         return tuple(numbers)
 
     def count_layers(self, ids: Tensor) -> int | None:
-        """Find out how many layers there are above the embeddings, by running ids (1, T); None where none are shown."""
+        """Find out how many layers there are above the embeddings, by running ids (1, T); None where none are shown.
+
+        Most models give the embeddings, then what each layer gives, the last one normalised. Some (Mamba, RWKV) begin
+        with what the first layer gives, and give the last one before and after the norm. Here a number means the same
+        of all models: 0 the embeddings, k what the k-th layer gives.
+        """
         if self.deep:
             arguments = self._arguments(ids) | {"output_hidden_states": True}
             try:
                 with torch.inference_mode(), self.precision(), evaluating(self.model):
-                    states = _states(self.call(**arguments))
+                    with _first_layers(self.model) as firsts:
+                        states = _states(self.call(**arguments))
+                    self.late = states is not None and self._is_late(states, arguments["input_ids"], firsts)
             except Exception as error:  # whatever a model's own code raises
                 log.info("%s does not run with output_hidden_states=True (%s).", self.name, error)
                 states = None
@@ -258,6 +269,14 @@ class Network:
             self.n_layers = None if states is None else len(states) - 1
         self.layers = self.check_layers(self.layers)
         return self.n_layers
+
+    def _is_late(self, states: Sequence[Tensor], ids: Tensor, firsts: Sequence[tuple[Tensor, Tensor]]) -> bool:
+        """Whether states begin with what a first layer gives for the embeddings of ids."""
+        for given, found in firsts:
+            if found.shape == states[0].shape and torch.equal(found, states[0]):
+                table = self.model.get_input_embeddings()  # type: ignore[operator]
+                return torch.equal(given, table(ids)) and not torch.equal(given, found)
+        return False
 
     def hold_weights_in(self, dtype: torch.dtype) -> None:
         """Hold the weights themselves in `dtype` and compute in it, without autocast; buffers stay as they are."""
@@ -312,6 +331,26 @@ def _states(output: Any) -> Sequence[Tensor] | None:
         found = next((part for part in output if isinstance(part, (tuple, list))), None)
     whole = isinstance(found, (tuple, list)) and len(found) > 1 and all(isinstance(state, Tensor) for state in found)
     return found if whole else None
+
+
+@contextmanager
+def _first_layers(model: nn.Module) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Gather what the first module of every list of modules is given, and what it gives."""
+    found: list[tuple[Tensor, Tensor]] = []
+
+    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        given = args[0] if args else kwargs.get("hidden_states")
+        gives = output[0] if isinstance(output, tuple) else output
+        if isinstance(given, Tensor) and isinstance(gives, Tensor) and given.is_floating_point():
+            found.append((given, gives))
+
+    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module)]
+    hooks = [module[0].register_forward_hook(note, with_kwargs=True) for module in lists]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 class _Vocabulary(NamedTuple):

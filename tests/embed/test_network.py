@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from types import SimpleNamespace
 
+import architectures
 import numpy as np
 import pytest
 import tiny_models
@@ -162,6 +163,29 @@ def test_layers_of_one_pass_are_those_of_each_alone(tmp_path, name, protocol):
             assert torch.equal(tokens[place].vectors, one.vectors)
     several = next(Embedder.from_pretrained(folder, layer=[0, -1], **options).embed(sequences))
     assert torch.equal(several.vectors, torch.cat([found[0][0].vectors, found[0][3].vectors], -1))
+
+
+@pytest.mark.parametrize("kind", ["bert", "falcon_mamba", "gpt2", "llama", "mamba", "mamba2", "rwkv"])
+def test_a_layers_number_is_that_of_its_block(kind, tmp_path):
+    """0 the embeddings, k what the k-th block gives, whatever the states begin with that a model gives itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(architectures.ARCHITECTURES, kind, architectures.ARCHITECTURES[kind] | {"num_hidden_layers": 3})
+        folder = architectures.build(kind, tmp_path / kind)
+    embedder = Embedder.from_pretrained(str(folder), dtype="float32", device="cpu")
+    model = embedder.network.model
+    [blocks] = (part for part in model.modules() if isinstance(part, nn.ModuleList) and len(part) == embedder.n_layers)
+    assert len(blocks) == 3 or kind == "gpt2"
+    given, found = [], []
+    blocks[0].register_forward_pre_hook(
+        lambda _, args, kwargs: given.append(args[0] if args else kwargs["hidden_states"]), with_kwargs=True
+    )
+    for block in blocks:
+        block.register_forward_hook(lambda _, args, out: found.append(out[0] if isinstance(out, tuple) else out))
+    layers = embedder.network.hidden(torch.randint(3, 7, (2, 20)), None, range(embedder.n_layers))
+    for layer, expected in zip(layers, [given[0], *found[:-1]], strict=True):
+        assert torch.equal(layer, expected)
+    late = kind in ("falcon_mamba", "mamba", "mamba2", "rwkv")
+    assert ["layers" in embedder.at(layer).provenance()["key"] for layer in (-1, 1)] == [False, late]
 
 
 @pytest.mark.parametrize(
