@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import tiny_models
 import torch
@@ -72,6 +74,32 @@ def test_others(tmp_path):
     assert "5 wide" in diagnose("onehot").text()
     found = diagnose(lambda sequences: ([torch.zeros(len(s), 7) for s in sequences], None))
     assert (found.dim, found.parameters) == (7, None)
+
+
+def test_the_text_says_each_fact_that_is_known_and_no_other():
+    known = {
+        "scale": "deviations about 1",
+        "channels": "3 dead",
+        "ignored": ("pooler.weight", "head.weight"),
+        "mock": "mcc 0.9",
+        "licence": "MIT",
+        "notes": "not for commerce",
+    }
+    none = {name: () if name == "ignored" else "" if name == "notes" else None for name in known}
+    said = {"ignored": "left out", "mock": "mock task", "notes": "note"}
+    bare = replace(diagnose("onehot"), **none)
+
+    def lines(found):
+        return dict(line.split("  ", 1) for line in found.text().partition("\n\n")[0].splitlines())
+
+    for name, value in known.items():
+        more = {label: text.strip() for label, text in lines(replace(bare, **{name: value})).items()}
+        label = said.get(name, name)
+        assert set(more) - set(lines(bare)) == {label}
+        assert more[label].startswith("head.weight, pooler.weight" if name == "ignored" else value)
+    assert "half precision: mean cosine 0.99900 to float32; of differences: rank correlation 0.500" in (
+        replace(bare, agreement=0.999, differences=0.5).text()
+    )
 
 
 def test_what_is_missing(tmp_path):

@@ -283,6 +283,18 @@ def test_fingerprints_survive_rounding_and_tell_models_apart():
     assert len({base, *map(fingerprint.of_vectors, others)}) == 7
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.uint8], ids=str)
+def test_sums_of_bits_are_the_same_wherever_weights_lie_in_memory(dtype):
+    """Of weights that are parts of one large tensor, and begin at any of its bytes."""
+    count = 8 * fingerprint.WORDS + 3
+    whole = torch.arange(count + 40).to(dtype)
+    for first in range(40):
+        kept, moved = torch.nn.Module(), torch.nn.Module()
+        kept.register_buffer("weight", whole[first : first + count].clone())
+        moved.register_buffer("weight", whole[first : first + count])
+        assert fingerprint.of_bits(moved) == fingerprint.of_bits(kept)
+
+
 def test_sums_of_bits_see_every_bit_and_every_place():
     class Odd(nn.Module):
         """Tensors of every type, shorter and longer than the sums' rows, one of them a view at an odd place."""

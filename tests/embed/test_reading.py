@@ -127,6 +127,7 @@ def test_codons_are_asked_for():
     found, asked = (read_scheme(spaced(3), "codons", scheme=scheme) for scheme in (None, "k-mer blocks"))
     assert (found.family, found.stride) == ("overlapping k-mers", 1)
     assert asked.family == "k-mer blocks"
+    assert asked.identity == {"family": "k-mer blocks", "k": 3, "stride": 1, "prefix": [], "suffix": []}
     assert ids(asked, "AAAAACAAGGG") == [1, 2, 3, 0]
     assert lengths(asked, "AAAAACAAGGG") == [3, 3, 3, 2]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bend_hf.embed import own_tokenizer, rules, tokens
-from bend_hf.embed.tokenizer_files import load_scheme
+from bend_hf.embed.tokenizer_files import has_tokenizer, load_scheme
 from bend_hf.errors import BendError
 
 plain = st.text("ACGT", min_size=1, max_size=40)
@@ -48,6 +49,25 @@ def test_families(schemes):
         "llama": ("characters", 1, True),
         "mamba": ("characters", 1, True),
     }
+
+
+def test_what_decides_how_dna_is_read_is_in_the_identity(schemes):
+    """Of overlapping 6-mers and 3-mers no more than the length differs, whose vectors are others."""
+    six, three = schemes["dnabert"].identity, schemes["dnabert3"].identity
+    assert {name: (value, three[name]) for name, value in six.items() if three[name] != value} == {"k": (6, 3)}
+    assert schemes["esm"].identity != schemes["gpt2"].identity
+    for field, value in (("family", "characters"), ("k", 4), ("stride", 2), ("prefix", (9,)), ("suffix", ())):
+        assert dataclasses.replace(schemes["dnabert"], **{field: value}).identity != six
+
+
+@pytest.mark.parametrize(
+    "name", ["tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", "tokenizer_config.json"]
+)
+def test_any_file_of_a_tokenizer_is_one(tmp_path, name):
+    (tmp_path / "config.json").write_text("{}")
+    assert not has_tokenizer(str(tmp_path), None)
+    (tmp_path / name).write_text("{}")
+    assert has_tokenizer(str(tmp_path), None)
 
 
 @pytest.mark.parametrize("name", ["esm", "bpe", "gaps", "gpt2", "llama", "mamba"])

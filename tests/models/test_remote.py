@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from bend_hf.embed.remote import load_remote
+from bend_hf.errors import BendError
 from bend_hf.models.checkpoint import read_state_dict
 from bend_hf.models.proof import compare
 
@@ -115,3 +116,21 @@ def test_no_name_stays_in_transformers(folder):
     assert (PreTrainedModel.post_init, PreTrainedModel.init_weights) == before
     assert not hasattr(modeling_utils, "find_pruneable_heads_and_indices")
     assert not hasattr(pytorch_utils, "find_pruneable_heads_and_indices")
+
+
+@pytest.mark.parametrize(
+    ("named", "lm_head"),
+    [("AutoModelForMaskedLM", False), ("AutoModelForCausalLM", False), ("AutoModelForMaskedLM", True)],
+)
+def test_code_with_a_head_alone_gives_the_model(folder, named, lm_head):
+    config = json.loads((folder / "config.json").read_text())
+    config["auto_map"] = {named: "modeling_bert.OldBert"}
+    state = read_state_dict(folder)
+    assert compare(load_remote(str(folder), None, config, state, lm_head), state) == []
+
+
+def test_code_that_names_no_model_is_refused(folder):
+    config = json.loads((folder / "config.json").read_text())
+    config["auto_map"] = {"AutoTokenizer": "modeling_bert.OldBert"}
+    with pytest.raises(BendError, match=r"auto_map has no model \(AutoTokenizer\)"):
+        load_remote(str(folder), None, config, read_state_dict(folder), False)

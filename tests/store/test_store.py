@@ -139,6 +139,10 @@ def test_repeated_sequences_are_embedded_and_stored_once(tmp_path: Path) -> None
     manifest = json.loads(next(tmp_path.glob("*/manifest.json")).read_text())
     assert manifest["sequences"] == 20
     assert manifest["tokens"] == embedder.count_tokens(rows).sum()
+    (folder,) = (path.parent for path in tmp_path.glob("*/manifest.json"))
+    assert {part["file"]: part["bytes"] for part in manifest["shards"]} == {
+        path.name: path.stat().st_size for path in folder.glob("shard-*")
+    }
     assert sorted(embedder.calls) == sorted(rows)
     assert same(source.read(range(60)), source.read(list(range(20)) * 3))
     for make in (InMemory, OnTheFly):
