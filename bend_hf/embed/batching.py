@@ -69,7 +69,11 @@ class Batches:
                 yield piece, vectors, finite
 
     def run_equal(
-        self, inputs: Sequence[One], forward: Callable[[Network, Sequence[One]], Sequence[Result]], layers: int
+        self,
+        inputs: Sequence[One],
+        forward: Callable[[Network, Sequence[One]], Sequence[Result]],
+        layers: int,
+        rows: int,
     ) -> Iterator[tuple[One, Result]]:
         """Give what `forward` gives for each input, in batches of one length.
 
@@ -77,11 +81,12 @@ class Batches:
             inputs: With ``ids``.
             forward: From the network and a batch of inputs to a result of each.
             layers: How many layers it keeps.
+            rows: Rows of a batch's memory that one input takes.
 
         Raises:
             BendError: Memory does not suffice for one input.
         """
-        for batch, found in self._run(inputs, forward, self.lanes_behind, layers, True):
+        for batch, found in self._run(inputs, forward, self.lanes_behind, layers, True, rows):
             yield from zip(batch, found, strict=True)
 
     def _run(
@@ -91,12 +96,13 @@ class Batches:
         lanes: Lanes,
         layers: int,
         equal: bool,
+        rows: int = 1,
     ) -> Iterator[tuple[Sequence[One], Result]]:
         """Give batches of inputs, the longest first, and what `forward` gives for them."""
         ordered = sorted(inputs, key=lambda one: -len(one.ids))
         done = 0
         while done < len(ordered):
-            batches = self._cut(ordered[done:], equal)
+            batches = self._cut(ordered[done:], self.tokens // rows, equal)
             results = lanes.run(forward, batches, layers)
             for batch in batches:
                 try:
@@ -104,18 +110,18 @@ class Batches:
                 except (RuntimeError, MemoryError) as error:
                     if not out_of_memory(error):
                         raise
-                    self._halve(batch, error)
+                    self._halve(batch, rows, error)
                     break
                 yield batch, found
                 done += len(batch)
 
-    def _cut(self, ordered: Sequence[One], equal: bool) -> list[Sequence[One]]:
-        """Cut inputs, the longest first, into batches, of one length where they must be."""
+    def _cut(self, ordered: Sequence[One], tokens: int, equal: bool) -> list[Sequence[One]]:
+        """Cut inputs, the longest first, into batches up to a number of tokens, of one length where they must be."""
         batches = []
         start = 0
         while start < len(ordered):
             longest = len(ordered[start].ids)
-            stop = min(len(ordered), start + max(1, self.tokens // longest))
+            stop = min(len(ordered), start + max(1, tokens // longest))
             if equal:
                 while len(ordered[stop - 1].ids) != longest:
                     stop -= 1
@@ -123,7 +129,7 @@ class Batches:
             start = stop
         return batches
 
-    def _halve(self, batch: Sequence[HasIds], error: Exception) -> None:
+    def _halve(self, batch: Sequence[HasIds], rows: int, error: Exception) -> None:
         """Go on with smaller batches than one for which memory ran out."""
         longest = len(batch[0].ids)
         if len(batch) == 1:
@@ -131,7 +137,7 @@ class Batches:
                 f"{self.name}: memory ran out on {self.network.device} for one input of {longest} tokens. Give "
                 f"a smaller context (context={longest // 2}, --context), a lower precision or another device."
             ) from error
-        self.tokens = longest * (len(batch) // 2)
+        self.tokens = longest * (len(batch) // 2) * rows
         log.warning("%s: memory ran out; going on with %d tokens a batch.", self.name, self.tokens)
         if self.network.device.type == "cuda":
             torch.cuda.empty_cache()

@@ -119,7 +119,9 @@ def _by_beginnings(
     """Run the beginnings of inputs once, and from there what follows in each."""
     shared = [one for one in begin_alike(asked, longest) if len(one.inputs) > 1 and len(one.ids) > 1]
     found: dict[int, tuple[Tensor, ...]] = {}
-    for one, vectors in embedder.batches.run_equal(shared, partial(_forward, layers=layers), len(layers)):
+    # What is carried on lies in memory for the beginning, and then once more for each that goes on from it.
+    rows = 1 + max((len(one.inputs) for one in shared), default=0)
+    for one, vectors in embedder.batches.run_equal(shared, partial(_forward, layers=layers), len(layers), rows):
         for askers, *vector in zip(one.askers, *vectors, strict=True):
             found |= dict.fromkeys(askers, tuple(vector))
     return found | _each(embedder, [piece for piece in asked if piece.row not in found], layers)
