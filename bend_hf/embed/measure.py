@@ -41,7 +41,10 @@ class Measured:
         padding_safe: Padding on the right changes no vector (in float32, to 1e-4 of their root mean square).
         agreement: Mean cosine of vectors in half precision, by autocast, to those in float32 (of several layers, the
             least); None where not tried, or where the model has no half precision.
-        held: The same with the weights held in half precision; None where not tried or where it does not run.
+        varying: The same of the vectors less their mean over the tokens. A large part that all tokens have in common
+            makes any two vectors agree, while half precision rounds away what tells them apart.
+        held: `agreement` with the weights held in half precision; None where not tried or where it does not run.
+        held_varying: `varying` with the weights held so.
         deviations: Least, median and largest standard deviation of a channel over the tokens of a probe.
         scale: Root mean square of the vectors there.
     """
@@ -51,7 +54,9 @@ class Measured:
     causal: bool
     padding_safe: bool
     agreement: float | None
+    varying: float | None
     held: float | None
+    held_varying: float | None
     deviations: tuple[float, float, float]
     scale: float
     isolated: bool = False
@@ -139,11 +144,11 @@ def measure(network: Network, scheme: Scheme, half: torch.dtype | None = None, m
                 "of the vectors' root mean square): vectors would depend on what was embedded before."
             )
 
-        agreement = held = None
+        agreement = varying = held = held_varying = None
         if half is not None and not sparse:  # which transformers computes in float32 alone
             network.dtype = half
-            agreement = _cosine(network.hidden(ids, None, network.layers), whole[1:])
-            held = _held_in(network, half, ids, whole[1:])
+            agreement, varying = _cosines(network.hidden(ids, None, network.layers), whole[1:])
+            held, held_varying = _held_in(network, half, ids, whole[1:])
         deviations, scale, dim = _spread(torch.cat(whole[1:], -1)[0, len(scheme.prefix) : end])
         if (
             isolated
@@ -154,7 +159,8 @@ def measure(network: Network, scheme: Scheme, half: torch.dtype | None = None, m
                 f"{network.name} has attention, but no token's vector depends on any other token: what computes it is "
                 f"missing here (a kernel for GPUs, perhaps; this is {network.device}), so its vectors would be wrong."
             )
-        return Measured(dim, layers, causal, padding_safe, agreement, held, deviations, scale, isolated)
+        agreements = agreement, varying, held, held_varying
+        return Measured(dim, layers, causal, padding_safe, *agreements, deviations, scale, isolated)
     finally:
         network.dtype = own
 
@@ -200,21 +206,29 @@ def _apart(some: Sequence[Tensor], others: Sequence[Tensor], most: float) -> flo
     return 0.0 if largest <= most else largest
 
 
-def _cosine(some: Sequence[Tensor], whole: Sequence[Tensor]) -> float:
-    """Mean cosine of the vectors of one input, of several layers the least."""
-    pairs = zip(some, whole, strict=True)
-    found = [torch.cosine_similarity(a[0].float(), b[0].float(), dim=-1).nan_to_num(nan=0.0) for a, b in pairs]
-    return min(float(cosines.mean()) for cosines in found)
+def _cosines(some: Sequence[Tensor], whole: Sequence[Tensor]) -> tuple[float, float]:
+    """Mean cosine of the vectors of one input, and of these less the mean of `whole`; of several layers the least."""
+    pairs = [(a[0].float(), b[0].float()) for a, b in zip(some, whole, strict=True)]
+    varying = [(a - b.mean(0), b - b.mean(0)) for a, b in pairs]
+    least = [min(float(_cosine(a, b).mean()) for a, b in each) for each in (pairs, varying)]
+    return least[0], least[1]
 
 
-def _held_in(network: Network, half: torch.dtype, ids: Tensor, whole: Sequence[Tensor]) -> float | None:
+def _cosine(some: Tensor, other: Tensor) -> Tensor:
+    """The cosine of each pair of (T, D) vectors; 0 for NaN."""
+    return torch.cosine_similarity(some, other, dim=-1, eps=torch.finfo(torch.float32).tiny).nan_to_num(nan=0.0)
+
+
+def _held_in(
+    network: Network, half: torch.dtype, ids: Tensor, whole: Sequence[Tensor]
+) -> tuple[float | None, float | None]:
     """Agreement of a model whose weights are in half precision; the weights themselves are left as they are."""
     weights = {name: weight.data.to(half) for name, weight in lowered(network.model)}
     network.dtype, network.call = torch.float32, lambda **kwargs: functional_call(network.model, weights, (), kwargs)
     try:
-        return _cosine(network.hidden(ids, None, network.layers), whole)
+        return _cosines(network.hidden(ids, None, network.layers), whole)
     except (RuntimeError, BendError):
-        return None
+        return None, None
     finally:
         network.call = network.model
 

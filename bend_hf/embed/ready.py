@@ -30,6 +30,8 @@ from bend_hf.runtime import fit_threads, keep_freed_memory
 
 AGREEMENT = 0.999
 """Mean cosine to float32 that half precision must reach before ``dtype="auto"`` takes it."""
+VARYING = 0.99
+"""That of vectors less their mean over tokens: what tells tokens apart may lose more, but not an order more."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 BATCH_TOKENS = {"cpu": 8_192, "cuda": 65_536}
@@ -39,6 +41,11 @@ RECURRENT_VALUES = 2**24
 """Numbers in the vectors of one batch of theirs: 262,144 tokens of 64, which is 26 sequences of 10 kb."""
 FLOAT32_ONLY = ("caduceus", "mamba", "mamba2")
 """Model types whose state adds up over the whole input, so that a short probe cannot vouch for half precision."""
+
+
+def _agree(whole: float | None, varying: float | None) -> bool:
+    """Whether half precision is close enough to float32: whole vectors, and what varies of them."""
+    return (whole or 0.0) >= AGREEMENT and (varying or 0.0) >= VARYING
 
 
 class Ready:
@@ -129,14 +136,16 @@ class Ready:
         else:
             half = None if asked == "float32" else DTYPES[asked]
         self.measured: Measured = measure(self.network, self.scheme, half, self.limits.context)
-        agreement = self.measured.agreement
+        agreement, varying = self.measured.agreement, self.measured.varying
         if half is not None and asked != "auto" and agreement is None:
             raise BendError(f"{self.name} cannot compute in {asked}: use dtype='float32' (--dtype float32).")
-        if half is not None and asked == "auto" and (agreement or 0) < AGREEMENT:
+        if half is not None and asked == "auto" and not _agree(agreement, varying):
             why = "cannot be used" if agreement is None else f"agrees with float32 to a cosine of only {agreement:.4f}"
+            if agreement is not None and agreement >= AGREEMENT:
+                why = f"leaves a cosine of only {varying:.4f} to float32 of what tells tokens apart"
             log.info("%s: %s %s; computing in float32.", self.name, half, why)
             half = None
-        if half is not None and (self.measured.held or 0) >= AGREEMENT and not loaded.borrowed:
+        if half is not None and _agree(self.measured.held, self.measured.held_varying) and not loaded.borrowed:
             self.network.hold_weights_in(half)  # a fifth faster than autocast, where it agrees as well
         elif not as_found:
             self.network.dtype = half or torch.float32

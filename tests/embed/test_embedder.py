@@ -362,6 +362,25 @@ def test_auto_precision_falls_back(monkeypatch):
     assert of_model(Unmasked(), dtype="auto").dtype == "float32"
 
 
+def test_auto_precision_falls_back_where_what_tells_tokens_apart_is_lost(monkeypatch, caplog):
+    """A large part that all vectors share makes them agree in half precision, whatever is rounded away beside it."""
+
+    class Shifted(Unmasked):
+        def forward(self, input_ids):
+            (vectors,) = super().forward(input_ids)
+            return (nn.functional.linear(vectors, torch.eye(vectors.shape[-1])) + self.shift,)
+
+    monkeypatch.setattr(module, "native_half", lambda device: torch.bfloat16)
+    caplog.set_level("INFO", "bend_hf")
+    for shift, dtype in ((0.0, "bfloat16"), (1000.0, "float32")):
+        model = Shifted()
+        model.shift = shift
+        found = of_model(model, dtype="auto")
+        assert found.measured.agreement > 0.999
+        assert found.dtype == dtype
+    assert "to float32 of what tells tokens apart; computing in float32" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["dnabert", "esm", "bpe", "gpt2", "llama"])
 def test_weights_in_half_precision(folders, name):
     """Where it agrees, stock models hold their weights in half precision; where not, autocast does it."""
