@@ -47,7 +47,9 @@ def differences(embedder: Embedder, sequence: str) -> float | None:
         means = [found.vectors.double().mean(0) for found in by.embed([sequence, *changed])]
         return np.array([float((mean - means[0]).norm()) for mean in means[1:]])
 
-    return float(spearmanr(moved(embedder), moved(exact)).statistic)
+    here, there = moved(embedder), moved(exact)
+    told = np.ptp(here) > 0 and np.ptp(there) > 0  # else nothing has an order
+    return float(spearmanr(here, there).statistic) if told else 0.0
 
 
 def rank_of(vectors: Tensor) -> int:

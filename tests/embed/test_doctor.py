@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import tiny_models
 import torch
@@ -13,6 +14,7 @@ from tasks_of_ones_own import WINDOW, make_task, write_folder
 from bend_hf.embed import doctor, examination
 from bend_hf.embed.doctor import diagnose
 from bend_hf.embed.embedder import Embedder
+from bend_hf.embed.interface import Tokens
 from bend_hf.errors import BendError
 from bend_hf.tasks import TASKS, registry
 
@@ -124,6 +126,25 @@ def test_constant_vectors_are_not_usable(tmp_path):
         state[f"encoder.layer.1.output.LayerNorm.{name}"] = torch.zeros(32)
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     assert diagnose(str(folder), device="cpu").verdict.startswith("not usable: its vectors are the same")
+
+
+@pytest.mark.filterwarnings("error")
+def test_differences_that_half_precision_does_not_show_are_in_no_order():
+    class Letters:
+        """One number for a letter, or the same for all."""
+
+        def __init__(self, exact):
+            self.exact = exact
+
+        def in_float32(self):
+            return self.exact
+
+        def embed(self, sequences):
+            for text in sequences:
+                vectors = [[float(ord(letter)) ** 2 if self.exact is None else 1.0] for letter in text]
+                yield Tokens(torch.tensor(vectors), np.ones(len(text), np.int64))
+
+    assert examination.differences(Letters(Letters(None)), tiny_models.dna(120, 4)) == 0.0
 
 
 def test_half_precision_is_judged_by_differences(tmp_path, monkeypatch):
