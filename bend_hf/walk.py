@@ -325,29 +325,32 @@ def zero_shot(task: Task, data: datasets.DatasetDict, road: Road) -> list[Outcom
 
     Beside the headline stand the model's other scores and those of controls that need no model.
     """
-    from accelerate import PartialState
     from accelerate.utils import gather_object
 
     from bend_hf.results.crossfit import class_rates, compare_scores, cross_fit, halves
     from bend_hf.results.record import make_predictions
+    from bend_hf.train.processes import process_state, together
     from bend_hf.zero_shot.controls import control_scores
     from bend_hf.zero_shot.tracks import TrackValues
 
-    state = PartialState()
+    state = process_state()
     [rows] = data.values()
     share = rows.shard(state.num_processes, state.process_index, contiguous=True)
-    found, facts, own = control_scores(share), {}, []
-    if road.track is not None:
-        places = share.select_columns(["chromosome", "start"]).with_format("numpy")[:]
-        found["track"], facts["track_uncovered"] = TrackValues(road.track).at(places["chromosome"], places["start"])
-    if road.embedder is not None:
-        with road.timed("embedding"):
-            scored = _scored(road, share)
-        found, own = dict(scored) | found, list(scored)
-        facts |= {name: scored.provenance[name] for name in ("unmoved", "same_by_definition")}
+    facts: dict[str, int] = {}
+    own: list[str] = []
+    with together(f"{task.name}'s variants were scored"):
+        found = control_scores(share)
+        if road.embedder is not None:
+            with road.timed("embedding"):
+                scored = _scored(road, share)
+            found, own = dict(scored) | found, list(scored)
+            facts |= {name: scored.provenance[name] for name in ("unmoved", "same_by_definition")}
     gathered = gather_object([(found, facts)])
     found = {name: np.concatenate([part[name] for part, _ in gathered]) for name in found}
     facts = {name: sum(part[name] for _, part in gathered) for name in facts}
+    if road.track is not None:  # of all rows: a share may lie where the track has nothing
+        places = rows.select_columns(["chromosome", "start"]).with_format("numpy")[:]
+        found["track"], facts["track_uncovered"] = TrackValues(road.track).at(places["chromosome"], places["start"])
     truth = np.asarray(rows.with_format("numpy")["label"][:])
     if "consequence" in rows.column_names:
         chromosomes, start, classes = (np.asarray(rows[name]) for name in ("chromosome", "start", "consequence"))

@@ -217,7 +217,7 @@ def score_variants(
             if name in likelihoods:
                 columns |= _likelihoods(embedder, model, dataset, seen, likelihoods[name])
     unmoved = int((~np.any(list(moved.values()), axis=0)).sum()) if moved else 0
-    if unmoved == len(dataset):
+    if moved and unmoved == len(dataset) > 0:  # a process may have no variant
         log.warning(
             "%s gives the same vectors for both alleles of all %d variants: it does not see them, and its distances "
             "say nothing.",

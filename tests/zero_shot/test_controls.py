@@ -1,6 +1,12 @@
 """Scores that need no model: conservation from a track, and distances that a task's own columns give."""
 
 import dataclasses
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pybigtools
@@ -46,6 +52,25 @@ def test_a_file_that_is_no_track_is_told_before_any_work(toy_dir, tmp_path):
             bend_hf.evaluate("composition", TASK, data_dir=toy_dir, track=path, output=tmp_path / "out")
     with pytest.raises(BendError, match="is for variant tasks"):
         bend_hf.evaluate("onehot", "cpg_methylation", data_dir=toy_dir, track=text, output=tmp_path / "out")
+
+
+def test_processes_whose_share_of_variants_the_track_does_not_cover_go_on(toy_dir, tmp_path):
+    data = bend_hf.load_dataset("variant_effects", "disease", data_dir=toy_dir, split="test")
+    first, path = data[0], tmp_path / "first.bw"
+    covered = [(first["chromosome"], first["start"], first["start"] + 1, 1.5)]
+    pybigtools.open(str(path), "w").write({first["chromosome"]: first["start"] + 1}, covered)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={port}"]
+    command += ["-m", "bend_hf", "evaluate", "composition", "--tasks", TASK, "--data-dir", str(toy_dir)]
+    command += ["--track", str(path), "-o", str(tmp_path / "out"), "--format", "json"]
+    environment = os.environ | {"PYTHONPATH": str(Path(bend_hf.__file__).parent.parent), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    [result] = json.loads(done.stdout)
+    assert result["provenance"]["hardware"]["processes"] == 2
+    assert result["secondary"]["track_uncovered"] == len(data) - 1
 
 
 def test_a_track_that_knows_the_answer_scores_1_and_is_in_the_key(toy_dir, tmp_path):
