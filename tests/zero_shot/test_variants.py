@@ -200,7 +200,7 @@ def halves(monkeypatch):
 @pytest.mark.parametrize("name", ["esm", "gpt2"])
 def test_variants_are_scored_in_float32_unless_a_dtype_is_named(folders, halves, monkeypatch, name, held):
     if not held:
-        monkeypatch.setattr("bend_hf.embed.measure._held_in", lambda *arguments: None)
+        monkeypatch.setattr("bend_hf.embed.measure._held_in", lambda *arguments: (None, None))
     dataset, folder = rows(4), str(folders[name])
     exact = load_embedder(folder, protocol=DEFAULT, dtype="float32", device="cpu")
     left_open = load_embedder(folder, protocol=DEFAULT, device="cpu")
