@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bend_hf.cli.options import (
+    RESULTS,
     Command,
     Either,
     chosen_tasks,
@@ -133,9 +134,7 @@ def _evaluate_options(sub: ArgumentParser) -> None:
         "--budget", metavar="TIME", help="leave out layers and rows, marked, where all take longer: 30min, 2h"
     )
     sub.add_argument("--trackers", nargs="+", default=[], metavar="NAME", help="tensorboard, trackio, wandb")
-    sub.add_argument(
-        "-o", "--output", type=Path, default=Path("bend-results"), help="folder for results (bend-results)"
-    )
+    sub.add_argument("-o", "--output", type=Path, default=RESULTS, help=f"folder for results ({RESULTS})")
     sub.add_argument(
         "--overwrite",
         "--resume",

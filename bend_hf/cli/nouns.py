@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bend_hf.cli.options import Command
+from bend_hf.cli.options import Command, results_option
 from bend_hf.cli.output import Answer, columns
 
 Do = Callable[[Namespace], Answer]
@@ -49,13 +49,13 @@ def add(command: Command) -> None:
         "results",
         "records of runs",
         verbs,
-        "results ls bend-results",
+        "results ls",
         "results info RECORD.json",
-        "results verify bend-results",
+        "results verify",
     )
-    ls.add_argument("results", nargs="+", type=Path, help="folders or files of results")
+    results_option(ls)
     info.add_argument("result", type=Path, help="a result's JSON file")
-    verify.add_argument("results", nargs="+", type=Path, help="folders or files of results")
+    results_option(verify)
 
     verbs = {
         "ls": (cache_ls, "list what is kept, with sizes"),

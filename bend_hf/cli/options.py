@@ -12,6 +12,9 @@ from bend_hf.cli.output import Answer
 from bend_hf.errors import BendError
 from bend_hf.protocols import PROTOCOLS
 
+RESULTS = Path("bend-results")
+"""Folder that `evaluate` writes results to, and that other commands read, where none is named."""
+
 
 class Command(Protocol):
     """Declares one command and returns its parser, to which options are added."""
@@ -99,6 +102,12 @@ def refuse(args: Namespace, reason: str, *names: str) -> None:
         value = getattr(args, name)
         if value is not None and value is not False and value != []:
             raise BendError(f"--{name.replace('_', '-')} changes nothing {reason}: leave out what is not meant.")
+
+
+def results_option(parser: argparse.ArgumentParser) -> None:
+    """Add the results that a command reads: by default those that `evaluate` writes."""
+    text = f"folders or files of results ({RESULTS})"
+    parser.add_argument("results", nargs="*", type=Path, default=[RESULTS], help=text)
 
 
 def tasks_option(parser: argparse.ArgumentParser, *, positional: bool = False) -> None:

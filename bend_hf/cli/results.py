@@ -8,7 +8,7 @@ from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
 
-from bend_hf.cli.options import Command, chosen_tasks, level, positive, tasks_option, whole_number
+from bend_hf.cli.options import Command, chosen_tasks, level, positive, results_option, tasks_option, whole_number
 from bend_hf.cli.output import Answer, files
 from bend_hf.protocols import PROTOCOLS
 
@@ -21,11 +21,11 @@ def add(command: Command) -> None:
         "compare",
         compare,
         "compare models on the same test rows: paired differences, intervals of ranks",
-        "compare bend-results",
+        "compare",
         "compare results/a results/b --tasks gene_finding",
-        "compare bend-results --published",
+        "compare --published",
     )
-    sub.add_argument("results", nargs="+", type=Path, help="folders or files of results")
+    results_option(sub)
     tasks_option(sub)
     sub.add_argument("--protocol", choices=list(PROTOCOLS), help="where results of both are there")
     text = "set each run beside the published values of its model, and say first in what the two differ"
@@ -38,10 +38,10 @@ def add(command: Command) -> None:
         "report",
         report,
         "write results as one page, or as a table for a paper",
-        "report bend-results -o report.html",
-        "report bend-results --as latex -o table.tex",
+        "report -o report.html",
+        "report --as latex -o table.tex",
     )
-    sub.add_argument("results", nargs="+", type=Path, help="folders or files of results")
+    results_option(sub)
     sub.add_argument("-o", "--output", type=Path, help="file to write (report.html, .md, .csv, .tex, .json)")
     sub.add_argument("--as", dest="form", choices=list(ENDINGS), help="default: by the file's ending")
     text = "test rows of every task that the page holds for browsing (as many as find room)"
@@ -61,10 +61,10 @@ def add(command: Command) -> None:
         "export",
         export,
         "write predictions as tracks: bedGraph, bigWig, GFF3, BED, VCF, a session of IGV, a hub of UCSC",
-        "export bend-results --tracks tracks",
+        "export --tracks tracks",
         "export RESULT.json --tracks tracks --genome my_genome.fa",
     )
-    sub.add_argument("results", nargs="+", type=Path, help="folders or files of results")
+    results_option(sub)
     sub.add_argument("--tracks", type=Path, required=True, metavar="DIR", help="folder to write")
     sub.add_argument("--genome", type=Path, metavar="FASTA", help="that the results were made on, unless hg38 or hg19")
 

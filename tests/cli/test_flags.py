@@ -573,3 +573,13 @@ def test_a_flag_that_would_change_nothing_is_refused(words, capsys):
 def test_two_things_at_once_are_refused():
     with pytest.raises(SystemExit):
         main(["prepare", "--list", "--remove"])
+
+
+@pytest.mark.parametrize(
+    "verb",
+    ["compare", "report", "export --tracks t", "results ls", "results verify"],
+    ids=lambda verb: verb.split(" --")[0],
+)
+def test_results_are_read_where_evaluate_writes_them(verb):
+    written = PARSER.parse_args(["evaluate", "onehot"]).output
+    assert PARSER.parse_args(verb.split()).results == [written] == [Path("bend-results")]
