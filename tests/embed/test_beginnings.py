@@ -44,7 +44,19 @@ CAUSAL = {
         lambda folder: tiny_models.write(folder, "tokenizer_config.json", {"tokenizer_class": "HyenaDNATokenizer"}),
     ),
 }
-OTHERS = {"dnabert": tiny_models.dnabert, "esm": tiny_models.esm, "bpe": tiny_models.bpe}
+
+
+def causal_subwords(folder):
+    from transformers import GPT2Config
+
+    size = tiny_models.byte_pairs(folder).get_vocab_size()
+    config = GPT2Config(
+        vocab_size=size, n_embd=32, n_layer=2, n_head=4, n_positions=256, bos_token_id=0, eos_token_id=0
+    )
+    return tiny_models.save(folder, config, 0)
+
+
+OTHERS = {"subwords": causal_subwords, "dnabert": tiny_models.dnabert, "esm": tiny_models.esm, "bpe": tiny_models.bpe}
 
 
 @pytest.fixture(scope="module")
