@@ -25,7 +25,7 @@ FORMAT = 1
 LARGEST_SHARD = 1 << 27  # values, if every nucleotide were a token: 256 MB at two bytes
 SMALLEST_SHARD = 1 << 25
 
-_sound: dict[Path, tuple[int, int, int]] = {}  # shards this process has read and found right, as stat saw them
+_sound: dict[Path, tuple[int, ...]] = {}  # shards this process has read and found right, as stat saw them
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,9 @@ class Plan:
         )
 
 
-def _stamp(path: Path) -> tuple[int, int, int]:
+def _stamp(path: Path) -> tuple[int, ...]:
     status = path.stat()
-    return status.st_ino, status.st_size, status.st_mtime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns  # the last nobody sets back
 
 
 def plan(embedder: SequenceEmbedder, found: Distinct, store_dir: Path, precision: Precision = "auto") -> Plan:

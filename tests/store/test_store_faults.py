@@ -54,6 +54,18 @@ def flip(path: Path, byte: int, bit: int = 0) -> None:
         handle.write(bytes([value ^ (1 << bit)]))
 
 
+def test_a_shard_that_is_changed_under_its_old_time_is_made_again(tmp_path: Path) -> None:
+    """As a copy that keeps times does: this process has checked the shard before, and checks it again."""
+    rows = sequences(40)
+    layout = store.fill(FakeEmbedder(), rows, store_dir=tmp_path)
+    before, path = content(layout.folder), layout.path(0)
+    status = path.stat()
+    flip(path, 4100)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert content(layout.folder) != before
+    assert content(store.fill(FakeEmbedder(), rows, store_dir=tmp_path).folder) == before
+
+
 @pytest.mark.parametrize("name", ["manifest.json", "shard-00000-of-{count:05d}.safetensors"])
 def test_what_a_killed_process_left_of_a_file_is_removed(tmp_path: Path, name: str) -> None:
     rows = sequences(40)
