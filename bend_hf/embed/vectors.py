@@ -112,9 +112,11 @@ def embed_checked(embedder: SequenceEmbedder, sequences: Sequence[str]) -> Itera
     """Embed, and check that every sequence comes back as a partition of itself.
 
     Raises:
-        BendError: A sequence is missing, or its vectors or run lengths do not fit it.
+        BendError: A sequence is missing, its vectors or run lengths do not fit it, or they are of another type than
+            those before: a batch would be rounded to the type of its first row.
     """
     count = 0
+    kind: torch.dtype | None = None
     for tokens in embedder.embed(sequences):
         if count == len(sequences):
             raise BendError(
@@ -127,6 +129,13 @@ def embed_checked(embedder: SequenceEmbedder, sequences: Sequence[str]) -> Itera
                 f"{embedder.name}: a sequence of {len(sequence)} nucleotides gave vectors of shape {shape} and "
                 f"{len(lengths)} run lengths that sum to {lengths.sum()}; want ({len(lengths)}, {embedder.dim}) and "
                 f"positive lengths that sum to {len(sequence)}. The sequence begins {sequence[:24]}."
+            )
+        kind = kind or tokens.vectors.dtype
+        if tokens.vectors.dtype != kind:
+            one, other = (str(each).removeprefix("torch.") for each in (tokens.vectors.dtype, kind))
+            raise BendError(
+                f"{embedder.name}: the vectors of a sequence of {len(sequence)} nucleotides are {one}, those before "
+                f"{other}: give one type throughout. The sequence begins {sequence[:24]}."
             )
         count += 1
         yield tokens

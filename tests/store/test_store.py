@@ -40,6 +40,26 @@ def stored(embedder: FakeEmbedder, rows: list[str], folder: Path, **options: obj
     return store.vectors_for(embedder, rows, store_dir=folder, **{"memory_bytes": 0} | options)  # type: ignore[arg-type]
 
 
+class TwoTypes(FakeEmbedder):
+    """Gives longer sequences' vectors in another type."""
+
+    def embed(self, sequences):  # type: ignore[no-untyped-def]
+        for tokens in super().embed(sequences):
+            yield tokens._replace(vectors=tokens.vectors.float()) if tokens.lengths.sum() > 80 else tokens
+
+
+def test_vectors_of_two_types_are_refused(tmp_path: Path) -> None:
+    """In a batch they would be rounded to the type of its first row, and so by the order of rows."""
+    embedder, rows = TwoTypes(dtype=torch.bfloat16), sequences(60)
+    message = r"fake: the vectors of a sequence of \d+ nucleotides are (float32|bfloat16), those before .* one type"
+    with pytest.raises(BendError, match=message):
+        InMemory(embedder, rows)
+    with pytest.raises(BendError, match=message):
+        OnTheFly(embedder, rows).read(range(60))
+    with pytest.raises(BendError, match=message):
+        stored(embedder, rows, tmp_path)
+
+
 class OneArray(FakeEmbedder):
     """Gives every sequence's vectors in the same memory."""
 
