@@ -23,11 +23,21 @@ def test_tasks(capsys, tmp_path):
     alone = capsys.readouterr().out
     assert main(["tasks", "ls"]) == 0
     assert capsys.readouterr().out == alone
-    assert [line.split()[0] for line in alone.splitlines()] == ["name", *(task.name for task in BEND)]
+    assert [line.split() for line in alone.splitlines()] == [
+        ["name", "dataset", "config", "labels", "metric", "rows", "build"],
+        *(
+            [
+                *(task.name, f"bend/{task.dataset}", task.config, str(len(task.label_names))),
+                *(task.metric, str(sum(task.rows.values())), task.build),
+            ]
+            for task in BEND
+        ),
+    ]
     assert main(["tasks", "info", "variant_effects"]) == 0
     told = capsys.readouterr().out
     for task in get_tasks("variant_effects"):
-        for part in (task.name, task.summary, *task.caveats, *(source.doi for source in task.sources)):
+        rows = ", ".join(f"{split} {count:,}" for split, count in task.rows.items())
+        for part in (task.name, task.summary, rows, *task.caveats, *(source.doi for source in task.sources)):
             assert part in told
     assert "none: scored without training" in told
     assert main(["tasks", "info", "cpg_methylation"]) == 0
