@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bend_hf.embed.embedder import Embedder
-from bend_hf.embed.loading import load
+from bend_hf.embed.loading import load, refuse_quantised
 from bend_hf.embed.measure import measure
 from bend_hf.embed.network import Network
 from bend_hf.embed.tokens import character_scheme
@@ -390,3 +390,25 @@ def test_a_folder_that_changed_since_gives_no_head(tmp_path, file):
         shutil.copy(tiny_models.esm(tmp_path / "other", seed=1, lm=True) / file, folder)
     with pytest.raises(BendError, match="was changed after it was loaded"):
         language_model(embedder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "refused"),
+    [
+        ("dense.weight", torch.zeros(2, 2), None),
+        ("dense.weight", torch.zeros(2, 2, dtype=torch.bfloat16), None),
+        ("dense.weight", torch.zeros(2, 2, dtype=torch.int8), "int8"),
+        ("dense.weight", torch.zeros(2, 2).to(torch.float8_e4m3fn), "float8_e4m3fn"),
+        ("dense.qweight", torch.zeros(2, 2, dtype=torch.int32), "int32"),
+        ("dense.weight_packed", torch.zeros(2, 2, dtype=torch.uint8), "uint8"),
+        ("loss.weight", torch.tensor([1, 2, 3]), None),  # a whole number of each class
+        ("embeddings.position_ids", torch.zeros(1, 5, dtype=torch.int64), None),
+    ],
+)
+def test_weights_that_are_no_numbers_by_themselves_are_refused(key, value, refused):
+    weights = [("first.bias", torch.zeros(2)), (key, value)]
+    if refused is None:
+        refuse_quantised("org/model", weights)
+        return
+    with pytest.raises(BendError, match=f"'org/model' holds {key} in {refused}: .*Dequantise them there"):
+        refuse_quantised("org/model", weights)

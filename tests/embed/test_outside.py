@@ -5,6 +5,7 @@ pip install --no-deps -r tests/embed/outside.txt             # their pins of tra
 
 from __future__ import annotations
 
+import sys
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -56,6 +57,29 @@ def test_enformer():
     with torch.no_grad():
         whole = model(one_hot(indices(sequences[:1])), return_only_embeddings=True, target_length=-1)[0]
     assert torch.allclose(found[0].vectors, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("wrapper", "package", "asked"),
+    [
+        (Enformer, "enformer_pytorch", "EleutherAI/enformer-official-rough"),
+        (Borzoi, "borzoi_pytorch", "johahi/borzoi-replicate-0"),
+        (Evo2, "evo2", "evo2_7b"),
+    ],
+)
+def test_published_weights_are_taken_where_no_model_is_given(wrapper, package, asked, monkeypatch):
+    """By stand-ins for the packages, which answer with what they are asked for."""
+
+    def from_pretrained(name):
+        found = nn.Linear(1, 1)
+        found.asked = name
+        return found
+
+    stand_in = SimpleNamespace(
+        from_pretrained=from_pretrained, Evo2=from_pretrained, Borzoi=SimpleNamespace(from_pretrained=from_pretrained)
+    )
+    monkeypatch.setitem(sys.modules, package, stand_in)
+    assert wrapper().model.asked == asked
 
 
 def test_enformer_keeps_its_crop():

@@ -166,6 +166,32 @@ def test_one_hot_input_is_refused():
         Network(OneHot(), "mine", torch.device("cpu"))
 
 
+class Switching(nn.Module):
+    """A word of one of its parts is another once an input was short."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.part = nn.Embedding(16, 32), nn.Identity()
+        self.part.kind = "sparse"
+
+    def forward(self, input_ids):
+        self.part.kind = "full"
+        return self.embedding(input_ids)
+
+
+def test_a_word_that_an_input_changes_for_good_is_refused():
+    network = Network(Switching(), "switching", torch.device("cpu"))
+    with pytest.raises(BendError, match=r"switching: an input changes its part\.kind for good"):
+        limits(network, {"max_position_embeddings": 100}, character_scheme())
+
+
+def test_a_word_that_is_set_anew_by_every_input_is_not():
+    model = Switching()
+    model.part.register_forward_pre_hook(lambda part, given: None)
+    network = Network(model, "switching", torch.device("cpu"))
+    assert limits(network, {"max_position_embeddings": 100}, character_scheme()).context == 100
+
+
 def test_positions_end_with_their_table():
     with pytest.raises(BendError, match=r"has 38 positions: context=40 \(--context\) exceeds them"):
         _mpnet(40)

@@ -113,6 +113,36 @@ def test_what_lies_on_the_disk_goes_with_the_model(folder, monkeypatch, tmp_path
     assert not tmp_path.exists()
 
 
+class Stack(nn.Module):
+    """Layers of two parts each, of which its class says nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 16)) for _ in range(3))
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+@pytest.mark.parametrize("way", ["auto", "balanced", "balanced_low_0"])
+@pytest.mark.parametrize("layers", [1.6, 2, 2.4, 2.8], ids=lambda layers: f"room for {layers} layers")
+def test_blocks_stay_whole_where_memory_ends_within_one(way, layers, monkeypatch):
+    """Their parts may read each other's weights."""
+    import accelerate.utils
+
+    model = Stack().requires_grad_(False)
+    x, layer = torch.randn(2, 16), sum(weight.nbytes for weight in model.layers[0].parameters())
+    expected = model(x)
+    room = {"cpu": int(layers * layer), "disk": 1 << 40}
+    monkeypatch.setattr(accelerate.utils, "get_balanced_memory", lambda *_, **__: room)
+    spreading.spread(model, way, "stack")
+    assert "disk" in model.hf_device_map.values()
+    assert set(model.hf_device_map) <= {"", "layers", *(f"layers.{number}" for number in range(3))}
+    assert torch.equal(model(x), expected)
+
+
 def test_blocks_stay_whole(folder):
     model = load(folder, device="cpu").network.model
     assert "BertLayer" in spreading.whole_blocks(model)

@@ -250,6 +250,38 @@ def test_golden_nucleotide_transformer(goldens, schemes):
         assert full(schemes["esm"], piece) == unpadded(ids, 1)
 
 
+@pytest.mark.parametrize(
+    ("ids", "lengths", "marks", "fine"),
+    [
+        ([1, 2, 3], [2, 2, 1], (), True),
+        ([9, 2, 3], [0, 4, 1], (9,), True),
+        ([1, 2, 3], [0, 4, 1], (), False),
+        ([1, 2, 3], [2, 4, -1], (), False),
+        ([1, 2], [2, 2], (), False),
+        ([1, 2], [4, 2], (), False),
+        ([9, 9], [0, 5], (9,), False),
+        ([], [], (), False),
+    ],
+)
+def test_tokens_of_a_tokenizer_cover_every_nucleotide_once(schemes, ids, lengths, marks, fine):
+    """None but marks owns none, and together they own all five."""
+    found = tokens.Encoded(np.array(ids, np.int64), np.array(lengths, np.int64))
+    scheme = dataclasses.replace(schemes["bpe"], rule=lambda bases, first: [found], marks=marks)
+    if fine:
+        assert scheme.encode(["ACGTA"]) == [found]
+        return
+    with pytest.raises(BendError, match=r"Sequence 7 \(5 nucleotides\) comes back from the tokenizer"):
+        scheme.encode(["ACGTA"], first=7)
+
+
+def test_ids_of_published_character_tokenizers():
+    """[CLS] 0, [SEP] 1, [BOS] 2, [MASK] 3, [PAD] 4, [RESERVED] 5, [UNK] 6, then the characters."""
+    scheme = tokens.character_scheme()
+    assert (scheme.mask, scheme.pad, scheme.unknown) == (3, 4, 6)
+    assert scheme.encode(["ACGTN"])[0].ids.tolist() == [7, 8, 9, 10, 11]
+    assert tokens.character_scheme("TGCA").encode(["ACGTN"])[0].ids.tolist() == [10, 9, 8, 7, 6]
+
+
 def test_golden_hyenadna(goldens):
     golden = goldens["hyenadna"]
     scheme = tokens.character_scheme(prefix=(0,))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,16 @@ def test_repeated_sequences_are_embedded_and_stored_once(tmp_path: Path) -> None
         embedder.calls.clear()
         make(embedder, rows * 3).read(list(range(60)))
         assert len(embedder.calls) == 20
+
+
+def test_a_store_is_filled_where_there_are_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows."""
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    embedder, rows = FakeEmbedder(), sequences(20)
+    assert same(stored(embedder, rows, tmp_path).read(range(20)), InMemory(embedder, rows).read(range(20)))
+    embedder.calls.clear()
+    stored(embedder, rows, tmp_path)
+    assert not embedder.calls
 
 
 def test_sequences_of_another_task_are_copied(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
