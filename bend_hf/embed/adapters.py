@@ -14,6 +14,7 @@ bend_hf.evaluate(my_model)                                 # or CallableEmbedder
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, get_args
 
@@ -125,16 +126,18 @@ class CallableEmbedder:
         self.dim = int(first.vectors.shape[1])
         found, again = list(self.embed(probes)), list(self.embed(probes))
         for one, other in zip(found, again, strict=True):
-            scale = float(one.vectors.float().square().mean().sqrt()) or 1.0
+            scale = float(one.vectors.double().square().mean().sqrt()) or 1.0
             same = one.vectors.shape == other.vectors.shape
             if not same or (one.vectors.float() - other.vectors.float()).abs().max() > REPEATS * scale:
                 raise BendError(
                     f"{self.name} gives two answers for one input: something random, such as dropout, is on in it. "
                     "Switch it off (model.eval())."
                 )
-        pairs = (first.vectors.float(), found[0].vectors.float())
-        alike = pairs[0].shape == pairs[1].shape
-        if not alike or (1 - torch.cosine_similarity(*pairs, dim=-1))[pairs[0].any(-1)].mean().nan_to_num() > 1 - ALIKE:
+        alone, beside = first.vectors.double(), found[0].vectors.double()
+        cosines = torch.ones(1)
+        if alike := alone.shape == beside.shape:
+            cosines = torch.cosine_similarity(alone, beside, dim=-1, eps=sys.float_info.min)[alone.any(-1)]
+        if not alike or 1 - cosines.mean().nan_to_num(nan=1.0) > 1 - ALIKE:
             raise BendError(
                 f"{self.name} gives a sequence other vectors alone than beside longer ones: padding reaches them. Mask "
                 "it, or run each sequence by itself."

@@ -182,7 +182,8 @@ def _spread(vectors: Tensor) -> tuple[tuple[float, float, float], float, int]:
 
 
 def _scale(vectors: Tensor) -> float:
-    return float(vectors.float().square().mean().sqrt())
+    # In float64, which not every device has: squares of large and small float32 numbers are infinite and 0 in float32.
+    return float(vectors.cpu().double().square().mean().sqrt())
 
 
 def answer(network: Network, scheme: Scheme, most: int | None = None) -> Tensor:

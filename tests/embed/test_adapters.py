@@ -204,6 +204,23 @@ def test_answers_in_memory_that_the_next_call_writes_over(fails):
         assert [tokens.vectors[:, 0].tolist() for tokens in found] == [letters(text) for text in texts]
 
 
+@pytest.mark.parametrize("factor", [1e-30, 1e-12, 1.0, 1e12, 1e30])
+def test_vectors_of_any_scale_are_taken_and_padding_is_found_in_them(factor):
+    def sound(sequences):
+        return [factor * vectors for vectors in one_by_one(sequences)[0]], None
+
+    def padded(sequences):
+        longest = max(map(len, sequences))
+        share = [1 - len(text) / longest for text in sequences]
+        vectors = [v + np.array([0.0, 9.0 * part]) for v, part in zip(one_by_one(sequences)[0], share, strict=True)]
+        return [factor * v for v in vectors], None
+
+    found = next(CallableEmbedder(sound).embed(["ACGT"])).vectors[:, 0] / factor
+    assert found.tolist() == pytest.approx(letters("ACGT"), rel=1e-5)
+    with pytest.raises(BendError, match="padding reaches them"):
+        CallableEmbedder(padded)
+
+
 def test_chance_and_padding_are_found():
     random = np.random.default_rng(0)
     with pytest.raises(BendError, match="two answers for one input"):

@@ -362,6 +362,19 @@ def test_auto_precision_falls_back(monkeypatch):
     assert of_model(Unmasked(), dtype="auto").dtype == "float32"
 
 
+@pytest.mark.parametrize("factor", [1e-25, 1.0, 1e25])
+def test_what_is_measured_does_not_depend_on_the_scale(factor):
+    """However large or small vectors are: against an infinite scale no difference would count."""
+
+    class Scaled(Unmasked):
+        def forward(self, input_ids):
+            return (super().forward(input_ids)[0] * factor,)
+
+    found = of_model(Scaled(), dtype="float32").measured
+    assert (found.causal, found.padding_safe, found.isolated) == (False, False, False)
+    assert found.scale / factor == pytest.approx(of_model(Unmasked(), dtype="float32").measured.scale, rel=1e-3)
+
+
 def test_auto_precision_falls_back_where_what_tells_tokens_apart_is_lost(monkeypatch, caplog):
     """A large part that all vectors share makes them agree in half precision, whatever is rounded away beside it."""
 
