@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
+import locale
 import os
 import tempfile
 from pathlib import Path
 
 import pytest
 from tqdm.std import TqdmDefaultWriteLock
+
+# The package writes UTF-8, and tests read it as the system reads text: elsewhere dozens would fail for that alone.
+if codecs.lookup(locale.getpreferredencoding(False)).name != "utf-8":
+    raise pytest.UsageError("The tests need a system whose text is UTF-8: set PYTHONUTF8=1.")
 
 # Tests fork and kill: who is killed while a bar is drawn would keep the lock that all processes share.
 TqdmDefaultWriteLock.mp_lock = None
