@@ -346,6 +346,20 @@ def test_places_of_hidden_states(output):
     assert measure(Network(Headed(output), "mine", torch.device("cpu")), character_scheme()).dim == 4
 
 
+def test_of_several_layers_all_channels_are_measured(original):
+    """Side by side, as they are given."""
+    loaded = load(str(original))
+    network = Network(loaded.model, "esm", torch.device("cpu"), layer=(1, 2))
+    found = measure(network, loaded.scheme)
+    one, two = (
+        measure(Network(loaded.model, "esm", torch.device("cpu"), layer=layer), loaded.scheme) for layer in (1, 2)
+    )
+    assert (one.dim, two.dim, found.dim) == (32, 32, 64)
+    assert found.deviations[0] == min(one.deviations[0], two.deviations[0])
+    assert found.deviations[2] == max(one.deviations[2], two.deviations[2])
+    assert found.scale == pytest.approx(((one.scale**2 + two.scale**2) / 2) ** 0.5, rel=1e-3)
+
+
 def test_fused_gelu_is_the_same_function(original):
     from transformers import EsmModel
 

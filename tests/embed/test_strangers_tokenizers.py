@@ -9,6 +9,7 @@ import tiny_models
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from bend_hf.embed.own_tokenizer import Fast
 from bend_hf.embed.reading import read_scheme
 
 UNKNOWN = "[UNK]"
@@ -125,3 +126,12 @@ def test_a_mark_owns_nothing():
     found = owned(learnt("unigram", CORPUS[:8]), "ACGTTGCANACG").split()
     assert found[0] == "▁:0"
     assert "[UNK]:1" in found
+
+
+@pytest.mark.parametrize("text", ["ACGT", "ACGNT", "N", "ANNNNC"])
+def test_what_is_put_in_front_of_a_sequence_is_no_token_of_it(text):
+    """With an unknown letter too, where the tokens' places in the text are looked up."""
+    tokenizer = listed([*"ACGT", "<dna>"], pre_tokenizers.Split(Regex("<dna>|."), "isolated"))
+    [plain], [marked] = Fast(tokenizer)([text]), Fast(tokenizer, "<dna>", 1)([text])
+    assert marked.ids.tolist() == plain.ids.tolist() == [1 + "ACGT".index(c) if c in "ACGT" else 0 for c in text]
+    assert marked.lengths.tolist() == plain.lengths.tolist() == [1] * len(text)
