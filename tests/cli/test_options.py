@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bend_hf.cli import options
+from bend_hf.cli import main, options
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,38 @@ def test_a_value_is_read(kind: Callable[[str], Any], text: str, value: Any) -> N
 def test_a_value_that_is_none_is_refused(kind: Callable[[str], Any], text: str) -> None:
     with pytest.raises((argparse.ArgumentTypeError, ValueError)):
         kind(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "option", "choices"),
+    [
+        ("build control gene_finding --genome g -o o", "--kind", ("permuted", "shuffled", "matched")),
+        ("build methylation a b --genome g -o o", "--scale", ("percent", "fraction")),
+        ("build peaks a b --genome g -o o", "--center", ("middle", "summit")),
+    ],
+)
+def test_a_word_that_is_none_of_the_choices_is_wrong_usage(
+    words: str, option: str, choices: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Said by the parser, with all of them, and with exit code 2."""
+    with pytest.raises(SystemExit) as stop:
+        main([*words.split(), option, "another"])
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert f"argument {option}: invalid choice: 'another'" in said
+    assert [choice for choice in choices if choice in said.partition("invalid choice")[2]] == list(choices)
+
+
+@pytest.mark.parametrize(
+    ("words", "missing"),
+    [
+        ("evaluate", "model"),
+        ("build control", "task, --kind, --genome, -o/--output"),
+        ("build methylation a", "--genome, --build, -o/--output"),
+    ],
+)
+def test_what_is_missing_is_wrong_usage(words: str, missing: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(words.split())
+    assert stop.value.code == 2
+    assert f"the following arguments are required: {missing}\n" in capsys.readouterr().err

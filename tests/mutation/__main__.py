@@ -43,7 +43,7 @@ FIRST = 3.0
 """Seconds of tests that are run first for a fault, before all others."""
 Seen = dict[str, Any]
 """`seconds` by test; `lines`: by file and line the number of one of `sets`, the tests that run it, by their numbers;
-`imports`: by file those whose own file imports it."""
+`imports`: by file those whose own file imports it; `early`: by file the lines that such an import runs."""
 
 _slot: Slot
 _options: argparse.Namespace
@@ -118,6 +118,7 @@ def _seen(pool: Any, key: str) -> Seen:
     seconds: dict[str, float] = {}
     lines: dict[str, dict[str, list[str]]] = {}
     imports: dict[str, set[str]] = {}
+    early: dict[str, set[str]] = {}
     unfit: Counter[str] = Counter()
     for file, found in pool.imap_unordered(_watch, _parts()):
         if found is None:
@@ -134,6 +135,7 @@ def _seen(pool: Any, key: str) -> Seen:
             for line, tests in by_line.items():
                 if "" in tests:  # run while the file was collected
                     imports.setdefault(source, set()).update(fit)
+                    early.setdefault(source, set()).add(line)
                 kept = [test for test in tests if test in fit]
                 if kept:
                     lines.setdefault(source, {}).setdefault(line, []).extend(kept)
@@ -145,7 +147,8 @@ def _seen(pool: Any, key: str) -> Seen:
 
     numbers = {source: {line: numbered(tests) for line, tests in by.items()} for source, by in lines.items()}
     importing = {source: numbered(tests) for source, tests in imports.items()}
-    seen = {"seconds": seconds, "sets": list(sets), "lines": numbers, "imports": importing}
+    at_import = {source: sorted(of) for source, of in early.items()}
+    seen = {"seconds": seconds, "sets": list(sets), "lines": numbers, "imports": importing, "early": at_import}
     path.write_bytes(gzip.compress(json.dumps(seen).encode()))
     print(
         f"{len(seconds)} tests run without a fault in {time.monotonic() - started:.0f} s; not used, for they fail, skip"
@@ -186,14 +189,21 @@ def _tests(fault: Fault, seen: Seen) -> list[tuple[str, float]]:
     lines = statement if fault.inside else list(by_line)  # what runs at import, all that use the file depend on
     tests = {names[k] for line in lines if line in by_line for k in seen["sets"][by_line[line]]}
     importing = set()
-    if not fault.inside and fault.path in seen["imports"]:
+    early = not fault.inside or not set(seen["early"].get(fault.path, ())).isdisjoint(statement)
+    if early and fault.path in seen["imports"]:
         importing = {names[k] for k in seen["sets"][seen["imports"][fault.path]]}
+    module = Path(fault.path).stem
     room = fault.path.split("/")[-2 if fault.path.startswith("bend_hf") else 0]
     if not tests | importing:  # evaluate runs a copy of a metric's file, whose lines are not watched
         tests = {name for name in names if f"/{room}/" in name}
 
     def cost(test: str) -> float:
-        return (seen["seconds"][test] + 0.05) * (1 if f"/{room}" in test else 3) * (1 if test in tests else 10)
+        own = f"test_{module}" in test  # what is of the file alone comes before its whole room
+        return (
+            (seen["seconds"][test] + 0.05)
+            * (0.1 if own else 1 if f"/{room}" in test else 3)
+            * (1 if test in tests else 10)
+        )
 
     chosen, total = [], 0.0
     for test in sorted(tests | importing, key=cost):
