@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bend_hf.cli import main, options
+from bend_hf.cli.parser import build_parser
 
 
 @pytest.mark.parametrize(
@@ -95,3 +96,16 @@ def test_what_is_missing_is_wrong_usage(words: str, missing: str, capsys: pytest
         main(words.split())
     assert stop.value.code == 2
     assert f"the following arguments are required: {missing}\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "defaults"),
+    [
+        ("build methylation a", {"scale": "percent"}),
+        ("build peaks a", {"center": "middle"}),
+        ("build enhancers --links a --tss t", {"bins": 782, "bin_size": 128, "min_score": 0}),
+    ],
+)
+def test_what_is_not_asked_for_is_as_the_help_says(words: str, defaults: dict[str, Any]) -> None:
+    found = build_parser().parse_args([*words.split(), "--genome", "g", "--build", "b", "-o", "o"])
+    assert {name: getattr(found, name) for name in defaults} == defaults
