@@ -28,6 +28,7 @@ import torch
 from torch import nn
 
 from bend_hf.console import log, progress
+from bend_hf.embed.vectors import OnTheFly
 from bend_hf.errors import BendError, unknown
 from bend_hf.identity import Key, code_digest
 from bend_hf.protocols import Protocol
@@ -39,6 +40,7 @@ from bend_hf.train.checkpoint import Head, State
 from bend_hf.train.head import cnn_head
 from bend_hf.train.interrupt import ctrl_c, wait
 from bend_hf.train.labels import references
+from bend_hf.train.lanes import Lanes
 from bend_hf.train.loop import Network, Run, predict, save, train_epoch, training_steps
 from bend_hf.train.losses import loss_sum
 from bend_hf.train.processes import Stopped, make_accelerator, numbered, same_on_all, together, trained_in
@@ -201,8 +203,11 @@ def _in_own_thread(run: Run) -> list[Fitted]:
             if run.device.type == "cuda":
                 torch.cuda.set_device(run.device)
             cards = [run.device] if run.device.type == "cuda" else []
-            with exact_float32(), torch.random.fork_rng(devices=cards):
-                outcome.append(_fit(run))
+            lanes = Lanes(threads if run.device.type == "cpu" and run.network is None else 1)
+            if not any(isinstance(split.vectors, OnTheFly) for split in (run.train, run.validation, run.test)):
+                torch.set_num_threads(lanes.team)  # what is left to this thread is little
+            with exact_float32(), torch.random.fork_rng(devices=cards), lanes:
+                outcome.append(_fit(replace(run, lanes=lanes)))
         except BaseException as error:
             outcome.append(error)
         finally:

@@ -4,6 +4,7 @@ An optimiser step's loss is a sum over its targets divided by their number, take
 so that how the step was cut changes nothing but the order of summation. Gradients are summed once per step.
 
 Heads share what is read and padded. Each has its own forward and backward pass, optimiser, scaler, failure and end.
+On a CPU these passes run side by side; see `bend_hf.train.lanes`.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, cycle, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from bend_hf.console import log
+from bend_hf.embed.vectors import OnTheFly
 from bend_hf.protocols import Protocol
 from bend_hf.tasks import Recipe, Task
 from bend_hf.train import checkpoint
@@ -41,10 +43,12 @@ from bend_hf.train.batches import (
 )
 from bend_hf.train.checkpoint import Head, State
 from bend_hf.train.head import Batch, CNNHead
+from bend_hf.train.lanes import Lanes
 from bend_hf.train.losses import LOSSES, count_targets, loss_sum
 from bend_hf.train.processes import Stopped, together
 
 Network = Callable[[Task, int, Protocol], nn.Module]
+Keep = Callable[[torch.Tensor], torch.Tensor]
 POSITIONS = {"cpu": 1 << 14}  # of a micro-batch: on a CPU what its caches like, elsewhere what memory allows
 DEFAULT_POSITIONS = 1 << 18
 UNREAD = 32  # steps on a GPU whose losses may wait to be looked at, so that the GPU does not wait for the CPU
@@ -62,6 +66,7 @@ class Run:
         padding: (D,) what shorter sequences are padded with; None for zeros.
         file: Where the state is kept; None for nowhere.
         stop: Set by Ctrl-C.
+        lanes: Where passes run.
     """
 
     task: Task
@@ -85,6 +90,7 @@ class Run:
     file: Path | None
     checkpoint_seconds: float
     stop: threading.Event
+    lanes: Lanes = field(default_factory=lambda: Lanes(1))
 
 
 def has_batch_norm(model: nn.Module) -> bool:
@@ -101,6 +107,8 @@ def training_steps(run: Run, model: nn.Module, epoch: int) -> list[np.ndarray]:
 
 def _micro_batches(run: Run, model: nn.Module, step: np.ndarray, sizes: np.ndarray) -> list[Any]:
     budget = POSITIONS.get(run.device.type, DEFAULT_POSITIONS)
+    if run.lanes.count > 1:  # something for each of them
+        budget = min(budget, -(-int(sizes[step].sum()) // (run.lanes.count * run.accelerator.num_processes)))
     overhang: int | None = 0
     if run.protocol.padding_reaches_head:  # of zeros behind a row the CNN head sees one, of anything else two
         overhang = (1 if run.padding is None else 2) if isinstance(model, CNNHead) else None
@@ -120,8 +128,6 @@ def _read(run: Run, split: Split, groups: Iterable[Any]) -> Any:
     it would fight with those that compute for the cores.
     A model that makes the vectors is asked one group at a time, and on a CPU not while the heads compute.
     """
-    from bend_hf.embed.vectors import OnTheFly
-
     made = isinstance(split.vectors, OnTheFly)
     if run.device.type != "cpu":
         read = partial(load, run.task, split, pin=run.device.type == "cuda", padding=run.padding)
@@ -208,20 +214,67 @@ def _optimise(
         count = _count_targets(run.train, step)
         for head in heads:
             head.optimizer.zero_grad()
-        for micro in micros:
-            if run.stop.is_set():
-                raise Stopped
-            batch, targets = _on_device(run, micro, run.dtype)
-            for i, head in enumerate(heads):
-                loss = _loss(run, _logits(head.model, batch, run.dtype), targets) / count
-                head.scaler.scale(loss).backward()
-                total[i] += loss.detach()
+        for read in _side_by_side(run, micros, run.dtype):
+            passes = [partial(_pass, run, head, one, count) for one in read for head in heads]
+            for (i, head), (loss, gradients) in zip(cycle(enumerate(heads)), run.lanes.run(passes), strict=False):
+                total[i] += loss
+                for weight, gradient in zip(_weights(head) if gradients else (), gradients, strict=True):
+                    if (
+                        weight.grad is None
+                    ):  # laid out in memory as the weight is: a fused optimiser takes that for given
+                        weight.grad = torch.empty_like(weight).copy_(gradient)
+                    else:
+                        weight.grad += gradient
     if run.accelerator.num_processes > 1:
         total = _sum_over_processes(run, heads, total)
     for head in heads:
         head.scaler.step(head.optimizer)
         head.scaler.update()
     return total
+
+
+class _Read(NamedTuple):
+    """A micro-batch where all heads read it, and its targets."""
+
+    micro: MicroBatch
+    batch: Batch
+    targets: torch.Tensor
+
+
+def _side_by_side(run: Run, micros: Iterable[MicroBatch], dtype: torch.dtype | None) -> Iterator[list[_Read]]:
+    """Give as many micro-batches at once as there are lanes.
+
+    Raises:
+        Stopped: Ctrl-C was pressed.
+    """
+    stream = iter(micros)
+    while some := list(islice(stream, run.lanes.count)):
+        if run.stop.is_set():
+            raise Stopped
+        yield [_Read(micro, *_on_device(run, micro, dtype)) for micro in some]
+
+
+def _weights(head: Head) -> list[nn.Parameter]:
+    return [weight for weight in head.model.parameters() if weight.requires_grad]
+
+
+def _pass(run: Run, head: Head, read: _Read, count: int) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
+    """Return a head's loss for a micro-batch, and of its weights the gradients that are still to be added up."""
+    loss = _loss(run, _logits(head.model, read.batch, run.dtype), read.targets) / count
+    scaled = head.scaler.scale(loss)
+    if run.lanes.count > 1:  # another pass of the same head may run beside this one
+        return loss.detach(), torch.autograd.grad(scaled, _weights(head))
+    scaled.backward()
+    return loss.detach(), ()
+
+
+@torch.inference_mode()
+def _answer(
+    run: Run, head: Head, read: _Read, dtype: torch.dtype | None, kept: Keep
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a head's loss for a micro-batch, and what is kept of its logits, on the CPU."""
+    logits = _logits(head.model, read.batch, dtype)
+    return _loss(run, logits, read.targets), kept(logits).cpu()
 
 
 def _count_targets(split: Split, places: np.ndarray) -> int:
@@ -305,7 +358,7 @@ def predict(run: Run, heads: list[Head], split: Split, classes: bool) -> tuple[l
     shape = (len(heads), int(offsets[-1]))
     narrow = torch.int8 if run.recipe.outputs <= 128 else torch.int16
     values = torch.zeros(shape, dtype=narrow) if classes else torch.zeros(*shape, run.recipe.outputs)
-    answer = LOSSES[run.recipe.loss].answer
+    kept: Keep = (lambda logits: logits.argmax(-1).to(narrow)) if classes else LOSSES[run.recipe.loss].answer
     total = torch.zeros(len(heads), dtype=torch.float64, device=run.device)
     groups = chain.from_iterable(_micro_batches(run, heads[0].model, batch, sizes) for batch in batches)
     with (
@@ -313,17 +366,16 @@ def predict(run: Run, heads: list[Head], split: Split, classes: bool) -> tuple[l
         torch.inference_mode(),
         _read(run, split, groups) as stream,
     ):
-        for micro in stream:
-            if run.stop.is_set():
-                raise Stopped
-            batch, targets = _on_device(run, micro, dtype)
-            for i, head in enumerate(heads):
-                logits = _logits(head.model, batch, dtype)
-                total[i] += _loss(run, logits, targets)
-                kept = logits.argmax(-1).to(narrow) if classes else answer(logits)
-                inside = torch.arange(kept.shape[1]) < torch.from_numpy(micro.positions)[:, None]
-                where = torch.from_numpy(offsets[micro.places])[:, None] + torch.arange(kept.shape[1])
-                values[i, where[inside]] = kept.cpu()[inside]
+        for read in _side_by_side(run, stream, dtype):
+            passes = [
+                (one, i, partial(_answer, run, head, one, dtype, kept)) for one in read for i, head in enumerate(heads)
+            ]
+            found = run.lanes.run([each for *_, each in passes])
+            for (one, i, _), (loss, answers) in zip(passes, found, strict=True):
+                total[i] += loss
+                inside = torch.arange(answers.shape[1]) < torch.from_numpy(one.micro.positions)[:, None]
+                where = torch.from_numpy(offsets[one.micro.places])[:, None] + torch.arange(answers.shape[1])
+                values[i, where[inside]] = answers[inside]
     if accelerator.num_processes > 1:  # every position is one process's, and zero elsewhere
         values = accelerator.reduce(values.to(accelerator.device), reduction="sum").cpu()
         total = accelerator.reduce(total, reduction="sum")

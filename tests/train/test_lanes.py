@@ -1,0 +1,138 @@
+"""Passes side by side on a CPU: the numbers of a head do not depend on what runs beside it."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+from training_data import make, splits
+
+from bend_hf.errors import BendError
+from bend_hf.protocols import get_protocol
+from bend_hf.train import loop
+from bend_hf.train.fit import Fitted, fit
+from bend_hf.train.lanes import Lanes
+
+KINDS = [("histone_modification", 1), ("histone_modification", 6), ("gene_finding", 3), ("enhancer_annotation", 1)]
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Set how many threads a run has, however many cores there are."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def trained(name: str, unit: int, **options: Any) -> list[Fitted]:
+    task, source, labels = make(name, 60, unit)
+    given = {"protocol": get_protocol("default"), "epochs": 2, "batch_size": 16, "precision": "fp32"}
+    return fit(task, **(given | splits(source, labels) | options))
+
+
+def differences(one: Fitted, other: Fitted) -> float:
+    assert len(one.history) == len(other.history)
+    losses = [abs(x["train_loss"] - y["train_loss"]) for x, y in zip(one.history, other.history, strict=True)]
+    return max(*losses, *(float(np.abs(x - y).max()) for x, y in zip(one.scores, other.scores, strict=True)))
+
+
+@pytest.mark.parametrize(
+    ("threads", "count", "team"),
+    [(1, 1, 1), (2, 2, 1), (3, 3, 1), (4, 4, 1), (5, 1, 5), (6, 3, 2), (7, 1, 7), (16, 4, 4)],
+)
+def test_threads_are_shared_out_evenly(threads: int, count: int, team: int) -> None:
+    with Lanes(threads) as lanes:
+        assert (lanes.count, lanes.team) == (count, team)
+        own = torch.get_num_threads() if count == 1 else team
+        assert list(lanes.run([torch.get_num_threads] * 9)) == [own] * 9
+
+
+def test_results_come_in_order_and_the_first_error_ends_all() -> None:
+    met, begun = threading.Barrier(2, timeout=20), []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        if number < 2:
+            met.wait()  # both at once
+        if number == 2:
+            raise BendError("the third")
+        time.sleep(0.01)
+        return number
+
+    found = []
+    with pytest.raises(BendError, match="the third"), Lanes(2) as lanes:
+        for number in lanes.run([lambda number=number: work(number) for number in range(200)]):
+            found.append(number)
+    assert found == [0, 1]
+    assert len(begun) < 200
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("bend_hf_head")]
+
+
+@pytest.mark.parametrize("count", [2, 4])
+@pytest.mark.parametrize(("name", "unit"), KINDS)
+def test_a_head_is_the_same_beside_any_others(name: str, unit: int, count: int, threads: Any) -> None:
+    """Bit for bit; and up to the order of sums what one thread makes of it."""
+    threads(count)
+    alone = {seed: trained(name, unit, seeds=(seed,))[0] for seed in (0, 1)}
+    for seeds in ((0, 1), (1, 7, 0)):
+        for fitted in trained(name, unit, seeds=seeds):
+            assert fitted.seed == 7 or differences(fitted, alone[fitted.seed]) == 0
+    threads(1)
+    for fitted in trained(name, unit, seeds=(0, 1)):
+        assert 0 <= differences(fitted, alone[fitted.seed]) < 2e-5
+
+
+def test_passes_of_one_head_run_side_by_side(threads: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two micro-batches of a step, and of a prediction, are in the head's forward at once."""
+    threads(2)
+    monkeypatch.setattr(loop, "POSITIONS", {"cpu": 1})
+    own, met, lock, inside = loop._logits, threading.Event(), threading.Lock(), [0, 0]
+
+    def logits(*arguments: Any) -> torch.Tensor:
+        with lock:
+            inside[0] += 1
+            inside[1] = max(inside)
+            if inside[0] == 2:
+                met.set()
+        met.wait(5)
+        try:
+            return own(*arguments)
+        finally:
+            with lock:
+                inside[0] -= 1
+
+    monkeypatch.setattr(loop, "_logits", logits)
+    trained("gene_finding", 3, epochs=1)
+    assert inside == [0, 2]
+
+
+@pytest.mark.parametrize(("name", "unit"), KINDS[:3])
+def test_an_interrupted_run_goes_on_to_the_same_numbers(name: str, unit: int, threads: Any, tmp_path: Path) -> None:
+    threads(2)
+    whole = trained(name, unit, seeds=(0, 1))
+    task, source, labels = make(name, 60, unit)
+    reads = []
+
+    def cut() -> None:
+        reads.append(len(reads))
+        if len(reads) == 9:
+            raise BendError("cut here")
+
+    source.before = cut
+    given = {"protocol": get_protocol("default"), "epochs": 2, "batch_size": 16, "precision": "fp32", "seeds": (0, 1)}
+    given |= {"checkpoint_dir": tmp_path, "checkpoint_seconds": 0.0}
+    with pytest.raises(BendError, match="cut here"):
+        fit(task, **given, **splits(source, labels))
+    assert list(tmp_path.iterdir())
+    source.before = None
+    for one, other in zip(fit(task, **given, **splits(source, labels)), whole, strict=True):
+        assert differences(one, other) == 0
