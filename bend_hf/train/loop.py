@@ -218,13 +218,7 @@ def _optimise(
             passes = [partial(_pass, run, head, one, count) for one in read for head in heads]
             for (i, head), (loss, gradients) in zip(cycle(enumerate(heads)), run.lanes.run(passes), strict=False):
                 total[i] += loss
-                for weight, gradient in zip(_weights(head) if gradients else (), gradients, strict=True):
-                    if (
-                        weight.grad is None
-                    ):  # laid out in memory as the weight is: a fused optimiser takes that for given
-                        weight.grad = torch.empty_like(weight).copy_(gradient)
-                    else:
-                        weight.grad += gradient
+                _add(head, gradients)
     if run.accelerator.num_processes > 1:
         total = _sum_over_processes(run, heads, total)
     for head in heads:
@@ -256,6 +250,18 @@ def _side_by_side(run: Run, micros: Iterable[MicroBatch], dtype: torch.dtype | N
 
 def _weights(head: Head) -> list[nn.Parameter]:
     return [weight for weight in head.model.parameters() if weight.requires_grad]
+
+
+def _add(head: Head, gradients: Sequence[torch.Tensor]) -> None:
+    """Add gradients to those that a head's weights have, in the memory layout of the weight.
+
+    A fused optimiser takes that layout for given: of a gradient that is a transposed matrix it would read other numbers.
+    """
+    for weight, gradient in zip(_weights(head) if gradients else (), gradients, strict=True):
+        if weight.grad is None:
+            weight.grad = torch.empty_like(weight).copy_(gradient)
+        else:
+            weight.grad += gradient
 
 
 def _pass(run: Run, head: Head, read: _Read, count: int) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
