@@ -255,7 +255,7 @@ def _weights(head: Head) -> list[nn.Parameter]:
 def _add(head: Head, gradients: Sequence[torch.Tensor]) -> None:
     """Add gradients to those that a head's weights have, in the memory layout of the weight.
 
-    A fused optimiser takes that layout for given: of a gradient that is a transposed matrix it would read other numbers.
+    A fused optimiser takes that layout for given: of a gradient that is a transposed matrix it reads other numbers.
     """
     for weight, gradient in zip(_weights(head) if gradients else (), gradients, strict=True):
         if weight.grad is None:
