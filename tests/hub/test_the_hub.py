@@ -21,7 +21,9 @@ def hub() -> Iterator[hub_server.Hub]:
 def client(hub: hub_server.Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     with Client(tmp_path_factory.mktemp("client"), hub.environment()) as client:
         client.run(
+            "import base64, json, httpx, os",
             "from huggingface_hub import HfApi, CommitOperationAdd, CommitOperationDelete",
+            "url, token = os.environ['HF_ENDPOINT'], {'Authorization': 'Bearer ' + os.environ['HF_TOKEN']}",
             "api = HfApi()",
             "def add(content, path='README.md'): return [CommitOperationAdd(path, content)]",
             "def commit(*args, **more): return api.create_commit('bend/x', *args, commit_message='m', **more).oid",
@@ -62,8 +64,6 @@ def test_large_and_binary_files_go_by_lfs_and_are_what_was_uploaded(
     files = repository.commits[repository.refs["main"]]
     assert (files["a.parquet"].lfs, files["a.txt"].lfs, files["README.md"].lfs) == (True, True, False)
     client.run(
-        "import base64, json, httpx, os",
-        "url, token = os.environ['HF_ENDPOINT'], {'Authorization': 'Bearer ' + os.environ['HF_TOKEN']}",
         "head = {'key': 'header', 'value': {'summary': 'm'}}",
         "def send(*lines): return httpx.post(url + '/api/models/bend/x/commit/main', headers=token,"
         " content=chr(10).join(map(json.dumps, [head, *lines]))).status_code",
