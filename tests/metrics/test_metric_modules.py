@@ -237,6 +237,10 @@ def test_the_contract_of_evaluates_own_modules(name: str) -> None:
     assert whole == bend_hf.load_metric(name).compute(predictions=predictions, references=references)
     kept = bend_hf.load_metric(name).compute(predictions=predictions[:9], references=references[:9])
     assert metric.compute() == kept  # what was added before is untouched
+    if "n_classes" in parameters:
+        twelve = metric._compute(predictions=predictions, references=references, n_classes=12)
+        assert twelve == metric.compute(predictions=predictions, references=references, n_classes=12)
+        assert twelve != whole
 
 
 @pytest.mark.parametrize("name", NAMES)
