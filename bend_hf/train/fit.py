@@ -204,8 +204,9 @@ def _in_own_thread(run: Run) -> list[Fitted]:
                 torch.cuda.set_device(run.device)
             cards = [run.device] if run.device.type == "cuda" else []
             lanes = Lanes(threads if run.device.type == "cpu" and run.network is None else 1)
-            if not any(isinstance(split.vectors, OnTheFly) for split in (run.train, run.validation, run.test)):
-                torch.set_num_threads(lanes.team)  # what is left to this thread is little
+            made = any(isinstance(split.vectors, OnTheFly) for split in (run.train, run.validation, run.test))
+            if lanes.count > 1 and not made:
+                torch.set_num_threads(1)  # whose idle team would be more threads than there are cores
             with exact_float32(), torch.random.fork_rng(devices=cards), lanes:
                 outcome.append(_fit(replace(run, lanes=lanes)))
         except BaseException as error:

@@ -221,10 +221,14 @@ def _optimise(
                 _add(head, gradients)
     if run.accelerator.num_processes > 1:
         total = _sum_over_processes(run, heads, total)
-    for head in heads:
-        head.scaler.step(head.optimizer)
-        head.scaler.update()
+    for _ in run.lanes.run([partial(_step, head) for head in heads]):
+        pass
     return total
+
+
+def _step(head: Head) -> None:
+    head.scaler.step(head.optimizer)
+    head.scaler.update()
 
 
 class _Read(NamedTuple):
@@ -245,7 +249,8 @@ def _side_by_side(run: Run, micros: Iterable[MicroBatch], dtype: torch.dtype | N
     while some := list(islice(stream, run.lanes.count)):
         if run.stop.is_set():
             raise Stopped
-        yield [_Read(micro, *_on_device(run, micro, dtype)) for micro in some]
+        there = run.lanes.run([partial(_on_device, run, micro, dtype) for micro in some])
+        yield [_Read(micro, *found) for micro, found in zip(some, there, strict=True)]
 
 
 def _weights(head: Head) -> list[nn.Parameter]:
