@@ -24,6 +24,7 @@ from bend_hf.console import log
 from bend_hf.embed.measure import differs, probe_ids
 from bend_hf.embed.network import Network
 from bend_hf.embed.pieces import Piece, pieces
+from bend_hf.embed.ready import RECURRENT
 from bend_hf.embed.rules import check_text
 from bend_hf.embed.stream import not_finite
 from bend_hf.errors import BendError
@@ -119,8 +120,10 @@ def _by_beginnings(
     """Run the beginnings of inputs once, and from there what follows in each."""
     shared = [one for one in begin_alike(asked, longest) if len(one.inputs) > 1 and len(one.ids) > 1]
     found: dict[int, tuple[Tensor, ...]] = {}
-    # What is carried on lies in memory for the beginning, and then once more for each that goes on from it.
-    rows = 1 + max((len(one.inputs) for one in shared), default=0)
+    rows = 1
+    if embedder.loaded.config.get("model_type") not in RECURRENT:
+        # What is carried on, of every token, is there for the beginning, and once more for each that goes on from it.
+        rows += max((len(one.inputs) for one in shared), default=0)
     for one, vectors in embedder.batches.run_equal(shared, partial(_forward, layers=layers), len(layers), rows):
         for askers, *vector in zip(one.askers, *vectors, strict=True):
             found |= dict.fromkeys(askers, tuple(vector))
