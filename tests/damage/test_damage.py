@@ -28,6 +28,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bench(tmp_path: Path, sound: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["bend-hf"])  # which a file of flags changes
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # of modules that are read here, as Python does
     known = dict(TASKS)
     yield Bench(tmp_path, sound)
     TASKS.clear()
