@@ -65,7 +65,7 @@ def test_results_come_in_order_and_the_first_error_ends_all() -> None:
             met.wait()  # both at once
         if number == 2:
             raise BendError("the third")
-        time.sleep(0.01)
+        time.sleep(0.05)
         return number
 
     found = []
