@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from bend_hf.embed.measure import differs, probe_ids
 from bend_hf.embed.network import Network
 from bend_hf.embed.pieces import Piece, pieces
 from bend_hf.embed.ready import RECURRENT
-from bend_hf.embed.rules import check_text
+from bend_hf.embed.rules import check_several, check_text
 from bend_hf.embed.stream import not_finite
 from bend_hf.errors import BendError
 
@@ -74,12 +74,16 @@ def vectors_at(
         (D,) of that token per layer, in order: what `Embedder.embed_layers` gives, up to rounding.
 
     Raises:
-        BendError: A sequence is empty or no DNA, or a vector is NaN or infinite (the sequence is named).
+        BendError: A place is none, a sequence is empty or no DNA, or a vector is NaN or infinite (which, is said).
     """
+    check_several(places)
     stream, first = iter(places), 0
     longest = goes_on(embedder, layers) if embedder.causal else 0
     while some := list(islice(stream, AT_ONCE)):
-        for row, (sequence, nucleotide) in enumerate(some, first):
+        for row, place in enumerate(some, first):
+            if not isinstance(place, tuple | list) or len(place) != 2 or not _index(place[1]):
+                raise BendError(f"Place {row} is {place!r:.80}: give a sequence and the index of a nucleotide in it.")
+            sequence, nucleotide = place
             check_text(sequence, row)
             if not 0 <= nucleotide < len(sequence):
                 raise BendError(f"Sequence {row} has {len(sequence)} nucleotides, and none at index {nucleotide}.")
@@ -90,6 +94,10 @@ def vectors_at(
                 raise not_finite(embedder, sequence, first + row)
             yield found[row]
         first += len(some)
+
+
+def _index(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _asked(embedder: Embedder, places: Sequence[tuple[str, int]], first: int) -> list[Piece]:

@@ -188,8 +188,7 @@ class Network:
         output, shape = self._run(arguments), arguments["input_ids"].shape
         states = _states(output) if inner else None
         if states is not None and self.late:
-            table = self.model.get_input_embeddings()  # type: ignore[operator]
-            states = (table(arguments["input_ids"]), *states[:-2], states[-1])
+            states = (_table(self.model)(arguments["input_ids"]), *states[:-2], states[-1])
         if inner and states is None:
             raise BendError(f"{self.name} gives no hidden states of inner layers: use layer=-1.")
         found = []
@@ -272,9 +271,9 @@ class Network:
 
     def _is_late(self, states: Sequence[Tensor], ids: Tensor, firsts: Sequence[tuple[Tensor, Tensor]]) -> bool:
         """Whether states begin with what a first layer gives for the embeddings of ids."""
-        for given, found in firsts:
+        table = _table(self.model)
+        for given, found in firsts if table is not None else ():
             if found.shape == states[0].shape and torch.equal(found, states[0]):
-                table = self.model.get_input_embeddings()  # type: ignore[operator]
                 return torch.equal(given, table(ids)) and not torch.equal(given, found)
         return False
 
@@ -360,10 +359,17 @@ class _Vocabulary(NamedTuple):
     width: int | None
 
 
-def _vocabulary(model: nn.Module) -> _Vocabulary:
+def _table(model: nn.Module) -> Any:
+    """The module that gives the embeddings of ids, where a model says which one it is; else None."""
     try:
-        table = model.get_input_embeddings()  # type: ignore[operator]
+        return model.get_input_embeddings()  # type: ignore[operator]
     except (AttributeError, NotImplementedError, TypeError):
+        return None
+
+
+def _vocabulary(model: nn.Module) -> _Vocabulary:
+    table = _table(model)
+    if table is None:
         tables = [module for module in model.modules() if isinstance(module, nn.Embedding)]
         table = tables[0] if tables else None
     config = getattr(model, "config", None)

@@ -199,6 +199,11 @@ def test_what_is_not_there_is_refused(folders):
         list(embedder.embed_at([("ACGT", 3), ("ACGT", 4)]))
     with pytest.raises(BendError, match="none at index -1"):
         list(embedder.embed_at([("ACGT", -1)]))
+    for place in (("ACGT", "1"), ("ACGT", 1.0), ("ACGT", True), ("ACGT",), "ACGT", None):
+        with pytest.raises(BendError, match=r"Place 1 is .*: give a sequence and the index of a nucleotide in it"):
+            list(embedder.embed_at([("ACGT", np.int64(3)), place]))
+    with pytest.raises(BendError):
+        list(embedder.embed_at("ACGT"))
     embedder.network.model.wte.weight.data[embedder.scheme.encode(["T"])[0].ids[0]] = torch.nan
     with pytest.raises(BendError, match=r"NaN or infinite vectors for sequence 2 \(4 nucleotides, ACGT"):
         list(embedder.embed_at([("ACGA", 3), ("ACGC", 3), ("ACGT", 3)]))

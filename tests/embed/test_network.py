@@ -198,6 +198,23 @@ def test_a_layer_has_one_number_in_keys(one, other, key, tmp_path):
     assert found[0].provenance() == found[1].provenance()
 
 
+def test_states_of_a_module_that_names_no_embeddings_are_taken_as_they_come():
+    class Blocks(Toy):
+        def __init__(self):
+            super().__init__(None)
+            self.blocks = nn.ModuleList([nn.Linear(WIDTH, WIDTH)])
+
+        def forward(self, input_ids, output_hidden_states=False):
+            first = self.blocks[0](self.embedding(input_ids))
+            return {"last_hidden_state": 2 * first, "hidden_states": (first, 2 * first)}
+
+    model = Blocks()
+    embedder = of_model(model, layer=0)
+    ids = torch.from_numpy(embedder.scheme.encode(["ACGT"])[0].ids)
+    assert (embedder.n_layers, embedder.network.late) == (1, False)
+    assert torch.allclose(next(embedder.embed(["ACGT"])).vectors, model.blocks[0](model.embedding(ids)), atol=1e-6)
+
+
 def test_the_last_layer_is_the_output_where_its_hidden_state_is_another():
     class Normed(Toy):
         def forward(self, input_ids, output_hidden_states=False):

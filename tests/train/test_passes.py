@@ -77,6 +77,15 @@ def test_results_come_in_order_and_the_first_error_ends_all() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("bend_hf_head")]
 
 
+@pytest.mark.parametrize(("name", "unit"), KINDS)
+def test_a_head_in_half_precision_is_the_same_beside_any_others(name: str, unit: int, threads: Any) -> None:
+    """Passes that run at once may share what autocast made of a weight, and nothing of it is another's."""
+    threads(2)
+    alone = {seed: trained(name, unit, seeds=(seed,), precision="bf16")[0] for seed in (0, 1)}
+    for fitted in trained(name, unit, seeds=(1, 7, 0), precision="bf16"):
+        assert fitted.seed == 7 or differences(fitted, alone[fitted.seed]) < 1e-6
+
+
 @pytest.mark.parametrize("count", [2, 4])
 @pytest.mark.parametrize(("name", "unit"), KINDS)
 def test_a_head_is_the_same_beside_any_others(name: str, unit: int, count: int, threads: Any) -> None:
