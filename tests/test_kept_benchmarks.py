@@ -5,8 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,14 +99,22 @@ def test_medians_and_spread_are_those_of_the_ratios(kept):
 
 def test_rounds_are_brought_together_and_read_as_they_were_saved(kept, tmp_path):
     rounds = [[("a", ("x", 1.0, 2.0, "s")), ("b", ("x", 3.0, 4.0, "s"))], [("a", ("x", 1.5, 2.5, "s"))]]
-    rows = kept.collected(rounds)
-    assert [(row.benchmark, row.reference, row.ours) for row in rows] == [
+    whole = kept.Kept(MACHINE, "small", names=("a", "b"))
+    for load, rows in zip((0.1, 0.2), rounds, strict=True):
+        whole = whole.with_round(load, rows)
+    assert [(row.benchmark, row.reference, row.ours) for row in whole.rows] == [
         ("a", (1.0, 1.5), (2.0, 2.5)),
         ("b", (3.0,), (4.0,)),
     ]
-    whole = made(kept, *rows)
-    whole.save(tmp_path / "saved.json")
-    assert kept.Kept.read(tmp_path / "saved.json") == whole
+    assert whole.loads == (0.1, 0.2)
+    assert [line.endswith(" of 1") for line in whole.table().splitlines()] == [False, False, True]
+    path = tmp_path / "saved.json"
+    whole.save(path)
+    assert kept.Kept.read(path) == whole
+    older = json.loads(path.read_text())
+    del older["names"]
+    path.write_text(json.dumps(older))
+    assert kept.Kept.read(path) == whole
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}', '{"format": 1, "rows": [{}]}', None])
@@ -187,6 +199,106 @@ def test_rounds_are_run_in_turn_saved_and_compared(kept, runner, tmp_path, monke
     assert runner.run("rows", "store", "--rounds", "2") == 1  # what failed is told, and not tried again
     assert asked == [(("rows", "store"), "small"), (("rows",), "small")]
     assert "failed: store" in capsys.readouterr().err
+
+
+def test_every_round_is_kept_and_the_next_call_goes_on(kept, runner, tmp_path, monkeypatch, capsys):
+    path, there = tmp_path / "saved.json", []
+
+    def measured(names, size):
+        there.append(len(kept.Kept.read(path).loads) if path.exists() else 0)
+        if len(there) in (1, 4):
+            raise KeyboardInterrupt
+        return [(name, ("of it", 10.0, 20.0 + len(there), "rows/s")) for name in names], []
+
+    monkeypatch.setattr(runner, "_round", measured)
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "rows", "--save", str(path)])
+    for number, held in ((1, "nothing is kept"), (3, f"{path} holds 2: the same command goes on")):
+        assert runner.main() == 130
+        assert capsys.readouterr().err.splitlines()[-1] == f"stopped in round {number} of 5; {held}"
+    assert runner.main() == 0
+    assert f"{path} holds 2 of 5 rounds; going on" in capsys.readouterr().err
+    assert there == [0, 0, 1, 2, 2, 3, 4]
+    assert [row.ours for row in kept.Kept.read(path).rows] == [(22.0, 23.0, 25.0, 26.0, 27.0)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"machine": MACHINE | {"cpu": "Another"}}, "cpu (Another there, Made Up 9000 now)"),
+        ({"machine": MACHINE | {"commit": "1234567"}}, "commit (1234567 there, abcdef0 now)"),
+        ({"size": "tiny"}, "size (tiny there, small now)"),
+        ({"names": ("rows", "store")}, "names (rows store there, rows now)"),
+        ({"loads": (0.1,) * 5}, "holds 5 rounds already"),
+        (None, "holds no saved benchmarks"),
+    ],
+)
+def test_rounds_of_something_else_are_neither_gone_on_from_nor_overwritten(
+    kept, runner, tmp_path, monkeypatch, capsys, changed, why
+):
+    path = tmp_path / "saved.json"
+    if changed is None:
+        path.write_text("my notes")
+    else:
+        made(kept, series(kept), **{"names": ("rows",)} | changed).save(path)
+    before = path.read_bytes()
+    monkeypatch.setattr(runner, "_round", lambda names, size: pytest.fail("it was run"))
+    with pytest.raises(SystemExit):
+        runner.run("rows", "--save", path)
+    said = capsys.readouterr().err
+    assert why in said
+    assert "remove this one to begin anew" in said
+    assert path.read_bytes() == before
+
+
+def test_changed_files_are_no_commit_to_go_on_from(kept, runner, tmp_path, monkeypatch, capsys):
+    dirty = MACHINE | {"commit": "abcdef0-dirty"}
+    made(kept, series(kept), machine=dirty, names=("rows",)).save(tmp_path / "saved.json")
+    monkeypatch.setattr(runner, "machine", lambda: dirty)
+    with pytest.raises(SystemExit):
+        runner.run("rows", "--save", tmp_path / "saved.json")
+    assert "files changed since it" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_what_was_started_in_one_line(tmp_path):
+    """The file that is being measured, and a process that it started, would go on for minutes."""
+    folder = tmp_path / "tests" / "benchmarks"
+    folder.mkdir(parents=True)
+    for name in ("__main__.py", "kept.py", "table.py"):
+        shutil.copy(BENCHMARKS / name, folder)
+    (folder / "slow.py").write_text(
+        "import pathlib, subprocess, sys, tempfile, time\n\n\n"
+        "def run(size):\n"
+        "    pathlib.Path(tempfile.mkdtemp(), 'left').touch()\n"
+        "    child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"    pathlib.Path({str(tmp_path / 'part')!r}).write_text(str(child.pid))\n"
+        f"    pathlib.Path({str(tmp_path / 'part')!r}).rename({str(tmp_path / 'child')!r})\n"
+        "    time.sleep(600)\n"
+    )
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    root = str(BENCHMARKS.parent.parent)
+    runner = subprocess.Popen(
+        [sys.executable, str(folder), "--save", str(tmp_path / "saved.json")],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(scratch), "PYTHONPATH": root},
+    )
+    try:
+        until = time.monotonic() + 120
+        while not (tmp_path / "child").exists() and runner.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        runner.send_signal(signal.SIGINT)
+        _, said = runner.communicate(timeout=60)
+    finally:
+        runner.kill()
+    assert runner.returncode == 130
+    assert said.split("\n") == ["round 1 of 5", "slow …", "", "stopped in round 1 of 5; nothing is kept", ""]
+    assert not list(scratch.iterdir())
+    child = Path(f"/proc/{(tmp_path / 'child').read_text()}/stat")
+    until = time.monotonic() + 10
+    while child.exists() and child.read_text().split()[2] != "Z" and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not child.exists() or child.read_text().split()[2] == "Z"
 
 
 @pytest.mark.parametrize(

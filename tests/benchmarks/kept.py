@@ -1,6 +1,7 @@
 """Benchmarks that are kept: medians with their spread, the machine they are of, and what has become slower since.
 
-    kept = Kept(machine(), "small", loads, rows)      # rows of several rounds, as `collected` brings them together
+    kept = Kept(machine(), "small", names=("rows", "store"))   # no rounds yet
+    kept = kept.with_round(load, rows)
     kept.save(path), Kept.read(path)
     changes(old, new, 0.1)                            # per row: the ratio then and now, noise, and whether it regressed
 
@@ -19,13 +20,14 @@ import os
 import statistics
 import subprocess
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from table import Row, aligned, ratio
 
 from bend_hf import provenance
+from bend_hf.files import write_json
 
 FORMAT = 1
 ISA = "avx2 fma avx512f avx512_vnni avx512_bf16 avx512_fp16 amx_bf16 amx_int8 asimd sve sve2 bf16 i8mm".split()
@@ -78,16 +80,42 @@ class Kept:
         size: Of the benchmarks.
         loads: Mean number of busy processes (of the last minute) when each round began.
         rows: One series each.
+        names: The files that were to be run, those that failed too.
     """
 
     machine: dict[str, Any]
     size: str
-    loads: tuple[float, ...]
-    rows: tuple[Series, ...]
+    loads: tuple[float, ...] = ()
+    rows: tuple[Series, ...] = ()
+    names: tuple[str, ...] = ()
+
+    def with_round(self, load: float, rows: Iterable[tuple[str, Row]]) -> Kept:
+        """Return it with one round more: the load when it began, and its rows, each with its benchmark's name."""
+        series = {(row.benchmark, row.what, row.unit): row for row in self.rows}
+        for benchmark, (what, reference, ours, unit) in rows:
+            key = (benchmark, what, unit)
+            before = series.get(key, Series(*key, (), ()))
+            series[key] = Series(*key, (*before.reference, reference), (*before.ours, ours))
+        return replace(self, loads=(*self.loads, load), rows=tuple(series.values()))
+
+    def others(self, new: Kept) -> list[str]:
+        """Say what keeps rounds from being further ones of these: where they were made, and of what."""
+        found = [
+            f"{name} ({then} there, {now} now)"
+            for name, then, now in (
+                *((name, self.machine.get(name), new.machine[name]) for name in new.machine if name != "created"),
+                ("size", self.size, new.size),
+                ("names", " ".join(self.names), " ".join(new.names)),
+            )
+            if then != now
+        ]
+        if not found and str(new.machine["commit"]).endswith("-dirty"):
+            found.append(f"commit ({new.machine['commit']}: files changed since it, here or there, may differ)")
+        return found
 
     def save(self, path: Path) -> None:
-        """Write it as JSON."""
-        path.write_text(json.dumps({"format": FORMAT} | asdict(self), indent=1) + "\n", encoding="utf-8")
+        """Write it as JSON, whole or not at all."""
+        write_json(path, {"format": FORMAT} | asdict(self))
 
     @classmethod
     def read(cls, path: Path) -> Kept:
@@ -102,7 +130,8 @@ class Kept:
                 raise ValueError(f"its format is not {FORMAT}")
             tuples = ("reference", "ours")
             rows = [Series(**row | {name: tuple(row[name]) for name in tuples}) for row in found.pop("rows")]
-            return cls(**found | {"loads": tuple(found["loads"]), "rows": tuple(rows)})
+            names = found.pop("names", None) or dict.fromkeys(row.benchmark for row in rows)  # older files have none
+            return cls(**found | {"names": tuple(names), "loads": tuple(found["loads"]), "rows": tuple(rows)})
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} holds no saved benchmarks: {error}") from error
 
@@ -123,11 +152,12 @@ class Kept:
         )
 
     def table(self) -> str:
-        """Medians, and the spread of the ratio over the rounds."""
+        """Medians, and the spread of the ratio over the rounds; of how many, where some are without the row."""
         cells = [("", "reference", "bend_hf", "unit", "ratio", "spread")]
         for row in self.rows:
             values = [f"{statistics.median(side):,.4g}" for side in (row.reference, row.ours)]
-            cells.append((row.what, *values, row.unit, f"{row.ratio:.2f}x", f"± {row.spread:.0%}"))
+            fewer = "" if len(row.ours) == len(self.loads) else f" of {len(row.ours)}"
+            cells.append((row.what, *values, row.unit, f"{row.ratio:.2f}x", f"± {row.spread:.0%}{fewer}"))
         return aligned(cells, "<>><>>")
 
 
@@ -185,15 +215,6 @@ def machine() -> dict[str, Any]:
         "commit": commit.stdout.strip() or found["packages"]["bend_hf"],
         "created": found["created"],
     }
-
-
-def collected(rounds: Iterable[Iterable[tuple[str, Row]]]) -> tuple[Series, ...]:
-    """Bring the rows of several rounds, each with its benchmark's name, together in the order of the first."""
-    found: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
-    for rows in rounds:
-        for benchmark, (what, reference, ours, unit) in rows:
-            found.setdefault((benchmark, what, unit), []).append((reference, ours))
-    return tuple(Series(*key, *map(tuple, zip(*values, strict=True))) for key, values in found.items())
 
 
 def changes(old: Kept, new: Kept, floor: float) -> tuple[list[Change], list[str], list[str]]:
