@@ -11,6 +11,16 @@ weights: 4 layers of 256 (ConvNet 6, AWD-LSTM 3 layers of 512).
 "embed" is sequences to vectors in memory. "end to end" is sequences to what training reads: a gzipped tar of the
 upsampled vectors there, a store of token vectors here. The reference runs in a process of its own, so that it meets
 none of what ours asks of the allocator.
+
+Sizes are each model's own (`SMALL`; four times that in ``medium``): ours gets sequences for a few full batches, so that
+they run side by side (AWD-LSTM as many as step at once), and 96 variants, since each call begins with a pass to look
+at the model; the reference, whose speed does not depend on their number, gets the first few, for about half a second
+or more on a slow processor. Each figure is the better of two turns, or the first where that took three seconds. Peak
+memory is that of a model of one layer.
+
+"Of the ceiling" sets what the model's weights are multiplied by, two operations for each weight and token, beside the
+rate of large products of matrices in the same type, measured just before. A token counts once, however many windows
+it stands in, and attention's own products do not count: overlap and attention are time that shows as a lower share.
 """
 
 from __future__ import annotations
@@ -21,6 +31,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import dataclass
 from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
@@ -42,8 +53,38 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import tiny_models
 
 WIDTH = 256
-SIZES = {"tiny": (2, 4, 1), "small": (24, 384, 32), "medium": (96, 1024, 64)}
-"""Sequences of 512 bp for the reference and for ours, and of 10 kb for ours."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many sequences of 512 bp, long ones and variants, for the reference and for ours."""
+
+    short: tuple[int, int]
+    long: tuple[int, int]
+    variants: tuple[int, int]
+
+    def times(self, factor: int) -> Counts:
+        """So many times as many."""
+        return Counts(*((factor * few, factor * many) for few, many in (self.short, self.long, self.variants)))
+
+
+SMALL = {
+    "dnabert": Counts((12, 48), (1, 2), (8, 96)),
+    "esm": Counts((56, 288), (4, 12), (24, 96)),
+    "bpe": Counts((40, 144), (1, 6), (24, 96)),
+    "convnet": Counts((18, 48), (1, 2), (8, 96)),
+    "awd-lstm": Counts((2, 64), (1, 26), (1, 96)),  # 26 long ones are as many as step side by side
+    "llama": Counts((12, 48), (1, 2), (8, 96)),
+}
+SIZES = {
+    "tiny": dict.fromkeys(SMALL, Counts((1, 4), (1, 1), (1, 4))),
+    "small": SMALL,
+    "medium": {name: counts.times(4) for name, counts in SMALL.items()},
+}
+SEQUENCES = {"tiny": 256, "small": 16_000, "medium": 50_000}
+"""Of which the peak memory is looked at, and of four times as many; a stream's buffer holds about 3,300."""
+ENOUGH = 3.0
+"""Seconds that are measured once."""
 
 
 def convnet(folder: Path) -> Path:
@@ -153,11 +194,15 @@ class Plain:
 
 
 def rate(work: Callable[[], Any], amount: int, repeats: int = 2) -> float:
+    """Amount per second: the best of some turns, or the first that takes `ENOUGH`."""
     best = 0.0
     for _ in range(repeats):
         start = time.perf_counter()
         work()
-        best = max(best, amount / (time.perf_counter() - start))
+        took = time.perf_counter() - start
+        best = max(best, amount / took)
+        if took >= ENOUGH:
+            break
     return best
 
 
@@ -166,11 +211,19 @@ def exhaust(iterator: Iterator[Any]) -> None:
         pass
 
 
-def ceiling(dtype: torch.dtype) -> float:
+def ceiling(dtype: torch.dtype, size: str) -> float:
     """Floating-point operations per second of large matrix products."""
-    a, b = torch.randn(2, 1024, 1024).to(dtype)
+    side = 256 if size == "tiny" else 2048  # 1024 reached 0.94 of it on a Cascade Lake with two cores, 3072 no more
+    a, b = torch.randn(2, side, side).to(dtype)
     a @ b
-    return rate(lambda: [a @ b for _ in range(20)], 20 * 2 * 1024**3, 3)
+    return rate(lambda: [a @ b for _ in range(4)], 4 * 2 * side**3, 3)
+
+
+def worked(embedder: Embedder, sequences: Sequence[str], rate: float) -> float:
+    """Floating-point operations per second with a model's weights, at so many nucleotides per second of sequences."""
+    named = embedder.loaded.model.named_parameters()
+    weights = sum(p.numel() for n, p in named if p.ndim > 1 and "embed" not in n)
+    return 2 * weights * rate * float(embedder.count_tokens(sequences).sum()) / sum(map(len, sequences))
 
 
 def tokenisation(folders: dict[str, Path], nucleotides: int) -> list[Row]:
@@ -180,54 +233,66 @@ def tokenisation(folders: dict[str, Path], nucleotides: int) -> list[Row]:
         plain, scheme = Plain(name, folders[name]), Embedder.from_pretrained(str(folders[name])).scheme
         some = sequences[: max(1, len(sequences) // 8)]
         reference = rate(lambda p=plain, s=some: [p.ids(x) for x in s], 512 * len(some))
-        ours = rate(lambda s=scheme: s.encode(sequences), 512 * len(sequences))
+        ours = rate(lambda s=scheme: [s.encode(sequences) for _ in range(8)], 8 * 512 * len(sequences))
         rows.append((f"tokenise, {title}", reference, ours, "nt/s"))
     return rows
 
 
-def inputs(name: str, size: str) -> dict[str, list[str]]:
-    """Sequences for ours; the reference, whose speed does not depend on their number, gets the first few."""
-    _, many, long = SIZES[size]
-    long = 26 if name == "awd-lstm" and size != "tiny" else long  # as many as step side by side
+def inputs(name: str, size: str) -> dict[str, tuple[int, list[str]]]:
+    """Sequences for ours, by length, and how many of them the reference gets."""
+    counts = SIZES[size][name]
+    lengths = {"512 bp": 512, "2 kb": 2_000} if size == "tiny" else {"512 bp": 512, "10 kb": 10_000}
     return {
-        "512 bp": [tiny_models.dna(512, i) for i in range(many)],
-        "10 kb": [tiny_models.dna(10_000, i) for i in range(long)],
+        what: (few, [tiny_models.dna(length, i) for i in range(many)])
+        for (what, length), (few, many) in zip(lengths.items(), (counts.short, counts.long), strict=True)
     }
 
 
 def reference_rates(name: str, folder: Path, size: str) -> dict[str, tuple[float, float]]:
-    """Nucleotides per second of the reference: to vectors, and to a gzipped tar of them."""
+    """Nucleotides per second of the reference: to vectors, and to a gzipped tar of them, from the same passes."""
     plain, rates, labels = Plain(name, folder), {}, np.zeros(1, np.int64)
-    few = SIZES[size][0]
-    for what, sequences in inputs(name, size).items():
-        some = sequences[: max(1, few if what == "512 bp" else few // 24)]
-        some = some[: max(1, len(some) // 8)] if name == "awd-lstm" else some
-        amount, repeats = sum(map(len, some)), 1 if name == "awd-lstm" else 2
-        exhaust(plain.embed(some[:1]))
-        alone = rate(lambda s=some: exhaust(plain.embed(s)), amount, repeats)
-        with tempfile.TemporaryDirectory() as root:
-            stored = rate(
-                lambda s=some, r=root: write_tar(Path(r) / "vectors.tar.gz", ((x, labels) for x in plain.embed(s))),
-                amount,
-                repeats,
-            )
+    exhaust(plain.embed([tiny_models.dna(512, 0)]))
+    for what, (few, sequences) in inputs(name, size).items():
+        some = sequences[:few]
+        amount = sum(map(len, some))
+        alone = stored = took = 0.0
+        for _ in range(2):
+            if took >= ENOUGH:
+                break
+            spent: list[float] = []
+            with tempfile.TemporaryDirectory() as root:
+                start = time.perf_counter()
+                vectors = watched(plain.embed(some), spent)
+                write_tar(Path(root) / "vectors.tar.gz", ((x, labels) for x in vectors))
+                took = time.perf_counter() - start
+            alone, stored = max(alone, amount / sum(spent)), max(stored, amount / took)
         rates[what] = alone, stored
     return rates
 
 
+def watched(iterator: Iterator[np.ndarray], spent: list[float]) -> Iterator[np.ndarray]:
+    """What an iterator gives, and, to `spent`, the seconds in it."""
+    while True:
+        start = time.perf_counter()
+        one = next(iterator, None)
+        spent.append(time.perf_counter() - start)
+        if one is None:
+            return
+        yield one
+
+
 def embedding(name: str, folder: Path, size: str, aside: Executor) -> list[Row]:
     theirs = aside.submit(reference_rates, name, folder, size).result()
-    half = native_half(torch.device("cpu"))
-    rows, rates = [], {}
-    exact = Embedder.from_pretrained(str(folder), dtype="float32", device="cpu")
-    embedders = {"float32": exact}
-    if half is not None:
-        embedders["bfloat16"] = Embedder.from_pretrained(str(folder), dtype="bfloat16", device="cpu")
-    for what, sequences in inputs(name, size).items():
+    dtypes = {str(it).removeprefix("torch."): it for it in (torch.float32, native_half(torch.device("cpu"))) if it}
+    shown = {} if name == "awd-lstm" else dtypes  # which steps: its products are no large ones
+    most = {it: ceiling(dtype, size) for it, dtype in shown.items()}
+    embedders = {it: Embedder.from_pretrained(str(folder), dtype=it, device="cpu") for it in dtypes}
+    rows, shares = [], []
+    for what, (_, sequences) in inputs(name, size).items():
         amount = sum(map(len, sequences))
         for precision, embedder in embedders.items():
-            exhaust(embedder.embed(sequences[:8]))
-            ours = rates[what, precision] = rate(lambda e=embedder, s=sequences: exhaust(e.embed(s)), amount)
+            exhaust(embedder.embed(sequences[:8] if what == "512 bp" else sequences[:1]))
+            ours = rate(lambda e=embedder, s=sequences: exhaust(e.embed(s)), amount)
             with tempfile.TemporaryDirectory() as root:
                 new = map(str, count())
                 stored = rate(
@@ -235,13 +300,11 @@ def embedding(name: str, folder: Path, size: str, aside: Executor) -> list[Row]:
                 )
             rows.append((f"embed {TITLES[name]}, {what}, {precision}", theirs[what][0], ours, "nt/s"))
             rows.append((f"… end to end, {TITLES[name]}, {what}, {precision}", theirs[what][1], stored, "nt/s"))
-    if half is not None and name not in ("awd-lstm",):
-        weights = sum(p.numel() for n, p in exact.loaded.model.named_parameters() if p.ndim > 1 and "embed" not in n)
-        sequences = inputs(name, size)["512 bp"]
-        tokens = exact.count_tokens(sequences).sum() / sum(map(len, sequences))
-        used = rates["512 bp", "bfloat16"] * tokens * 2 * weights / 1e9
-        rows.append((f"{TITLES[name]}: of the bfloat16 ceiling", ceiling(half) / 1e9, used, "GFLOP/s"))
-    return rows
+            if precision in shown:
+                title = TITLES[name] if what == "512 bp" else f"{TITLES[name]}, {what}"
+                used = worked(embedder, sequences, ours)
+                shares.append((f"{title}: of the {precision} ceiling", most[precision] / 1e9, used / 1e9, "GFLOP/s"))
+    return rows + shares
 
 
 def variant_rows(amount: int) -> list[dict[str, Any]]:
@@ -271,7 +334,7 @@ def reference_variants(name: str, folder: Path, amount: int) -> float:
 def variants(name: str, folder: Path, size: str, aside: Executor) -> Row:
     import datasets
 
-    few, many, _ = SIZES[size]
+    few, many = SIZES[size][name].variants
     theirs = aside.submit(reference_variants, name, folder, few).result()
     dataset = datasets.Dataset.from_list(variant_rows(many))
     embedder = Embedder.from_pretrained(str(folder), device="cpu")
@@ -283,7 +346,7 @@ def variants(name: str, folder: Path, size: str, aside: Executor) -> Row:
 def memory(folder: Path, size: str) -> Row:
     """Peak memory of the process after n sequences, and after four times as many."""
     embedder = Embedder.from_pretrained(str(folder), device="cpu")
-    fewer = max(8_192, 128 * SIZES[size][1])
+    fewer = SEQUENCES[size]
     peaks = []
     for n in (fewer, 4 * fewer):
         exhaust(embedder.embed(tiny_models.dna(120, i % 50) for i in range(n)))
@@ -296,8 +359,8 @@ def run(size: str = "small") -> list[Row]:
     spawn = get_context("spawn")
     with tempfile.TemporaryDirectory() as root, ProcessPoolExecutor(1, mp_context=spawn) as aside:
         folders = {name: make(Path(root) / name) for name, make in CHECKPOINTS.items()}
-        rows = [memory(folders["esm"], size)]
-        rows += tokenisation(folders, 512 * 16 * SIZES[size][1])
+        rows = [memory(tiny_models.esm(Path(root) / "one layer", layers=1, width=WIDTH), size)]
+        rows += tokenisation(folders, 512 * {"tiny": 64, "small": 6_144, "medium": 16_384}[size])
         for name, folder in folders.items():
             rows += embedding(name, folder, size, aside)
         folders |= {"llama": VARIANTS["llama"](Path(root) / "llama")}

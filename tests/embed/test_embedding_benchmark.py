@@ -1,0 +1,78 @@
+"""The benchmark of embedding: what it counts as work, what it runs, and on which processors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import tiny_models
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from bend_hf.embed.embedder import Embedder
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+ASIDE = SimpleNamespace(submit=lambda work, *arguments: SimpleNamespace(result=lambda: work(*arguments)))
+
+
+@pytest.fixture
+def embedding(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import embedding
+
+    return embedding
+
+
+def test_work_is_that_of_the_weights(embedding, tmp_path):
+    """Of a model without attention it is all that there is."""
+    embedder = Embedder.from_pretrained(str(embedding.convnet(tmp_path)), dtype="float32", device="cpu")
+    sequence = tiny_models.dna(512, 0)
+    with FlopCounterMode(display=False) as counted:
+        next(embedder.embed([sequence]))
+    assert embedding.worked(embedder, [sequence], 512.0) == pytest.approx(counted.get_total_flops(), rel=0.01)
+
+
+@pytest.mark.parametrize("native", [None, torch.bfloat16])
+def test_shares_of_the_ceiling_are_those_of_the_types_that_were_measured(embedding, tmp_path, monkeypatch, native):
+    monkeypatch.setattr(embedding, "native_half", lambda device: native)
+    folder = tiny_models.esm(tmp_path, layers=1, width=16)
+    rows = {what: values for what, *values in embedding.embedding("esm", folder, "tiny", ASIDE)}
+    precisions = ["float32"] if native is None else ["float32", "bfloat16"]
+    for precision in precisions:
+        for name, length in (("", "512 bp"), (", 2 kb", "2 kb")):
+            ceiling, used, unit = rows.pop(f"6-mers{name}: of the {precision} ceiling")
+            assert unit == "GFLOP/s"
+            assert 0 < used < ceiling
+            for what in ("embed", "… end to end,"):
+                assert min(rows.pop(f"{what} 6-mers, {length}, {precision}")[:2]) > 0
+    assert not rows
+
+
+@pytest.mark.parametrize("name", ["dnabert", "esm", "bpe", "convnet"])
+@pytest.mark.parametrize("size", ["small", "medium"])
+def test_there_is_enough_to_fill_batches_side_by_side(embedding, tmp_path, name, size):
+    embedder = Embedder.from_pretrained(str(embedding.CHECKPOINTS[name](tmp_path)), dtype="float32", device="cpu")
+    for few, sequences in embedding.inputs(name, size).values():
+        assert 1 <= few <= len(sequences)
+        assert embedder.count_tokens(sequences).sum() >= 2 * embedder.batch_tokens
+
+
+@pytest.mark.parametrize("size", ["small", "medium"])
+def test_the_recurrent_model_gets_as_many_as_step_at_once_and_variants_make_up_for_a_first_pass(embedding, size):
+    counts = embedding.SIZES[size]
+    assert counts["awd-lstm"].short[1] >= 64
+    assert counts["awd-lstm"].long[1] >= 26
+    assert {name for name, of in counts.items() if of.variants[1] >= 96} == set(embedding.VARIANTS)
+
+
+@pytest.mark.parametrize(("seconds", "best"), [([2.0, 1.0], 10.0), ([2.5, 5.0], 4.0), ([3.0], 10 / 3)])
+def test_the_better_of_two_turns_or_one_long_one(embedding, monkeypatch, seconds, best):
+    now, left = [0.0], list(seconds)
+    monkeypatch.setattr(embedding.time, "perf_counter", lambda: now[0])
+
+    def work():
+        now[0] += left.pop(0)
+
+    assert embedding.rate(work, 10) == pytest.approx(best)
+    assert not left
