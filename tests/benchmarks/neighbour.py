@@ -85,10 +85,10 @@ def epochs(folder: Path, size: str) -> Iterator[tuple[str, Callable[[], Work]]]:
     count, wide = SIZES[size][2], 16 if size == "tiny" else 256
     genes, chromatin = TASKS["gene_finding"], TASKS["chromatin_accessibility"]
     for case, rows, seeds in (
-        (training.Case("512 bp, 1 nt per token", chromatin, wide, "1-nt", (), 256), count, 1),
-        (training.Case("512 bp, 6-mers", chromatin, 4 * wide, "6-mer", (), 256), count, 1),
-        (training.Case("512 bp, 6-mers", chromatin, 4 * wide, "6-mer", (), 256), count, 3),
-        (training.Case("gene finding, 6-mers", genes, 4 * wide, "6-mer", (), 64), max(4, count // 16), 1),
+        (training.Case("512 bp, 1 nt per token", chromatin, wide, "1-nt", 256), count, 1),
+        (training.Case("512 bp, 6-mers", chromatin, 4 * wide, "6-mer", 256), count, 1),
+        (training.Case("512 bp, 6-mers", chromatin, 4 * wide, "6-mer", 256), count, 3),
+        (training.Case("gene finding, 6-mers", genes, 4 * wide, "6-mer", 64), max(4, count // 16), 1),
     ):
         what = f"epoch, {case.name}, {case.dim} wide" + (f", {seeds} seeds" if seeds > 1 else "")
 

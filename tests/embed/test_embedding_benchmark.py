@@ -66,7 +66,7 @@ def test_the_recurrent_model_gets_as_many_as_step_at_once_and_variants_make_up_f
     assert {name for name, of in counts.items() if of.variants[1] >= 96} == set(embedding.VARIANTS)
 
 
-@pytest.mark.parametrize(("seconds", "best"), [([2.0, 1.0], 10.0), ([2.5, 5.0], 4.0), ([3.0], 10 / 3)])
+@pytest.mark.parametrize(("seconds", "best"), [([1.5, 1.0], 10.0), ([1.6, 5.0], 6.25), ([2.0], 5.0)])
 def test_the_better_of_two_turns_or_one_long_one(embedding, monkeypatch, seconds, best):
     now, left = [0.0], list(seconds)
     monkeypatch.setattr(embedding.time, "perf_counter", lambda: now[0])
