@@ -20,18 +20,24 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path, PurePath
+from threading import Event
 from typing import Any
 
 from bend_hf.console import log
 from bend_hf.errors import BendError, DataError, DiskError, described
+from bend_hf.runtime import UnwantedError, side_by_side
 
 FOLDER_SEAL = ".seal"
 
 _REMEMBERED_FROM = 1 << 26
 _SETTLED_NS = 2_000_000_000
 _MOST = 1 << 28
+_BLOCK = 1 << 20
+_DIGEST = "sha256"
+_SIZE, _MTIME, _CTIME, _INODE = range(1, 5)
+"""Places in what `identity` returns."""
 _LOOKS = 10
 """How often a file that is changed while it is looked at is looked at."""
 
@@ -187,14 +193,28 @@ def sealed(path: Path) -> Iterator[Path]:
     with atomic(path) as temporary:
         yield temporary
         before = (_read_seal(_seal_of(path)) or {}).get(path.name, [])[:1]
-        _write_seal(_seal_of(path), {path.name: [digest_file(temporary), *before]})
+        state, digest = identity(temporary), digest_file(temporary)
+        _write_seal(_seal_of(path), {path.name: [digest, *before]})
+    now = identity(path)
+    if all(now[part] == state[part] for part in (_SIZE, _MTIME, _INODE)):  # renaming has set the ctime
+        _remember(_DIGEST, now, digest)
 
 
-def seal_folder(folder: Path) -> None:
-    """Seal every file that lies in a folder now; what is put there later is not its own."""
+def seal_folder(folder: Path, later: Path | None = None) -> None:
+    """Seal every file that lies in a folder now; what is put there later is not its own.
+
+    Args:
+        folder: Whose files the caller alone has written.
+        later: What the folder is renamed to next; None if it is not.
+    """
     names = sorted(part.relative_to(folder).as_posix() for part in folder.rglob("*") if part.is_file())
+    names = [name for name in names if name != FOLDER_SEAL]
     flush(folder)
-    _write_seal(folder / FOLDER_SEAL, {name: [digest_file(folder / name)] for name in names if name != FOLDER_SEAL})
+    states = [identity(folder / name) for name in names]
+    digests = side_by_side(digest_file, [folder / name for name in names])
+    _write_seal(folder / FOLDER_SEAL, {name: [digest] for name, digest in zip(names, digests, strict=True)})
+    for name, state, digest in zip(names, states, digests, strict=True):  # of before: of nothing that was changed since
+        _remember(_DIGEST, [str(((later or folder) / name).resolve()), *state[1:]], digest)
 
 
 def sealed_files(folder: Path) -> list[str]:
@@ -230,16 +250,17 @@ def _damage(path: Path) -> str | None:
     if found is None:
         return f"its seal {seal.name} is {'damaged' if seal.exists() else 'missing'}"
     root = path if path.is_dir() else path.parent
-    for name, digests in found.items():
-        part = root / name
-        try:
-            if not part.is_file():
-                return f"{name} is missing"
-            if content_digest(part) not in digests:
-                return f"{name} does not match its SHA-256"
-        except OSError as error:
-            return f"{name} cannot be read ({error.strerror or error})"
-    return None
+    if missing := [name for name in found if not (root / name).is_file()]:
+        return f"{missing[0]} is missing"
+    problems = side_by_side(partial(_part_damage, root, found), found)
+    return next((problem for problem in problems if problem), None)
+
+
+def _part_damage(root: Path, found: Mapping[str, list[str]], name: str, stop: Event) -> str | None:
+    try:
+        return None if content_digest(root / name, stop) in found[name] else f"{name} does not match its SHA-256"
+    except OSError as error:
+        return f"{name} cannot be read ({error.strerror or error})"
 
 
 def remove_sealed(path: Path) -> None:
@@ -272,10 +293,15 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def digest_file(path: Path) -> str:
-    """Return the SHA-256 (hex) of a file's bytes."""
+def digest_file(path: Path, stop: Event | None = None) -> str:
+    """Return the SHA-256 (hex) of a file's bytes; `stop` is that of `side_by_side`."""
+    digest = hashlib.sha256()
     with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+        while block := handle.read(_BLOCK):
+            if stop and stop.is_set():
+                raise UnwantedError
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def identity(path: Path) -> list[Any]:
@@ -284,13 +310,17 @@ def identity(path: Path) -> list[Any]:
     return [str(path.resolve()), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
-def content_digest(path: Path) -> str:
+def content_digest(path: Path, stop: Event | None = None) -> str:
     """Return the SHA-256 (hex) of a file's bytes; that of a large file is remembered until the file changes.
+
+    Args:
+        path: The file.
+        stop: That of `side_by_side`.
 
     Raises:
         BendError: The file was changed while it was read.
     """
-    return str(remembered("sha256", path, digest_file))
+    return str(remembered(_DIGEST, path, lambda path: digest_file(path, stop)))
 
 
 def remembered(what: str, path: Path, find: Callable[[Path], Any]) -> Any:
@@ -305,17 +335,26 @@ def remembered(what: str, path: Path, find: Callable[[Path], Any]) -> Any:
         BendError: The file was changed meanwhile.
     """
     state = identity(path)
-    large = path.stat().st_size >= _REMEMBERED_FROM
-    memory = cache_dir("digests") / digest_of([what, state])
-    if large and (found := _read_memory(memory)) is not None:
+    if state[_SIZE] >= _REMEMBERED_FROM and (found := _read_memory(_memory(what, state))) is not None:
         return found[0]
     value = find(path)
     if identity(path) != state:
         raise ChangedError(f"{path} was changed while it was read. Start again when nothing writes to it any more.")
     # A file written a moment ago may be written again within one tick of its time stamps.
-    if large and time.time_ns() - max(state[2:4]) > _SETTLED_NS:
-        write_json(memory, {"value": value, "check": digest_of([memory.name, value])})
+    if time.time_ns() - max(state[_MTIME], state[_CTIME]) > _SETTLED_NS:
+        _remember(what, state, value)
     return value
+
+
+def _memory(what: str, state: list[Any]) -> Path:
+    return cache_dir("digests") / digest_of([what, state])
+
+
+def _remember(what: str, state: list[Any], value: Any) -> None:
+    """Remember what was found in a large file that was in this state before and after."""
+    if state[_SIZE] >= _REMEMBERED_FROM:
+        memory = _memory(what, state)
+        write_json(memory, {"value": value, "check": digest_of([memory.name, value])})
 
 
 def _read_memory(memory: Path) -> tuple[Any] | None:

@@ -4,6 +4,7 @@
     release_threads()       # before another thread computes: this one's team no longer competes with that one's
     with exact_float32(): … # float32 is float32, whatever the GPU would rather do
     usable_cores()          # cores that this process may really use; fit_threads(): torch starts no more threads
+    side_by_side(find, …)   # as many at once
 
 A forward or backward pass allocates and frees the same few hundred megabytes again and again. By default glibc hands
 large blocks back to the kernel, which clears every page anew at its next use: up to a third of the time of small models
@@ -30,12 +31,14 @@ import math
 import os
 import platform
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache
+from itertools import repeat
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bend_hf.console import log
 
@@ -49,6 +52,10 @@ LARGEST = (2**28, 2**25)
 FLOAT32 = ("cuda.matmul", "cudnn.conv", "cudnn.rnn", "mkldnn.matmul", "mkldnn.conv", "mkldnn.rnn")
 """Where torch may compute in less than the float32 that it was given, in `torch.backends`."""
 OMP_PAUSE_SOFT = 1  # from omp.h
+
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 class _Exact:
@@ -127,6 +134,26 @@ def usable_cores(root: Path = Path("/"), environ: Mapping[str, str] = os.environ
             min(core_limits(root, environ).values()) / (int(beside) if beside.isdecimal() and int(beside) else 1)
         ),
     )
+
+
+class UnwantedError(Exception):
+    """What a thread of `side_by_side` does is not wanted any more."""
+
+
+def side_by_side(find: Callable[[Item, threading.Event], Found], items: Iterable[Item]) -> list[Found]:
+    """Return ``find(item, stop)`` for each item, in order, as many at once as there are cores.
+
+    For work that leaves Python's other threads alone, such as hashing files. `find` raises `UnwantedError` soon after
+    `stop` is set: when what was asked for of an item before it was an error, or Ctrl-C was pressed.
+    """
+    items, stop = list(items), threading.Event()
+    if len(items) < 2:
+        return [find(item, stop) for item in items]
+    with ThreadPoolExecutor(min(len(items), usable_cores()), "bend_hf_beside") as pool:
+        try:
+            return list(pool.map(find, items, repeat(stop)))
+        finally:
+            stop.set()
 
 
 def _quotas(root: Path) -> Iterator[float]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from bend_hf import files
 from bend_hf.errors import BendError
+from bend_hf.runtime import UnwantedError
 
 CONTENT = b"some rows that were validated once"
 
@@ -169,10 +172,11 @@ class TestDigestMemory:
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         files.kept(path, write)
+        shutil.rmtree(files.cache_dir("digests"))
         digest_file = files.digest_file
 
-        def slow(path: Path) -> str:
-            found = digest_file(path)
+        def slow(path: Path, stop: Event | None) -> str:
+            found = digest_file(path, stop)
             path.write_bytes(b"another length")
             return found
 
@@ -185,10 +189,11 @@ class TestDigestMemory:
         self, path: Path, monkeypatch: pytest.MonkeyPatch, times: int
     ) -> None:
         files.kept(path, write)
+        shutil.rmtree(files.cache_dir("digests"))
         digest_file, left = files.digest_file, [times]
 
-        def replaced(path: Path) -> str:
-            found = digest_file(path)
+        def replaced(path: Path, stop: Event | None) -> str:
+            found = digest_file(path, stop)
             if left[0]:
                 left[0] -= 1
                 path.with_name("other").write_bytes(path.read_bytes())
@@ -202,6 +207,86 @@ class TestDigestMemory:
         else:
             with pytest.raises(BendError, match="was changed while it was read"):
                 files.damage(path)
+
+
+class TestDigestMemoryOfWhatIsWritten:
+    """The digest that sealing finds is remembered, so that nothing is read again at once."""
+
+    @pytest.fixture(autouse=True)
+    def _remember_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(files, "_REMEMBERED_FROM", 0)
+
+    @staticmethod
+    def sealed(path: Path) -> Path:
+        """Seal a folder of two files, and give it its name."""
+        folder = path.parent / "rows.incomplete"
+        (folder / "inner").mkdir(parents=True)
+        for name in ("first", "inner/second"):
+            (folder / name).write_bytes(name.encode())
+        files.seal_folder(folder, path.parent / "rows")
+        return folder.rename(path.parent / "rows")
+
+    def test_a_folder_under_its_later_name(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        folder = self.sealed(path)
+        monkeypatch.setattr(files, "digest_file", lambda *_: pytest.fail("read again"))
+        assert files.damage(folder) is None
+
+    @pytest.mark.parametrize("name", ["first", "inner/second"])
+    def test_a_folder_changed_at_once(self, path: Path, name: str) -> None:
+        folder = self.sealed(path)
+        flip(folder / name, 2)
+        assert files.damage(folder) == f"{name} does not match its SHA-256"
+
+    def test_a_folder_changed_while_it_was_sealed(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        digest_file = files.digest_file
+
+        def then_changed(path: Path, stop: Event | None) -> str:
+            found = digest_file(path, stop)
+            flip(path, 2)
+            return found
+
+        monkeypatch.setattr(files, "digest_file", then_changed)
+        folder = self.sealed(path)
+        monkeypatch.setattr(files, "digest_file", digest_file)
+        assert files.damage(folder) == "first does not match its SHA-256"
+
+    def test_a_file(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        files.kept(path, write)
+        monkeypatch.setattr(files, "digest_file", lambda *_: pytest.fail("read again"))
+        assert files.damage(path) is None
+
+    def test_a_file_changed_at_once(self, path: Path) -> None:
+        files.kept(path, write)
+        flip(path, 2)
+        assert files.damage(path) == "rows.arrow does not match its SHA-256"
+
+    def test_a_file_that_another_process_replaces_meanwhile(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        replace = Path.replace
+
+        def replaced(self: Path, target: Path) -> Path:
+            done = replace(self, target)
+            if target == path:
+                other = path.with_name("other")
+                other.write_bytes(CONTENT.swapcase())
+                replace(other, path)
+            return done
+
+        monkeypatch.setattr(Path, "replace", replaced)
+        with files.sealed(path) as temporary:
+            write(temporary)
+        assert files.damage(path) == "rows.arrow does not match its SHA-256"
+
+
+def test_a_digest_that_is_not_wanted_any_more_is_not_remembered(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_REMEMBERED_FROM", 0)
+    monkeypatch.setattr(files, "_SETTLED_NS", 0)
+    path.parent.mkdir()
+    write(path)
+    stop = Event()
+    stop.set()
+    with pytest.raises(UnwantedError):
+        files.content_digest(path, stop)
+    assert not list(files.cache_dir("digests").iterdir())
 
 
 class TestUnchanged:

@@ -15,7 +15,15 @@ import tiny_models
 import torch
 
 from bend_hf.embed.embedder import Embedder
-from bend_hf.runtime import FLOAT32, available_memory, core_limits, exact_float32, usable_cores
+from bend_hf.runtime import (
+    FLOAT32,
+    UnwantedError,
+    available_memory,
+    core_limits,
+    exact_float32,
+    side_by_side,
+    usable_cores,
+)
 
 FAULTS = """
 import resource
@@ -280,3 +288,36 @@ def test_an_embedder_takes_no_more_threads_than_cores_unless_it_is_told(told, th
         assert ("threads: 1 instead of 2 (cores: " in caplog.text) == (threads == 1)
     finally:
         torch.set_num_threads(before)
+
+
+class TestSideBySide:
+    @pytest.fixture(autouse=True)
+    def _two_cores(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("bend_hf.runtime.usable_cores", lambda: 2)
+
+    def test_in_order_and_at_once(self) -> None:
+        both = threading.Barrier(2, timeout=60)
+
+        def find(item: int, stop: threading.Event) -> int:
+            both.wait()
+            return item**2
+
+        assert side_by_side(find, range(6)) == [0, 1, 4, 9, 16, 25]
+
+    def test_an_error_stops_those_behind_it(self) -> None:
+        begun, stopped = threading.Event(), []
+
+        def find(item: int, stop: threading.Event) -> None:
+            if item == 0:
+                assert begun.wait(60)
+                raise KeyError(item)
+            begun.set()
+            stopped.append(stop.wait(60))
+            raise UnwantedError
+
+        with pytest.raises(KeyError):
+            side_by_side(find, range(2))
+        assert stopped == [True]
+
+    def test_one_alone_is_found_here(self) -> None:
+        assert side_by_side(lambda item, stop: threading.current_thread(), ["a"]) == [threading.current_thread()]

@@ -122,7 +122,7 @@ class TaskBuilder(datasets.ArrowBasedBuilder):
 
     def _save_info(self) -> None:
         super()._save_info()  # the last file of a build; the folder gets its name afterwards
-        rows.seal(self._output_dir)
+        rows.seal(self._output_dir, self._output_dir.removesuffix(".incomplete"))
 
     def _download_and_prepare(self, *args: Any, **options: Any) -> None:
         # Called under the dataset's lock, with the output in a folder where a killed run may have left files.

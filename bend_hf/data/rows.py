@@ -14,7 +14,9 @@ import itertools
 import json
 import re
 import shutil
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -96,9 +98,9 @@ def _write(files: TaskFiles, path: Path) -> None:
                 writer.write_batch(batch.replace_schema_metadata(schema.metadata))
 
 
-def seal(folder: str) -> None:
-    """Seal a built dataset's folder."""
-    file_tools.seal_folder(Path(folder))
+def seal(folder: str, later: str) -> None:
+    """Seal the folder of a built dataset, which gets another name afterwards."""
+    file_tools.seal_folder(Path(folder), Path(later))
 
 
 def discard_damaged(folder: str) -> None:
@@ -207,8 +209,18 @@ def generate(files: TaskFiles, coordinates: Path, positions: Iterable[int]) -> I
     with files.unchanged("genome"):
         genome = Genome(files.fasta)
         reader = batches(coordinates)
-        for position in positions:
-            yield position, make_rows(files.task, reader.get_batch(position), genome)
+
+        def rows_at(position: int) -> tuple[int, pa.Table]:
+            return position, make_rows(files.task, reader.get_batch(position), genome)
+
+        with ThreadPoolExecutor(1, "bend_hf_rows") as beside:  # the next batch is made while one is written
+            waiting: deque[Future[tuple[int, pa.Table]]] = deque()
+            for position in positions:
+                waiting.append(beside.submit(rows_at, position))
+                if len(waiting) > 1:
+                    yield waiting.popleft().result()
+            if waiting:
+                yield waiting.popleft().result()
 
 
 def make_rows(task: Task, batch: pa.RecordBatch, genome: Genome) -> pa.Table:

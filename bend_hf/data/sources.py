@@ -20,6 +20,7 @@ from bend_hf.data.builds import GenomeArgument, Known, by_build, judge, pinned
 from bend_hf.data.tables import ENDINGS
 from bend_hf.errors import BendError
 from bend_hf.identity import Key
+from bend_hf.runtime import side_by_side
 from bend_hf.tasks import BEND, TASKS, Build, Task, to_document
 
 # Raised whenever the same files give other rows, so that datasets built before are not served.
@@ -73,7 +74,7 @@ class TaskFiles:
     @cached_property
     def digests(self) -> dict[str, str]:
         """SHA-256 of each file's bytes, as they were when they were first looked at."""
-        return {name: files.content_digest(path) for name, path in self.paths.items()}
+        return dict(zip(self.paths, side_by_side(files.content_digest, self.paths.values()), strict=True))
 
     def unchanged(self, *names: str) -> AbstractContextManager[None]:
         """Guard a block that reads the named files (all of them without names); see `bend_hf.files.unchanged`."""

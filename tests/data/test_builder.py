@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import datasets
@@ -17,6 +18,7 @@ import pytest
 from data_folder import DataFolder, reverse_complement
 
 import bend_hf
+from bend_hf import files as file_tools
 from bend_hf import resources
 from bend_hf.data import rows
 from bend_hf.data.builder import build, builder_class
@@ -171,6 +173,22 @@ class TestCache:
         monkeypatch.setattr(rows, "make_rows", None)
         monkeypatch.setattr(rows, "read", None)
         assert build(files, cache_dir=caches)["test"].to_list() == expected["test"].to_list()
+
+    def test_is_used_again_at_once_unread(
+        self, data: DataFolder, caches: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("bend_hf.files._REMEMBERED_FROM", 0)  # every file counts as large
+        expected = build(data.files("cpg_methylation"), cache_dir=caches)
+        read, digest_file = [], file_tools.digest_file
+
+        def recorded(path: Path, *stop: Event) -> str:
+            read.append(path.suffix)
+            return digest_file(path, *stop)
+
+        monkeypatch.setattr(file_tools, "digest_file", recorded)
+        again = build(data.files("cpg_methylation"), cache_dir=caches)
+        assert again["test"].to_list() == expected["test"].to_list()
+        assert ".arrow" not in read
 
     @pytest.mark.parametrize("what", ["bed", "hdf5", "genome"])
     def test_other_content_at_the_same_path_is_another_dataset(self, data: DataFolder, caches: Path, what: str) -> None:
