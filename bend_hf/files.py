@@ -209,9 +209,9 @@ def seal_folder(folder: Path, later: Path | None = None) -> None:
     """
     names = sorted(part.relative_to(folder).as_posix() for part in folder.rglob("*") if part.is_file())
     names = [name for name in names if name != FOLDER_SEAL]
-    flush(folder)
     states = [identity(folder / name) for name in names]
-    digests = side_by_side(digest_file, [folder / name for name in names])
+    digests = side_by_side(_digest_and_flush, [folder / name for name in names])
+    flush(folder)
     _write_seal(folder / FOLDER_SEAL, {name: [digest] for name, digest in zip(names, digests, strict=True)})
     for name, state, digest in zip(names, states, digests, strict=True):  # of before: of nothing that was changed since
         _remember(_DIGEST, [str(((later or folder) / name).resolve()), *state[1:]], digest)
@@ -302,6 +302,13 @@ def digest_file(path: Path, stop: Event | None = None) -> str:
                 raise UnwantedError
             digest.update(block)
     return digest.hexdigest()
+
+
+def _digest_and_flush(path: Path, stop: Event) -> str:
+    """Return a file's SHA-256 and have it written to the disk: while one thread waits for that, others hash."""
+    digest = digest_file(path, stop)
+    _fsync(path)
+    return digest
 
 
 def identity(path: Path) -> list[Any]:
