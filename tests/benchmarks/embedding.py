@@ -19,8 +19,9 @@ or more on a slow processor. Each figure is the better of two turns, or the firs
 memory is that of a model of one layer.
 
 "Of the ceiling" sets what the model's weights are multiplied by, two operations for each weight and token, beside the
-rate of large products of matrices in the same type, measured just before. A token counts once, however many windows
-it stands in, and attention's own products do not count: overlap and attention are time that shows as a lower share.
+rate of large products of matrices in the same type, measured just before. "Attention's products too" counts what
+attention multiplies as well, as the model FLOPs utilisation of Chowdhery et al. (PaLM, 2022, appendix B) does. In
+both a token counts once, however many windows it stands in: overlap is time that shows as a lower share.
 """
 
 from __future__ import annotations
@@ -219,11 +220,17 @@ def ceiling(dtype: torch.dtype, size: str) -> float:
     return rate(lambda: [a @ b for _ in range(4)], 4 * 2 * side**3, 3)
 
 
-def worked(embedder: Embedder, sequences: Sequence[str], rate: float) -> float:
-    """Floating-point operations per second with a model's weights, at so many nucleotides per second of sequences."""
-    named = embedder.loaded.model.named_parameters()
-    weights = sum(p.numel() for n, p in named if p.ndim > 1 and "embed" not in n)
-    return 2 * weights * rate * float(embedder.count_tokens(sequences).sum()) / sum(map(len, sequences))
+def worked(embedder: Embedder, sequences: Sequence[str], rate: float) -> tuple[float, float]:
+    """Floating-point operations per second at so many nucleotides per second: of the weights, and of attention."""
+    model = embedder.loaded.model
+    weights = sum(p.numel() for n, p in model.named_parameters() if p.ndim > 1 and "embed" not in n)
+    tokens = embedder.count_tokens(sequences)
+    most = embedder.limits.context or int(tokens.max())
+    attends = hasattr(model.config, "num_attention_heads")
+    # Per token and layer: queries by keys and shares by values, each as wide as the model, for every token of a window.
+    pairs = 4 * model.config.num_hidden_layers * model.config.hidden_size * np.minimum(tokens, most) if attends else 0
+    per_nucleotide = rate / sum(map(len, sequences))
+    return 2 * weights * tokens.sum() * per_nucleotide, float((pairs * tokens).sum()) * per_nucleotide
 
 
 def tokenisation(folders: dict[str, Path], nucleotides: int) -> list[Row]:
@@ -302,8 +309,12 @@ def embedding(name: str, folder: Path, size: str, aside: Executor) -> list[Row]:
             rows.append((f"… end to end, {TITLES[name]}, {what}, {precision}", theirs[what][1], stored, "nt/s"))
             if precision in shown:
                 title = TITLES[name] if what == "512 bp" else f"{TITLES[name]}, {what}"
-                used = worked(embedder, sequences, ours)
-                shares.append((f"{title}: of the {precision} ceiling", most[precision] / 1e9, used / 1e9, "GFLOP/s"))
+                of_weights, of_attention = (it / 1e9 for it in worked(embedder, sequences, ours))
+                limit = most[precision] / 1e9
+                shares.append((f"{title}: of the {precision} ceiling", limit, of_weights, "GFLOP/s"))
+                if of_attention:
+                    used = of_weights + of_attention
+                    shares.append((f"… attention's products too, {title}, {precision}", limit, used, "GFLOP/s"))
     return rows + shares
 
 

@@ -9,6 +9,7 @@ import pytest
 import tiny_models
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoModel
 
 from bend_hf.embed.embedder import Embedder
 
@@ -30,7 +31,22 @@ def test_work_is_that_of_the_weights(embedding, tmp_path):
     sequence = tiny_models.dna(512, 0)
     with FlopCounterMode(display=False) as counted:
         next(embedder.embed([sequence]))
-    assert embedding.worked(embedder, [sequence], 512.0) == pytest.approx(counted.get_total_flops(), rel=0.01)
+    of_weights, of_attention = embedding.worked(embedder, [sequence], 512.0)
+    assert of_weights == pytest.approx(counted.get_total_flops(), rel=0.01)
+    assert not of_attention
+
+
+def test_work_of_attention_is_that_of_each_window(embedding, tmp_path):
+    """Special tokens, which are no nucleotide's, are all that is not counted."""
+    checkpoint = tiny_models.dnabert(tmp_path, layers=2, width=32)
+    embedder = Embedder.from_pretrained(str(checkpoint), dtype="float32", device="cpu")
+    short, long = tiny_models.dna(512, 0), tiny_models.dna(2_000, 0)
+    eager = AutoModel.from_pretrained(checkpoint, attn_implementation="eager")  # the fused kernel's work is not counted
+    with FlopCounterMode(display=False) as counted:
+        eager(input_ids=torch.full((1, 509), 7))
+    assert sum(embedding.worked(embedder, [short], 512.0)) == pytest.approx(counted.get_total_flops(), rel=0.03)
+    _, of_attention = embedding.worked(embedder, [long], 2_000.0)
+    assert of_attention == pytest.approx(4 * 2 * 32 * 512 * 1_995)  # 1,995 6-mers, each in a window of 512
 
 
 @pytest.mark.parametrize("native", [None, torch.bfloat16])
@@ -44,6 +60,8 @@ def test_shares_of_the_ceiling_are_those_of_the_types_that_were_measured(embeddi
             ceiling, used, unit = rows.pop(f"6-mers{name}: of the {precision} ceiling")
             assert unit == "GFLOP/s"
             assert 0 < used < ceiling
+            _, both, _ = rows.pop(f"… attention's products too, 6-mers{name}, {precision}")
+            assert used < both < ceiling
             for what in ("embed", "… end to end,"):
                 assert min(rows.pop(f"{what} 6-mers, {length}, {precision}")[:2]) > 0
     assert not rows
