@@ -18,7 +18,9 @@ import multiprocessing
 import os
 import resource
 import tempfile
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,7 +124,10 @@ def compare(n_rows: int, n_reference: int, num_procs: list[int]) -> dict[str, di
 
 
 def profile(n_rows: int) -> None:
-    """Print what each stage of a build takes by itself, without the stages inside it; and a second run of the same."""
+    """Print what each stage of a build takes by itself, without the stages inside it; and a second run of the same.
+
+    Stages run in several threads, so that together they may take longer than the run.
+    """
     import pyarrow.csv
 
     from bend_hf import files
@@ -130,20 +135,23 @@ def profile(n_rows: int) -> None:
     from bend_hf.data import rows as data_rows
 
     seconds: dict[str, float] = {}
-    inner = [0.0]
+    stacks: defaultdict[int, list[float]] = defaultdict(lambda: [0.0])
+    adding = threading.Lock()
 
     def timed(where: Any, name: str, stage: str) -> None:
         work = getattr(where, name)
         seconds[stage] = 0.0
 
         def wrapper(*arguments: Any, **options: Any) -> Any:
+            inner = stacks[threading.get_ident()]
             start = time.perf_counter()
             inner.append(0.0)
             try:
                 return work(*arguments, **options)
             finally:
                 took = time.perf_counter() - start
-                seconds[stage] += took - inner.pop()
+                with adding:
+                    seconds[stage] += took - inner.pop()
                 inner[-1] += took
 
         setattr(where, name, wrapper)
@@ -163,11 +171,13 @@ def profile(n_rows: int) -> None:
         timed(files, "_fsync", "waiting for the disk (fsync)")
         for what in ("first run", "second run"):
             seconds.update(dict.fromkeys(seconds, 0.0))
+            stacks.clear()
             start = time.perf_counter()
             package_rows(folder, None)
             whole = time.perf_counter() - start
             print(f"{what + f' of {n_rows:,} rows':36}{whole:8.2f} s")
-            for stage, took in {**seconds, "datasets, and the rest": whole - sum(seconds.values())}.items():
+            rest = whole - sum(stacks[threading.get_ident()])
+            for stage, took in {**seconds, "datasets, waiting and the rest": rest}.items():
                 print(f"  {stage:34}{took:8.2f} s{took / whole:7.0%}")
 
 
