@@ -212,8 +212,9 @@ def load(
     pin: bool = False,
     tokens: list[Tokens] | None = None,
     padding: torch.Tensor | None = None,
+    dtype: torch.dtype | None = None,
 ) -> MicroBatch:
-    """Read a group: vectors as they are stored, padded by token; labels padded with -100.
+    """Read a group: vectors padded by token; labels padded with -100.
 
     Args:
         task: The task.
@@ -222,6 +223,7 @@ def load(
         pin: Put vectors in page-locked memory, for an asynchronous copy to a GPU.
         tokens: The group's vectors, if they have been read.
         padding: (D,) what lies behind a shorter sequence of one vector per nucleotide; None for zeros.
+        dtype: What to make of the vectors' type; None for as they are stored.
 
     Raises:
         BendError: The labels of a row do not fit its sequence.
@@ -234,9 +236,10 @@ def load(
     if all(len(lengths) == lengths.sum() for _, lengths in tokens):
         longest = max(longest, group.width)
     shape = (len(rows), longest, split.vectors.dim)
-    vectors = torch.empty(shape, dtype=tokens[0].vectors.dtype, pin_memory=pin)
+    stored = tokens[0].vectors.dtype
+    vectors = torch.empty(shape, dtype=dtype or stored, pin_memory=pin)
     raw = vectors.view(torch.uint8).numpy()  # torch would wake its threads for each row
-    behind = 0 if padding is None else padding.to(vectors.dtype).view(torch.uint8).numpy()
+    behind = 0 if padding is None else padding.to(stored).to(vectors.dtype).view(torch.uint8).numpy()
     lengths = np.zeros(shape[:2], np.int64)
     loss = LOSSES[task.recipe.loss]
     pool = task.recipe.pool or 1
@@ -257,7 +260,10 @@ def load(
         n = len(row_lengths)
         targets[i, : len(target)] = target
         lengths[i, :n] = row_lengths
-        raw[i, :n] = row_vectors.to(vectors.dtype).contiguous().view(torch.uint8).numpy()
+        if vectors.dtype == stored:
+            raw[i, :n] = row_vectors.to(stored).contiguous().view(torch.uint8).numpy()
+        else:
+            vectors[i, :n] = row_vectors.to(stored)
         raw[i, n:] = behind
     batch = Batch(vectors, torch.from_numpy(lengths), group.width)
     return MicroBatch(group.places, batch, torch.from_numpy(targets.astype(loss.given, copy=False)), positions)

@@ -16,9 +16,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, cycle, islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from bend_hf.protocols import Protocol
 from bend_hf.tasks import Recipe, Task
 from bend_hf.train import checkpoint
 from bend_hf.train.batches import (
+    Group,
     MicroBatch,
     Split,
     epoch_steps,
@@ -43,12 +44,13 @@ from bend_hf.train.batches import (
 )
 from bend_hf.train.checkpoint import Head, State
 from bend_hf.train.head import Batch, CNNHead
-from bend_hf.train.lanes import Lanes
+from bend_hf.train.lanes import Lanes, Once
 from bend_hf.train.losses import LOSSES, count_targets, loss_sum
 from bend_hf.train.processes import Stopped, together
 
 Network = Callable[[Task, int, Protocol], nn.Module]
 Keep = Callable[[torch.Tensor], torch.Tensor]
+Found = TypeVar("Found")
 POSITIONS = {"cpu": 1 << 14}  # of a micro-batch: on a CPU what its caches like, elsewhere what memory allows
 DEFAULT_POSITIONS = 1 << 18
 UNREAD = 32  # steps on a GPU whose losses may wait to be looked at, so that the GPU does not wait for the CPU
@@ -121,36 +123,51 @@ def _micro_batches(run: Run, model: nn.Module, step: np.ndarray, sizes: np.ndarr
     )
 
 
-def _read(run: Run, split: Split, groups: Iterable[Any]) -> Any:
-    """Read groups ahead of time.
+def _read(run: Run, split: Split, groups: Iterable[Group], dtype: torch.dtype | None) -> Any:
+    """Read groups ahead of time; give what brings each of them to where the heads read it.
 
     Threads copy for a GPU, which takes batches faster than one of them can. On a CPU one waits for the disk, no more:
-    it would fight with those that compute for the cores.
+    it would fight with those that compute for the cores. What it read is put together by whoever needs it first.
     A model that makes the vectors is asked one group at a time, and on a CPU not while the heads compute.
+
+    Args:
+        run: The run.
+        split: What to read.
+        groups: Which of its rows.
+        dtype: The type that heads compute in; None for float32.
     """
     made = isinstance(split.vectors, OnTheFly)
-    if run.device.type != "cpu":
-        read = partial(load, run.task, split, pin=run.device.type == "cuda", padding=run.padding)
-        workers = 1 if made else 4
-        return closing(prefetch(read, groups, workers, ahead=2 * workers + 1))
 
-    def batches() -> Generator[MicroBatch]:
-        fetched = prefetch(lambda group: (group, fetch(split, group)), groups, 0 if made else 1)
-        with closing(fetched):
-            for group, tokens in fetched:
-                yield load(run.task, split, group, tokens=tokens, padding=run.padding)
+    def fetched(group: Group) -> Callable[[], MicroBatch]:
+        wanted = torch.float32 if dtype is None else None
+        return partial(load, run.task, split, group, False, fetch(split, group), run.padding, wanted)
+
+    loaded: Generator[MicroBatch | Callable[[], MicroBatch]]
+    if run.device.type != "cpu":
+        workers = 1 if made else 4
+        read = partial(load, run.task, split, pin=run.device.type == "cuda", padding=run.padding)
+        loaded = prefetch(read, groups, workers, ahead=2 * workers + 1)
+    else:
+        loaded = prefetch(fetched, groups, 0 if made else 1)
+
+    def batches() -> Generator[Callable[[], MicroBatch]]:
+        with closing(loaded):
+            for micro in loaded:
+                yield partial(_on_device, run, micro, dtype)
 
     return closing(batches())
 
 
-def _on_device(run: Run, micro: MicroBatch, dtype: torch.dtype | None) -> tuple[Batch, torch.Tensor]:
-    """Bring a micro-batch to where all heads read it, in the type they compute in (None: float32); and its targets."""
+def _on_device(run: Run, micro: MicroBatch | Callable[[], MicroBatch], dtype: torch.dtype | None) -> MicroBatch:
+    """Bring a micro-batch, or what loads one, to where all heads read it, in the type they compute in."""
+    if not isinstance(micro, MicroBatch):
+        micro = micro()
     wanted = dtype or torch.float32
     vectors = micro.batch.vectors.to(run.device, non_blocking=True)
     if vectors.dtype == torch.float16 and wanted == torch.bfloat16:
         vectors = vectors.float()  # twice as fast as torch's direct conversion on a CPU
     batch = micro.batch._replace(vectors=vectors.to(wanted)).with_expansion()
-    return batch, micro.targets.to(run.device, non_blocking=True)
+    return micro._replace(batch=batch, targets=micro.targets.to(run.device, non_blocking=True))
 
 
 def _logits(model: nn.Module, batch: Batch, dtype: torch.dtype | None) -> torch.Tensor:
@@ -175,7 +192,7 @@ def train_epoch(run: Run, state: State, steps: list[np.ndarray], bar: Any) -> No
     groups = [_micro_batches(run, heads[0].model, step, sizes) for step in remaining]
     unread: list[Step] = []
     saved = time.monotonic()
-    with _read(run, run.train, chain.from_iterable(groups)) as stream:
+    with _read(run, run.train, chain.from_iterable(groups), run.dtype) as stream:
         for step, own in zip(remaining, groups, strict=True):
             losses = _optimise(run, state, heads, step, islice(stream, len(own)))
             for head, loss in zip(heads, losses, strict=True):
@@ -200,7 +217,7 @@ def train_epoch(run: Run, state: State, steps: list[np.ndarray], bar: Any) -> No
 
 
 def _optimise(
-    run: Run, state: State, heads: list[Head], step: np.ndarray, micros: Iterable[MicroBatch]
+    run: Run, state: State, heads: list[Head], step: np.ndarray, micros: Iterable[Callable[[], MicroBatch]]
 ) -> torch.Tensor:
     """Do one optimiser step of each head and return their mean losses over it: (heads,).
 
@@ -214,11 +231,9 @@ def _optimise(
         count = _count_targets(run.train, step)
         for head in heads:
             head.optimizer.zero_grad()
-        for read in _side_by_side(run, micros, run.dtype):
-            passes = [partial(_pass, run, head, one, count) for one in read for head in heads]
-            for (i, head), (loss, gradients) in zip(cycle(enumerate(heads)), run.lanes.run(passes), strict=False):
-                total[i] += loss
-                _add(head, gradients)
+        for i, loss, gradients in _side_by_side(run, run.train, micros, heads, partial(_pass, run, count)):
+            total[i] += loss
+            _add(heads[i], gradients)
     if run.accelerator.num_processes > 1:
         total = _sum_over_processes(run, heads, total)
     for _ in run.lanes.run([partial(_step, head) for head in heads]):
@@ -231,26 +246,33 @@ def _step(head: Head) -> None:
     head.scaler.update()
 
 
-class _Read(NamedTuple):
-    """A micro-batch where all heads read it, and its targets."""
+def _side_by_side(
+    run: Run,
+    split: Split,
+    micros: Iterable[Callable[[], MicroBatch]],
+    heads: list[Head],
+    one: Callable[[int, Head, Callable[[], MicroBatch]], Found],
+) -> Iterator[Found]:
+    """Give what `one` makes of each head, with its number, and each micro-batch, whose order is kept for each head.
 
-    micro: MicroBatch
-    batch: Batch
-    targets: torch.Tensor
-
-
-def _side_by_side(run: Run, micros: Iterable[MicroBatch], dtype: torch.dtype | None) -> Iterator[list[_Read]]:
-    """Give as many micro-batches at once as there are lanes.
+    Heads come by turns to as many micro-batches as there are lanes, so that each lane puts one of them together.
 
     Raises:
         Stopped: Ctrl-C was pressed.
     """
     stream = iter(micros)
-    while some := list(islice(stream, run.lanes.count)):
-        if run.stop.is_set():
-            raise Stopped
-        there = run.lanes.run([partial(_on_device, run, micro, dtype) for micro in some])
-        yield [_Read(micro, *found) for micro, found in zip(some, there, strict=True)]
+
+    def turns() -> Iterator[list[Callable[[], Found]]]:
+        while some := [Once(micro) for micro in islice(stream, run.lanes.count)]:
+            if run.stop.is_set():
+                raise Stopped
+            yield [partial(one, i, head, micro) for i, head in enumerate(heads) for micro in some]
+
+    if isinstance(split.vectors, OnTheFly):  # whose model would fight with the heads for the cores
+        for turn in turns():
+            yield from run.lanes.run(turn)
+    else:
+        yield from run.lanes.run(chain.from_iterable(turns()))
 
 
 def _weights(head: Head) -> list[nn.Parameter]:
@@ -269,23 +291,17 @@ def _add(head: Head, gradients: Sequence[torch.Tensor]) -> None:
             weight.grad += gradient
 
 
-def _pass(run: Run, head: Head, read: _Read, count: int) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
-    """Return a head's loss for a micro-batch, and of its weights the gradients that are still to be added up."""
-    loss = _loss(run, _logits(head.model, read.batch, run.dtype), read.targets) / count
+def _pass(
+    run: Run, count: int, i: int, head: Head, there: Callable[[], MicroBatch]
+) -> tuple[int, torch.Tensor, Sequence[torch.Tensor]]:
+    """Return a head's number and loss for a micro-batch, and of its weights the gradients still to be added up."""
+    micro = there()
+    loss = _loss(run, _logits(head.model, micro.batch, run.dtype), micro.targets) / count
     scaled = head.scaler.scale(loss)
     if run.lanes.count > 1:  # another pass of the same head may run beside this one
-        return loss.detach(), torch.autograd.grad(scaled, _weights(head))
+        return i, loss.detach(), torch.autograd.grad(scaled, _weights(head))
     scaled.backward()
-    return loss.detach(), ()
-
-
-@torch.inference_mode()
-def _answer(
-    run: Run, head: Head, read: _Read, dtype: torch.dtype | None, kept: Keep
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a head's loss for a micro-batch, and what is kept of its logits, on the CPU."""
-    logits = _logits(head.model, read.batch, dtype)
-    return _loss(run, logits, read.targets), kept(logits).cpu()
+    return i, loss.detach(), ()
 
 
 def _count_targets(split: Split, places: np.ndarray) -> int:
@@ -372,21 +388,25 @@ def predict(run: Run, heads: list[Head], split: Split, classes: bool) -> tuple[l
     kept: Keep = (lambda logits: logits.argmax(-1).to(narrow)) if classes else LOSSES[run.recipe.loss].answer
     total = torch.zeros(len(heads), dtype=torch.float64, device=run.device)
     groups = chain.from_iterable(_micro_batches(run, heads[0].model, batch, sizes) for batch in batches)
+
+    @torch.inference_mode()
+    def answer(i: int, head: Head, there: Callable[[], MicroBatch]) -> tuple[int, torch.Tensor]:
+        micro = there()
+        logits = _logits(head.model, micro.batch, dtype)
+        answers = kept(logits).cpu()
+        positions = torch.arange(answers.shape[1])
+        inside = positions < torch.from_numpy(micro.positions)[:, None]
+        where = torch.from_numpy(offsets[micro.places])[:, None] + positions
+        values[i, where[inside]] = answers[inside]  # no other micro-batch's
+        return i, _loss(run, logits, micro.targets)
+
     with (
         together(f"{task.name}'s heads were tried"),
         torch.inference_mode(),
-        _read(run, split, groups) as stream,
+        _read(run, split, groups, dtype) as stream,
     ):
-        for read in _side_by_side(run, stream, dtype):
-            passes = [
-                (one, i, partial(_answer, run, head, one, dtype, kept)) for one in read for i, head in enumerate(heads)
-            ]
-            found = run.lanes.run([each for *_, each in passes])
-            for (one, i, _), (loss, answers) in zip(passes, found, strict=True):
-                total[i] += loss
-                inside = torch.arange(answers.shape[1]) < torch.from_numpy(one.micro.positions)[:, None]
-                where = torch.from_numpy(offsets[one.micro.places])[:, None] + torch.arange(answers.shape[1])
-                values[i, where[inside]] = answers[inside]
+        for i, loss in _side_by_side(run, split, stream, heads, answer):
+            total[i] += loss
     if accelerator.num_processes > 1:  # every position is one process's, and zero elsewhere
         values = accelerator.reduce(values.to(accelerator.device), reduction="sum").cpu()
         total = accelerator.reduce(total, reduction="sum")

@@ -93,6 +93,18 @@ def test_padding_by_token(name: str, unit: int, dtype: torch.dtype) -> None:
         assert (micro.targets[i, count:] == -100).all()
 
 
+def test_vectors_become_the_wanted_type_as_if_afterwards() -> None:
+    """What lies behind a sequence too: it is rounded as the vectors in the store are."""
+    task, source, labels = make("gene_finding", 9)
+    source.tokens = [tokens._replace(vectors=tokens.vectors.half()) for tokens in source.tokens]
+    split, group = splits(source, labels)["train"], Group(np.array([3, 0, 5]), 260)
+    padding = torch.full((source.dim,), 0.1)
+    stored, wanted = (load(task, split, group, padding=padding, dtype=dtype) for dtype in (None, torch.float32))
+    assert wanted.batch.vectors.dtype == torch.float32
+    assert torch.equal(wanted.batch.vectors, stored.batch.vectors.float())
+    assert (wanted.batch.vectors == float(np.float16(0.1))).any()
+
+
 def test_prefetch_keeps_the_order_reads_ahead_and_passes_errors_on() -> None:
     started: list[int] = []
 

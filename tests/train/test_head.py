@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bend_hf.train.head import REFERENCE_NAMES, Batch, CNNHead, expand_and_add, expansion
+from bend_hf.train.head import REFERENCE_NAMES, Batch, CNNHead, convolve, expand_and_add, expansion
 
 
 def upsampled(head: CNNHead, vectors: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -174,3 +174,23 @@ def test_reference_numbers(real_dir: Path, name: str, tokens: str) -> None:
     np.testing.assert_allclose(history, golden["losses_5_adamw_steps"], atol=1e-5, rtol=1e-5)
     for key, value in head.reference_state().items():
         np.testing.assert_allclose(value.numpy(), golden[f"w5.{key}"], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("rows", "length"), [(1, 1), (1, 9), (5, 1), (4, 7), (3, 16)])
+def test_gradient_of_a_convolution(rows: int, length: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of torch's own, for stretches that end within sequences and on their edges, and for a team's way."""
+    monkeypatch.setattr("bend_hf.train.head.STRETCH", 8)
+    generator = torch.Generator().manual_seed(length)
+    layer = torch.nn.Conv1d(6, 3, 3, padding=1)
+    x, weights = (torch.randn(rows, length, size, generator=generator) for size in (6, 3))
+    x = x.mT.unsqueeze(2).requires_grad_()
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = torch.autograd.grad((convolve(x, layer) * weights.mT.unsqueeze(2)).sum(), [x, *layer.parameters()])
+    finally:
+        torch.set_num_threads(before)
+    wanted = torch.autograd.grad((layer(x.squeeze(2)) * weights.mT).sum(), [x, *layer.parameters()])
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, atol=2e-5, rtol=1e-5)

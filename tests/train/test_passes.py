@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +16,13 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from training_data import make, splits
+from training_data import Memory, make, splits
 
 from bend_hf.errors import BendError
 from bend_hf.protocols import get_protocol
 from bend_hf.train import loop
 from bend_hf.train.fit import Fitted, fit
-from bend_hf.train.lanes import Lanes
+from bend_hf.train.lanes import Lanes, Once
 
 KINDS = [("histone_modification", 1), ("histone_modification", 6), ("gene_finding", 3), ("enhancer_annotation", 1)]
 
@@ -145,3 +148,95 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(name: str, unit: int, th
     source.before = None
     for one, other in zip(fit(task, **given, **splits(source, labels)), whole, strict=True):
         assert differences(one, other) == 0
+
+
+def test_a_lane_that_is_slow_does_not_hold_the_others() -> None:
+    """While the first piece is not done, the other lane does all that may be ahead, and no more is asked for."""
+    asked, others = [], threading.Semaphore(0)
+
+    def first() -> int:
+        for _ in range(5):
+            assert others.acquire(timeout=20)
+        return 0
+
+    def other(number: int) -> int:
+        others.release()
+        return number
+
+    def work() -> Iterator[Callable[[], int]]:
+        for number in range(40):
+            asked.append(number)
+            yield partial(other, number) if number else first
+
+    with Lanes(2) as lanes:
+        assert lanes.ahead == 6
+        found = lanes.run(work())
+        assert next(found) == 0
+        assert len(asked) == 7
+        assert list(found) == list(range(1, 40))
+
+
+def test_an_error_of_the_iteration_over_the_work_ends_all() -> None:
+    def work() -> Iterator[Callable[[], int]]:
+        yield from [lambda: 1] * 7
+        raise BendError("no more")
+
+    found = []
+    with pytest.raises(BendError, match="no more"), Lanes(2) as lanes:
+        for number in lanes.run(work()):
+            found.append(number)
+    assert found == [1]
+
+
+def test_what_several_need_is_made_once_and_kept_no_longer_than_they_need_it() -> None:
+    made: list[object] = []
+
+    def make(given: list[int]) -> list[int]:
+        made.append(given)
+        time.sleep(0.05)
+        return [*given]
+
+    with Lanes(4) as lanes:
+        once = Once(partial(make, [7]))
+        assert list(lanes.run([once] * 8)) == [[7]] * 8
+        assert len(made) == 1
+        assert len({id(each) for each in lanes.run([once] * 8)}) == 1
+
+
+def test_batches_of_a_store_are_put_together_in_lanes(threads: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And read, by one thread, outside of them."""
+    threads(2)
+    seen: dict[str, set[str]] = {"load": set(), "fetch": set()}
+    for name, usual in (("load", loop.load), ("fetch", loop.fetch)):
+
+        def watched(*arguments: Any, name: str = name, usual: Any = usual, **options: Any) -> Any:
+            seen[name].add(threading.current_thread().name.rpartition("_")[0])
+            return usual(*arguments, **options)
+
+        monkeypatch.setattr(loop, name, watched)
+    trained("gene_finding", 3, epochs=1)
+    assert seen == {"load": {"bend_hf_head"}, "fetch": {"bend_hf_loader"}}
+
+
+def test_vectors_are_not_made_while_heads_compute(threads: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the thread that asks the lanes, when they have done what they were given."""
+    threads(2)
+    monkeypatch.setattr(loop, "POSITIONS", {"cpu": 512})
+    at_work, made, usual = [0], [], loop._logits
+
+    def logits(*arguments: Any) -> torch.Tensor:
+        at_work[0] += 1
+        time.sleep(0.01)
+        try:
+            return usual(*arguments)
+        finally:
+            at_work[0] -= 1
+
+    monkeypatch.setattr(loop, "_logits", logits)
+    monkeypatch.setattr(loop, "OnTheFly", Memory)
+    task, source, labels = make("histone_modification", 60)
+    source.before = lambda: made.append((threading.current_thread().name, at_work[0]))
+    parts = {name: replace(split, vectors=source) for name, split in splits(source, labels).items()}
+    fit(task, protocol=get_protocol("default"), epochs=1, batch_size=16, precision="fp32", seeds=(0, 1), **parts)
+    assert ("bend_hf_fit", 0) in made
+    assert {busy for name, busy in made if name == "bend_hf_fit"} == {0}
