@@ -209,7 +209,7 @@ PARTS = {
     "optimiser": "_fused_adamw_",
 }
 PART = {f"aten::{name}": part for part, names in PARTS.items() for name in names.split()}
-PART[IN_LANES] = "Python around them"
+PART |= {IN_LANES: "Python around them", MADE: "batches put together"}
 
 
 def arithmetic(case: Case, lengths: Sequence[np.ndarray]) -> tuple[int, int]:
@@ -240,9 +240,9 @@ def profile(what: str, seeds: int, size: str = "small") -> str:
 
         return wrapper
 
-    def run(self: Lanes, work: Sequence[Callable[[], Any]]) -> Iterator[Any]:
+    def run(self: Lanes, work: Iterable[Callable[[], Any]]) -> Iterator[Any]:
         lanes.append(self.count)
-        return usual(self, [labelled(IN_LANES, each) for each in work])
+        return usual(self, (labelled(IN_LANES, each) for each in work))
 
     with tempfile.TemporaryDirectory() as folder:
         source = store(Path(folder), rows, np.random.default_rng(1))
@@ -261,7 +261,7 @@ def profile(what: str, seeds: int, size: str = "small") -> str:
             train(epochs=epochs, validate=len(rows))
             whole = time.perf_counter() - start
     events, shared = found.events(), max(lanes)
-    total = {name: sum(e.cpu_time_total for e in events if e.name == name) / 1e6 for name in (IN_LANES, READING, MADE)}
+    total = {name: sum(e.cpu_time_total for e in events if e.name == name) / 1e6 for name in (IN_LANES, READING)}
     in_lanes = {event.thread for event in events if event.name == IN_LANES}
     for event in (event for event in events if event.thread in in_lanes):
         other = "elementwise, sums, views" if event.name.startswith("aten::") else "autograd's own"
@@ -276,7 +276,7 @@ def profile(what: str, seeds: int, size: str = "small") -> str:
             f"{shared} lanes for {whole:.3f} s while watched; an epoch takes {undisturbed:.3f} s by itself",
             aligned(cells, "<>>"),
             f"products reach {reached:,.0f} GFLOP/s, large ones {ceiling(torch.float32, size) / 1e9:,.0f}",
-            f"beside the lanes: reading {total[READING]:.3g} s, batches made {total[MADE]:.3g} s",
+            f"beside the lanes: reading {total[READING]:.3g} s",
         ]
     )
 
