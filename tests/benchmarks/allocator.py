@@ -37,17 +37,17 @@ def measure(size: str) -> dict[str, float]:
         for name in ("dnabert", "esm"):
             folder = embedding.CHECKPOINTS[name](Path(root) / name)
             embedder = Embedder.from_pretrained(str(folder), device="cpu")
-            for what, sequences in embedding.inputs(name, size).items():
+            for what, (_, sequences) in embedding.inputs(name, size).items():
                 embedding.exhaust(embedder.embed(sequences))
                 amount = sum(map(len, sequences))
                 found = embedding.rate(lambda e=embedder, s=sequences: embedding.exhaust(e.embed(s)), amount)
                 rates[f"embed {embedding.TITLES[name]}, {what}, {embedder.dtype}"] = found
         count, width = {"tiny": (16, 16), "small": (512, 256), "medium": (2_560, 256)}[size]
         task = training.TASKS["chromatin_accessibility"]
-        case = training.Case("512 bp, 1 nt per token", task, width, "1-nt", ("fp32", "bf16"), 256)
+        case = training.Case("512 bp, 1 nt per token", task, width, "1-nt", 256)
         rows, labels = training.make(case, count, np.random.default_rng(0))
         source = training.store(Path(root) / "store", rows, np.random.default_rng(1))
-        for precision in case.precisions:
+        for precision in training.precisions():
             seconds = training.our_epochs(case.task, source, labels, case.batch_size, 4, precision=precision)
             rates[f"epoch, {case.name}, {precision}"] = 1 / seconds
     return rates

@@ -15,7 +15,8 @@ import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 from table import Row, main
 
-from bend_hf.results import resampling, statistics
+from bend_hf.kinds import resampling
+from bend_hf.results import statistics
 from bend_hf.results.clusters import clusters
 from bend_hf.results.record import Predictions, make_predictions
 from bend_hf.tasks import TASKS

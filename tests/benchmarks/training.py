@@ -159,6 +159,11 @@ def make(case: Case, count: int, generator: np.random.Generator) -> tuple[list[t
     return rows, generator.integers(0, 2, (count, case.task.recipe.outputs)).astype(np.int8)
 
 
+def precisions() -> tuple[str, ...]:
+    """Return what an epoch is measured in: bf16 only where the processor has units for it, and does not emulate it."""
+    return ("fp32", "bf16") if native_half(torch.device("cpu")) is torch.bfloat16 else ("fp32",)
+
+
 def run(size: str = "small") -> list[tuple[str, float, float, str]]:
     """Return rows of (what, reference's seconds, ours, unit)."""
     torch.set_flush_denormal(True)
@@ -171,7 +176,6 @@ def run(size: str = "small") -> list[tuple[str, float, float, str]]:
         Case("gene finding, 1 nt per token", genes, wide, "1-nt", 64),
         Case("gene finding, 6-mers", genes, 4 * wide, "6-mer", 64),
     ]
-    precisions = ("fp32", "bf16") if native_half(torch.device("cpu")) is torch.bfloat16 else ("fp32",)
     table = []
     with tempfile.TemporaryDirectory() as folder:
         for number, case in enumerate(cases):
@@ -185,7 +189,7 @@ def run(size: str = "small") -> list[tuple[str, float, float, str]]:
             theirs = reference_epochs(case.task, tar, case.dim, case.batch_size, epochs)
             tar.unlink()
             ours = partial(our_epochs, case.task, source, labels, case.batch_size, epochs + 2)  # which are short
-            for precision in precisions:
+            for precision in precisions():
                 one = ours(precision=precision)
                 table.append((f"epoch, {case.name}, {case.dim} wide, {precision}", theirs, one, "s"))
                 if number == 0:
