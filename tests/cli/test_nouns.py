@@ -93,7 +93,7 @@ def test_cache(own_cache, tmp_path, capsys):
     assert kept.exists()
     assert outside.exists()
     assert main(["cache", "rm", "coordinates", "coordinates"]) == 0
-    assert {part.name for part in cache.contents()} == {"vectors", "digests"}
+    assert {part.name for part in cache.contents()} == {"vectors"}
 
 
 def test_a_link_in_the_cache_is_not_followed(own_cache, tmp_path):

@@ -94,7 +94,8 @@ def test_vectors_are_those_of_whole_sequences(folders, name):
     found = list(embedder.embed_at(iter(places), layers))
     for some, others in zip(found, expected(embedder, places, layers), strict=True):
         for one, other in zip(some, others, strict=True):
-            assert torch.allclose(one, other, rtol=0, atol=5e-6 * float(other.square().mean().sqrt()))
+            # Of Mamba each way is up to 4e-6 from the same in float64, on one processor or another.
+            assert torch.allclose(one, other, rtol=0, atol=1e-5 * float(other.square().mean().sqrt()))
     assert all(torch.equal(*pair) for pair in zip(found[0], found[4], strict=True))  # one sequence
 
 
