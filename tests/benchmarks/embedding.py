@@ -13,10 +13,10 @@ upsampled vectors there, from the same passes; a store of token vectors here. Th
 own, so that it meets none of what ours asks of the allocator.
 
 Sizes are each model's own (`SMALL`; four times that in ``medium``): ours gets sequences for a few full batches, so that
-they run side by side (AWD-LSTM as many as step at once), and 96 variants, since each call begins with a pass to look
-at the model; the reference, whose speed does not depend on their number, gets the first few, for about half a second
-or more on a slow processor. Each figure is the better of two turns, or the first where that took two seconds. Peak
-memory is that of a model of one layer.
+they run side by side (AWD-LSTM as many as step at once), and variants for some seconds, since each call begins with a
+pass to look at the model; the reference, whose speed does not depend on their number, gets the first few, for about
+half a second or more on a slow processor. Each figure is the better of two turns, or the first where that took two
+seconds. Peak memory is that of a model of one layer.
 
 "Of the ceiling" sets what the model's weights are multiplied by, two operations for each weight and token, beside the
 rate of large products of matrices in the same type, measured just before. "Attention's products too" counts what
@@ -71,7 +71,7 @@ class Counts:
 
 SMALL = {
     "dnabert": Counts((12, 48), (1, 2), (8, 96)),
-    "esm": Counts((56, 288), (4, 12), (24, 96)),
+    "esm": Counts((56, 288), (4, 12), (24, 384)),
     "bpe": Counts((40, 144), (1, 6), (24, 96)),
     "convnet": Counts((18, 48), (1, 2), (8, 96)),
     "awd-lstm": Counts((2, 64), (1, 26), (1, 96)),  # 26 long ones are as many as step side by side
