@@ -46,9 +46,17 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def page(browser: Any, address: str) -> Any:
     resize(browser, 1280)
+    visit(browser, address)
+    return browser
+
+
+def visit(browser: Any, address: str) -> None:
+    """Wait for the whole page: on a busy machine `get` now and then returns while it is still being read."""
+    wait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait(browser, 60)
     browser.get("about:blank")
     browser.get(address)
-    return browser
+    loaded = "return document.readyState === 'complete' && location.href === arguments[0]"
+    wait.until(lambda page: page.execute_script(loaded, address))
 
 
 def resize(browser: Any, width: int) -> None:
@@ -181,9 +189,9 @@ def test_text_has_contrast(page: Any, scheme: str) -> None:
 
 def test_without_scripts_everything_is_there(browser: Any, address: str) -> None:
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
-    browser.get("about:blank")
-    browser.get(address)
+    visit(browser, address)
     sections = browser.find_elements("css selector", "section.page")
+    assert len(sections) > 7
     assert all(section.is_displayed() for section in sections)
     assert not browser.find_element("css selector", "form.filter").is_displayed()
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
