@@ -89,13 +89,15 @@ def expected(embedder, places, layers):
 
 @pytest.mark.parametrize("name", [*CAUSAL, *OTHERS])
 def test_vectors_are_those_of_whole_sequences(folders, name):
+    """In float64: in float32 the order of sums alone takes the two as far apart as 5e-6, by processor."""
     embedder = load(folders[name])
+    embedder.network.model.double()
     layers, places = range(embedder.n_layers + 1), alleles(60)
+    assert (goes_on(embedder, layers) > 0) == (name in {*CAUSAL, "subwords"})
     found = list(embedder.embed_at(iter(places), layers))
     for some, others in zip(found, expected(embedder, places, layers), strict=True):
         for one, other in zip(some, others, strict=True):
-            # Of Mamba each way is up to 4e-6 from the same in float64, on one processor or another.
-            assert torch.allclose(one, other, rtol=0, atol=1e-5 * float(other.square().mean().sqrt()))
+            assert torch.allclose(one, other, rtol=0, atol=1e-6 * float(other.square().mean().sqrt()))
     assert all(torch.equal(*pair) for pair in zip(found[0], found[4], strict=True))  # one sequence
 
 
