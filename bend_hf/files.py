@@ -195,8 +195,8 @@ def sealed(path: Path) -> Iterator[Path]:
         before = (_read_seal(_seal_of(path)) or {}).get(path.name, [])[:1]
         state, digest = identity(temporary), digest_file(temporary)
         _write_seal(_seal_of(path), {path.name: [digest, *before]})
-    now = identity(path)
-    if all(now[part] == state[part] for part in (_SIZE, _MTIME, _INODE)):  # renaming has set the ctime
+    now = _state(path)
+    if now and all(now[part] == state[part] for part in (_SIZE, _MTIME, _INODE)):  # renaming has set the ctime
         _remember(_DIGEST, now, digest)
 
 

@@ -276,6 +276,13 @@ class TestDigestMemoryOfWhatIsWritten:
             write(temporary)
         assert files.damage(path) == "rows.arrow does not match its SHA-256"
 
+    def test_a_file_that_another_process_removes_meanwhile(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        replace = Path.replace
+        monkeypatch.setattr(Path, "replace", lambda self, target: replace(self, target).unlink())
+        with files.sealed(path) as temporary:
+            write(temporary)
+        assert not path.exists()
+
 
 def test_a_digest_that_is_not_wanted_any_more_is_not_remembered(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "_REMEMBERED_FROM", 0)
