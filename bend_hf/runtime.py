@@ -4,7 +4,7 @@
     release_threads()       # before another thread computes: this one's team no longer competes with that one's
     with exact_float32(): … # float32 is float32, whatever the GPU would rather do
     usable_cores()          # cores that this process may really use; fit_threads(): torch starts no more threads
-    side_by_side(find, …)   # as many at once
+    side_by_side(find, …)   # as many at once; prefetch(read, …): some ahead of whoever asks for them
 
 A forward or backward pass allocates and frees the same few hundred megabytes again and again. By default glibc hands
 large blocks back to the kernel, which clears every page anew at its next use: up to a third of the time of small models
@@ -31,8 +31,9 @@ import math
 import os
 import platform
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import repeat
@@ -154,6 +155,26 @@ def side_by_side(find: Callable[[Item, threading.Event], Found], items: Iterable
             return list(pool.map(find, items, repeat(stop)))
         finally:
             stop.set()
+
+
+def prefetch(
+    read: Callable[[Item], Found], items: Iterable[Item], workers: int = 1, ahead: int = 3
+) -> Generator[Found]:
+    """Yield ``read(item)`` for each item, in order, while background threads (if any) read the next `ahead`."""
+    if not workers:
+        yield from map(read, items)
+        return
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="bend_hf_loader")
+    waiting: deque[Future[Found]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(read, item))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _quotas(root: Path) -> Iterator[float]:

@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 import threading
+import time
 from operator import attrgetter
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from bend_hf.runtime import (
     available_memory,
     core_limits,
     exact_float32,
+    prefetch,
     side_by_side,
     usable_cores,
 )
@@ -321,3 +323,33 @@ class TestSideBySide:
 
     def test_one_alone_is_found_here(self) -> None:
         assert side_by_side(lambda item, stop: threading.current_thread(), ["a"]) == [threading.current_thread()]
+
+
+def test_prefetch_keeps_the_order_reads_ahead_and_passes_errors_on() -> None:
+    started: list[int] = []
+
+    def read(plan: int) -> int:
+        started.append(plan)
+        time.sleep(0.002 * (plan % 3))
+        return plan
+
+    stream = prefetch(read, range(50), workers=4)
+    assert next(stream) == 0
+    time.sleep(0.05)
+    assert 1 < len(started) <= 5
+    assert list(stream) == list(range(1, 50))
+
+    def fail(plan: int) -> int:
+        if plan == 3:
+            raise OSError("no such shard")
+        return plan
+
+    assert list(prefetch(read, range(5), workers=0)) == list(range(5))
+    stream = prefetch(fail, range(9))
+    assert [next(stream) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(OSError, match="no such shard"):
+        next(stream)
+    stream = prefetch(read, range(1000))
+    next(stream)
+    stream.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("bend_hf_loader")]

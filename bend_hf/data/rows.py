@@ -14,9 +14,7 @@ import itertools
 import json
 import re
 import shutil
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,7 @@ from bend_hf.data.genome import Genome
 from bend_hf.data.sources import TaskFiles
 from bend_hf.errors import BendError
 from bend_hf.kinds.variant import CONTEXT
+from bend_hf.runtime import prefetch
 from bend_hf.tasks import BEND, Task
 from bend_hf.text import counted
 
@@ -213,14 +212,7 @@ def generate(files: TaskFiles, coordinates: Path, positions: Iterable[int]) -> I
         def rows_at(position: int) -> tuple[int, pa.Table]:
             return position, make_rows(files.task, reader.get_batch(position), genome)
 
-        with ThreadPoolExecutor(1, "bend_hf_rows") as beside:  # the next batch is made while one is written
-            waiting: deque[Future[tuple[int, pa.Table]]] = deque()
-            for position in positions:
-                waiting.append(beside.submit(rows_at, position))
-                if len(waiting) > 1:
-                    yield waiting.popleft().result()
-            if waiting:
-                yield waiting.popleft().result()
+        yield from prefetch(rows_at, positions, ahead=1)  # the next batch is made while one is written
 
 
 def make_rows(task: Task, batch: pa.RecordBatch, genome: Genome) -> pa.Table:

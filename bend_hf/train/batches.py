@@ -1,4 +1,4 @@
-"""Which rows go together, and how they are read: shuffling, micro-batches of like lengths, padding, prefetching.
+"""Which rows go together, and how they are read: shuffling, micro-batches of like lengths, padding.
 
     for step in epoch_steps(split, task, protocol, batch_size=256, seeds=(0, 3, 0)):
         for micro in prefetch(partial(load, task, split), micro_batches(step, sizes, budget=16_384)):
@@ -9,12 +9,10 @@ A *place* is an index into ``split.rows``; nothing here depends on the process t
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
     from bend_hf.embed.vectors import VectorSource
 
 DEFAULT_BUFFER = 1000  # of tasks that the reference does not have
-Plan = TypeVar("Plan")
-Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True)
@@ -267,23 +263,3 @@ def load(
         raw[i, n:] = behind
     batch = Batch(vectors, torch.from_numpy(lengths), group.width)
     return MicroBatch(group.places, batch, torch.from_numpy(targets.astype(loss.given, copy=False)), positions)
-
-
-def prefetch(
-    read: Callable[[Plan], Loaded], plans: Iterable[Plan], workers: int = 1, ahead: int = 3
-) -> Generator[Loaded]:
-    """Yield ``read(plan)`` for each plan, in order, while background threads (if any) read the next `ahead`."""
-    if not workers:
-        yield from map(read, plans)
-        return
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="bend_hf_loader")
-    waiting: deque[Future[Loaded]] = deque()
-    try:
-        for plan in plans:
-            waiting.append(pool.submit(read, plan))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)

@@ -28,6 +28,7 @@ from torch import nn
 from bend_hf.console import log
 from bend_hf.embed.vectors import OnTheFly
 from bend_hf.protocols import Protocol
+from bend_hf.runtime import prefetch
 from bend_hf.tasks import Recipe, Task
 from bend_hf.train import checkpoint
 from bend_hf.train.batches import (
@@ -39,7 +40,6 @@ from bend_hf.train.batches import (
     load,
     micro_batches,
     nucleotides,
-    prefetch,
     steps,
 )
 from bend_hf.train.checkpoint import Head, State

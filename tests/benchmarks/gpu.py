@@ -42,8 +42,9 @@ from bend_hf.embed.embedder import Embedder
 from bend_hf.embed.network import Network
 from bend_hf.embed.store import Store
 from bend_hf.protocols import get_protocol
+from bend_hf.runtime import prefetch
 from bend_hf.tasks import TASKS
-from bend_hf.train.batches import Split, load, micro_batches, nucleotides, prefetch, steps
+from bend_hf.train.batches import Split, load, micro_batches, nucleotides, steps
 from bend_hf.train.fit import Fitted, fit
 from bend_hf.train.processes import numbered
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
-import time
 from pathlib import Path
 
 import datasets
@@ -20,7 +18,7 @@ from training_data import make, splits
 from bend_hf.errors import BendError
 from bend_hf.kinds import Ragged
 from bend_hf.tasks import TASKS
-from bend_hf.train.batches import Group, load, micro_batches, nucleotides, prefetch, shuffled, steps
+from bend_hf.train.batches import Group, load, micro_batches, nucleotides, shuffled, steps
 from bend_hf.train.labels import check_learnable, labels_of
 
 
@@ -103,36 +101,6 @@ def test_vectors_become_the_wanted_type_as_if_afterwards() -> None:
     assert wanted.batch.vectors.dtype == torch.float32
     assert torch.equal(wanted.batch.vectors, stored.batch.vectors.float())
     assert (wanted.batch.vectors == float(np.float16(0.1))).any()
-
-
-def test_prefetch_keeps_the_order_reads_ahead_and_passes_errors_on() -> None:
-    started: list[int] = []
-
-    def read(plan: int) -> int:
-        started.append(plan)
-        time.sleep(0.002 * (plan % 3))
-        return plan
-
-    stream = prefetch(read, range(50), workers=4)
-    assert next(stream) == 0
-    time.sleep(0.05)
-    assert 1 < len(started) <= 5
-    assert list(stream) == list(range(1, 50))
-
-    def fail(plan: int) -> int:
-        if plan == 3:
-            raise OSError("no such shard")
-        return plan
-
-    assert list(prefetch(read, range(5), workers=0)) == list(range(5))
-    stream = prefetch(fail, range(9))
-    assert [next(stream) for _ in range(3)] == [0, 1, 2]
-    with pytest.raises(OSError, match="no such shard"):
-        next(stream)
-    stream = prefetch(read, range(1000))
-    next(stream)
-    stream.close()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("bend_hf_loader")]
 
 
 def test_labels_of_every_kind() -> None:
