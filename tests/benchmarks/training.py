@@ -9,7 +9,7 @@ denormals are flushed, which its own code does not do. Ours reads float16 token 
 fp32 and, where the processor has instructions for it, under autocast to bf16.
 
 "Five seeds beside one" has how many epochs of one head an epoch of five takes, beside the five that it would be if
-nothing were shared.
+nothing were shared; "if all were products at the ceiling" has how many it would take at least.
 """
 
 from __future__ import annotations
@@ -198,6 +198,11 @@ def run(size: str = "small") -> list[tuple[str, float, float, str]]:
                 five = ours(precision=precision, seeds=range(5))
                 table.append((f"five seeds beside five runs of one, {case.name}, {precision}", 5 * one, five, "s"))
                 table.append((f"five seeds beside one, {case.name}, {precision}", 5.0, five / one, "epochs of one"))
+                most = ceiling({"fp32": torch.float32, "bf16": torch.bfloat16}[precision], size)
+                least = 5 * sum(arithmetic(case, [lengths for _, lengths in rows])) / most / one
+                table.append(
+                    (f"… if all were products at the ceiling, {case.name}, {precision}", 5.0, least, "epochs of one")
+                )
     return table
 
 

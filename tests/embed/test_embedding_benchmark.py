@@ -67,6 +67,24 @@ def test_shares_of_the_ceiling_are_those_of_the_types_that_were_measured(embeddi
     assert not rows
 
 
+@pytest.mark.parametrize("name", ["esm", "llama"])
+def test_variants_are_set_beside_what_the_ceiling_allows(embedding, tmp_path, monkeypatch, name):
+    """Two windows of 512 bp each; a causal model reads less, so that nothing is said of it."""
+    folder = embedding.VARIANTS[name](tmp_path)
+    embedder = Embedder.from_pretrained(str(folder), dtype="float32", device="cpu")
+    monkeypatch.setattr(embedding, "ceiling", lambda dtype, size: 1e12)
+    (what, theirs, ours, unit), *most = embedding.variants(name, folder, "tiny", ASIDE)
+    assert what.startswith("variants, ")
+    assert unit == "variants/s"
+    assert min(theirs, ours) > 0
+    work = sum(embedding.worked(embedder, [tiny_models.dna(512, 0)] * 2, 1024.0))
+    assert most == (
+        []
+        if name == "llama"
+        else [("… if all were products at the ceiling, 6-mers", theirs, pytest.approx(1e12 / work), unit)]
+    )
+
+
 @pytest.mark.parametrize("name", ["dnabert", "esm", "bpe", "convnet"])
 @pytest.mark.parametrize("size", ["small", "medium"])
 def test_there_is_enough_to_fill_batches_side_by_side(embedding, tmp_path, name, size):

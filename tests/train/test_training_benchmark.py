@@ -28,7 +28,7 @@ def test_the_benchmark_of_training_runs(native: str | None) -> None:
     rows = {what: values for what, *values in json.loads(done.stdout.splitlines()[-1])}
     precisions = ["fp32"] if native is None else ["fp32", "bf16"]
     assert {what.rpartition(", ")[2] for what in rows} == set(precisions)
-    assert len(rows) == 16 * len(precisions)
+    assert len(rows) == 21 * len(precisions)
     epochs = [what for what in rows if what.startswith("epoch, ")]
     assert len(epochs) == 5 * len(precisions)
     for what in epochs:
@@ -38,6 +38,7 @@ def test_the_benchmark_of_training_runs(native: str | None) -> None:
         five = rows[f"five seeds beside five runs of one, {case}"]
         assert five[0] == pytest.approx(5 * one)
         assert rows[f"five seeds beside one, {case}"] == [5.0, pytest.approx(five[1] / one), "epochs of one"]
+        assert 0 < rows[f"… if all were products at the ceiling, {case}"][1] < five[1] / one
 
 
 def measured(code: str, threads: int = 1) -> list[str]:
