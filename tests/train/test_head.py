@@ -180,7 +180,7 @@ def test_reference_numbers(real_dir: Path, name: str, tokens: str) -> None:
 @pytest.mark.parametrize(("rows", "length"), [(1, 1), (1, 9), (5, 1), (4, 7), (3, 16)])
 def test_gradient_of_a_convolution(rows: int, length: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """That of torch's own, for stretches that end within sequences and on their edges, and for a team's way."""
-    monkeypatch.setattr("bend_hf.train.head.STRETCH", 8)
+    monkeypatch.setattr("bend_hf.train.head.STRETCH", 8 * (6 + 3))
     generator = torch.Generator().manual_seed(length)
     layer = torch.nn.Conv1d(6, 3, 3, padding=1)
     x, weights = (torch.randn(rows, length, size, generator=generator) for size in (6, 3))
