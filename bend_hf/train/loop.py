@@ -52,6 +52,7 @@ Network = Callable[[Task, int, Protocol], nn.Module]
 Keep = Callable[[torch.Tensor], torch.Tensor]
 Found = TypeVar("Found")
 POSITIONS = {"cpu": 1 << 14}  # of a micro-batch: on a CPU what its caches like, elsewhere what memory allows
+FEWEST = 1 << 11  # of what is cut for the sake of more lanes: Python around fewer takes longer than their passes
 DEFAULT_POSITIONS = 1 << 18
 UNREAD = 32  # steps on a GPU whose losses may wait to be looked at, so that the GPU does not wait for the CPU
 
@@ -110,7 +111,8 @@ def training_steps(run: Run, model: nn.Module, epoch: int) -> list[np.ndarray]:
 def _micro_batches(run: Run, model: nn.Module, step: np.ndarray, sizes: np.ndarray) -> list[Any]:
     budget = POSITIONS.get(run.device.type, DEFAULT_POSITIONS)
     if run.lanes.count > 1:  # something for each of them
-        budget = min(budget, -(-int(sizes[step].sum()) // (run.lanes.count * run.accelerator.num_processes)))
+        share = -(-int(sizes[step].sum()) // (run.lanes.count * run.accelerator.num_processes))
+        budget = min(budget, max(share, FEWEST))
     overhang: int | None = 0
     if run.protocol.padding_reaches_head:  # of zeros behind a row the CNN head sees one, of anything else two
         overhang = (1 if run.padding is None else 2) if isinstance(model, CNNHead) else None

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,23 @@ def test_passes_of_one_head_run_side_by_side(threads: Any, monkeypatch: pytest.M
     monkeypatch.setattr(loop, "_logits", logits)
     trained("gene_finding", 3, epochs=1)
     assert inside == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("rows", "alone", "cut"), [(4, [[0, 1, 2, 3]], [[0, 1, 2, 3]]), (5, [[0, 1, 2, 3, 4]], [[0, 1, 2, 3], [4]])]
+)
+def test_a_step_is_cut_for_lanes_where_the_pieces_are_worth_it(rows: int, alone: list, cut: list) -> None:
+    """2,048 nucleotides and more: Python around fewer takes longer than their passes."""
+    run = SimpleNamespace(
+        device=torch.device("cpu"),
+        accelerator=SimpleNamespace(num_processes=1, process_index=0),
+        protocol=get_protocol("default"),
+    )
+    step, sizes = np.arange(rows), np.full(rows, 512)
+    for threads, wanted in ((1, alone), (2, cut)):
+        run.lanes = Lanes(threads)
+        groups = loop._micro_batches(run, torch.nn.Linear(1, 1), step, sizes)
+        assert [group.places.tolist() for group in groups] == wanted
 
 
 @pytest.mark.parametrize(("name", "unit"), KINDS[:3])
