@@ -3,6 +3,7 @@
     keep_freed_memory()     # once, early (threads keep what they began with): freed memory stays for the next batch
     release_threads()       # before another thread computes: this one's team no longer competes with that one's
     with exact_float32(): … # float32 is float32, whatever the GPU would rather do
+    with one_blas_thread(): # NumPy's threads do not wait on the cores that torch's need
     usable_cores()          # cores that this process may really use; fit_threads(): torch starts no more threads
     side_by_side(find, …)   # as many at once; prefetch(read, …): some ahead of whoever asks for them
 
@@ -246,6 +247,25 @@ def fit_threads() -> int:
         limits = ", ".join(f"{name} {number:g}" for name, number in core_limits().items())
         log.info("threads: %d instead of %d (cores: %s).", usable, usual, limits)
     return torch.get_num_threads()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Let NumPy's and SciPy's OpenBLAS compute in one thread, and as before afterwards.
+
+    For code in which they and torch take turns: OpenBLAS' threads wait awake for their next product, for longer than
+    most products take, on the very cores that torch's threads then need.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    found = ThreadpoolController()
+    theirs = [
+        library["filepath"]
+        for library in found.info()
+        if library["internal_api"] == "openblas" and not {"torch", "torch.libs"} & {*Path(library["filepath"]).parts}
+    ]
+    with found.select(filepath=theirs).limit(limits=1):
+        yield
 
 
 @contextmanager

@@ -292,6 +292,25 @@ def test_an_embedder_takes_no_more_threads_than_cores_unless_it_is_told(told, th
         torch.set_num_threads(before)
 
 
+def test_numpy_and_scipy_compute_in_one_thread_and_torch_as_before() -> None:
+    code = """
+import scipy.linalg, torch
+from threadpoolctl import threadpool_info
+from bend_hf.runtime import one_blas_thread
+def teams():
+    return {library["num_threads"] for library in threadpool_info() if library["internal_api"] == "openblas"}
+torch.set_num_threads(2)
+for _ in range(2):
+    print(teams(), torch.get_num_threads())
+    with one_blas_thread():
+        print(teams(), torch.get_num_threads())
+print(teams())
+"""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["{2} 2", "{1} 2", "{2} 2", "{1} 2", "{2}"]
+
+
 class TestSideBySide:
     @pytest.fixture(autouse=True)
     def _two_cores(self, monkeypatch: pytest.MonkeyPatch) -> None:
