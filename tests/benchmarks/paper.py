@@ -118,7 +118,7 @@ def main() -> None:
     log.setLevel("ERROR")
     tasks, device = [TASKS[name] for name in options.tasks], pick_device(options.device)
     where, load = machine(), os.getloadavg()[0]
-    print(Kept(where, "", (load,), ()).header().replace("of each round", ""), flush=True)
+    print(Kept(where, "", (load,), ()).header().replace(" of each round", ""), flush=True)
     with tempfile.TemporaryDirectory(prefix="bend_hf_paper_") as name:
         folder = Path(name)
         os.environ["BEND_HF_CACHE"] = str(folder / "cache")

@@ -186,7 +186,7 @@ def main() -> None:
     measured = rehearse(
         [TASKS[name] for name in options.tasks], shares, lambda line: print(line, file=sys.stderr, flush=True)
     )
-    print(Kept(where, "", (load, os.getloadavg()[0]), ()).header().replace("of each round", "and end"))
+    print(Kept(where, "", (load,), ()).header().replace(" of each round", ""))
     print(f"\nseconds, all of {', '.join(options.tasks)}:\n{text(measured, shares)}")
     if options.json:
         kept = {
