@@ -127,7 +127,7 @@ def logistic(features: np.ndarray, targets: np.ndarray, classes: bool) -> tuple[
 
     start = np.zeros((features.shape[1] + 1) * outputs)
     options = {"maxiter": 200, "ftol": 1e-8, "gtol": 1e-6}
-    with one_blas_thread():  # which L-BFGS uses between torch's products: a fifth to an eighth of the time
+    with one_blas_thread():  # of L-BFGS, between torch's products: three to eight times as fast on two cores
         found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options)
     weights = found.x.reshape(-1, outputs)
     return weights[:-1], weights[-1]
