@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import locale
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from tqdm.std import TqdmDefaultWriteLock
 # The package writes UTF-8, and tests read it as the system reads text: elsewhere dozens would fail for that alone.
 if codecs.lookup(locale.getpreferredencoding(False)).name != "utf-8":
     raise pytest.UsageError("The tests need a system whose text is UTF-8: set PYTHONUTF8=1.")
+
+# Ctrl-C is ignored where the tests run in a shell's background; those that press it would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests fork and kill: who is killed while a bar is drawn would keep the lock that all processes share.
 TqdmDefaultWriteLock.mp_lock = None

@@ -140,10 +140,8 @@ def test_more_ctrl_c_leave_in_order_too(begin: Begin, tmp_path: Path) -> None:
     assert not re.search("Traceback|terminate called|Aborted|core dumped", terminal.output)
 
 
-def test_ctrl_c_is_noted_and_not_raised(request: pytest.FixtureRequest) -> None:
+def test_ctrl_c_is_noted_and_not_raised() -> None:
     done, stop = threading.Event(), threading.Event()
-    given = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
-    request.addfinalizer(lambda: signal.signal(signal.SIGINT, given or signal.SIG_DFL))
     before = signal.getsignal(signal.SIGINT)
     with ctrl_c() as pressed:
         for _ in range(3):
